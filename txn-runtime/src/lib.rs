@@ -1,1 +1,46 @@
+//! The runtime of [txn](https://docs.rs/txn-rs): sessions, scopes, settling. Use it through the crate `txn-rs`.
+//!
+//! The invariants that the modules cite:
+//!
+//! 1. A session is in the pool only if its last protocol exchange completed and it is outside a transaction.
+//! 2. The guard exists before the statement is sent and is defused after its answer was read, never the other way.
+//! 3. All transaction SQL (BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO) goes through one module.
+//! 4. Every cleanup is bounded by `settle_timeout`; past it the session is closed and its slot freed.
+//! 5. A cleanup holds its pool slot until it ends, so that the pool never opens more than `max_sessions`.
+//! 6. `Ok` is returned only after the server confirmed the COMMIT of a transaction that was not aborted.
+//! 7. A failed scope's own error is never masked by a failure of its rollback (that one is an event; the session is
+//!    closed).
+//! 8. Cleanup never needs the caller's runtime context: `Drop` uses the handle that the `Db` was made with.
 
+mod control;
+mod db;
+mod engine;
+mod error;
+mod executor;
+mod options;
+mod outcome;
+#[doc(hidden)]
+pub mod private;
+mod propagation;
+mod scope;
+mod session;
+mod settle;
+mod source;
+mod statement;
+mod tx;
+
+#[cfg(feature = "mysql")]
+pub use sqlx::MySql;
+#[cfg(feature = "postgres")]
+pub use sqlx::Postgres;
+#[cfg(feature = "sqlite")]
+pub use sqlx::Sqlite;
+
+pub use crate::db::{Db, DbBuilder, Status};
+pub use crate::engine::{ConnectOptionsOf, Engine};
+pub use crate::error::Error;
+pub use crate::options::Isolation;
+pub use crate::outcome::{Outcome, Verdict};
+pub use crate::session::Session;
+pub use crate::source::{Joinable, Provide, Source};
+pub use crate::tx::Tx;

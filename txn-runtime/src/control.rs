@@ -1,0 +1,87 @@
+//! Invariant 3: all transaction SQL goes through here.
+//!
+//! Each function leaves its session such that dropping it at any point settles it: `in_transaction` is set before a
+//! BEGIN is sent and cleared after the end of the transaction was confirmed.
+
+use sqlx::AssertSqlSafe;
+
+use crate::Session;
+use crate::engine::Engine;
+use crate::error::Class;
+use crate::options::Options;
+
+/// Why a COMMIT was not answered with success.
+#[derive(Debug)]
+pub(crate) enum CommitFailure {
+    /// There was no healthy transaction to commit.
+    Refused(sqlx::Error),
+    /// The engine could not commit.
+    Failed(sqlx::Error),
+    /// The answer was lost.
+    Unknown(sqlx::Error),
+}
+
+pub(crate) async fn begin<DB: Engine>(
+    session: &mut Session<DB>,
+    options: &Options,
+) -> Result<(), sqlx::Error> {
+    session.in_transaction = true;
+    session.run(AssertSqlSafe(DB::begin(options))).await
+}
+
+/// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
+pub(crate) async fn commit<DB: Engine>(
+    session: &mut Session<DB>,
+    read_only: bool,
+) -> Result<(), CommitFailure> {
+    let Err(error) = session.run(DB::commit(read_only)).await else {
+        session.in_transaction = false;
+        return Ok(());
+    };
+    match &error {
+        _ if Class::of(&error) == Class::Connection => Err(CommitFailure::Unknown(error)),
+        sqlx::Error::Database(database) => {
+            session.in_transaction = !DB::ended_by_failed_commit(&**database);
+            match DB::refused_commit(&**database) {
+                true => Err(CommitFailure::Refused(error)),
+                false => Err(CommitFailure::Failed(error)),
+            }
+        }
+        _ => Err(CommitFailure::Failed(error)),
+    }
+}
+
+/// Finishes what is on the wire first.
+pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    session.drain().await?;
+    match session.run(DB::ROLLBACK).await {
+        Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
+        result => result?,
+    }
+    session.in_transaction = false;
+    Ok(())
+}
+
+/// Sets savepoint `level`; the RELEASE of one that ended before rides in front.
+pub(crate) async fn savepoint<DB: Engine>(
+    session: &mut Session<DB>,
+    level: u32,
+    release: Option<u32>,
+) -> Result<(), sqlx::Error> {
+    let sql = match release {
+        Some(ended) => format!("RELEASE SAVEPOINT txn_{ended}; SAVEPOINT txn_{level}"),
+        None => format!("SAVEPOINT txn_{level}"),
+    };
+    session.run(AssertSqlSafe(sql)).await
+}
+
+/// Undoes everything since savepoint `level`, which goes on to exist. Idempotent.
+pub(crate) async fn rollback_to<DB: Engine>(
+    session: &mut Session<DB>,
+    level: u32,
+) -> Result<(), sqlx::Error> {
+    session.drain().await?;
+    session
+        .run(AssertSqlSafe(format!("ROLLBACK TO SAVEPOINT txn_{level}")))
+        .await
+}

@@ -1,0 +1,238 @@
+//! What differs between PostgreSQL, MySQL/MariaDB and SQLite, and nothing else.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::future::Future;
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use sqlx::error::DatabaseError;
+use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
+
+use crate::error::Class;
+use crate::options::{Lacks, Options};
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+/// The connect options of an engine, as sqlx has them.
+pub type ConnectOptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;
+
+pub(crate) type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
+
+/// What a failed statement did to the transaction that it ran in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The transaction goes on as if the statement had not been sent.
+    None,
+    /// The engine refuses everything until a rollback.
+    Failed,
+    /// The engine has rolled the whole transaction back: what follows would autocommit.
+    Gone,
+    /// The engine may have; [`Engine::in_transaction`] tells.
+    Doubt,
+}
+
+/// How far a connection is from the end of its last protocol exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// The last exchange was completed.
+    Idle,
+    /// A row stream was dropped between two rows.
+    Partial,
+    /// An operation was dropped while its answer was outstanding.
+    Busy,
+    /// The connection is of no more use.
+    Broken,
+}
+
+/// A database that transactions can run on: [`Postgres`](sqlx::Postgres), [`MySql`](sqlx::MySql) (and MariaDB),
+/// [`Sqlite`](sqlx::Sqlite).
+///
+/// Sealed: what it requires is of interest to the runtime only.
+#[diagnostic::on_unimplemented(
+    message = "txn has no engine for `{Self}`",
+    note = "use `txn::Sqlite`, `txn::Postgres` or `txn::MySql`, and turn on the feature `sqlite`, `postgres` or `mysql`"
+)]
+pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
+    /// As it stands in spans and messages.
+    #[doc(hidden)]
+    const SYSTEM: &'static str;
+    #[doc(hidden)]
+    const LACKS: Lacks;
+    /// First keywords of statements that end a transaction by the way, beside the ones that say so.
+    #[doc(hidden)]
+    const IMPLICIT_COMMITS: &'static [&'static str] = &[];
+    /// Whether an operation dropped in flight leaves the connection beyond use.
+    #[doc(hidden)]
+    const DROPS_BREAK: bool = false;
+    /// Writers of one database wait for each other anyway, and do it fairly only in a queue of ours.
+    #[doc(hidden)]
+    const ONE_WRITER: bool = false;
+
+    // -- sessions
+
+    /// The defaults that a transaction layer wants; what the user set stays.
+    #[doc(hidden)]
+    fn tune(options: ConnectOptionsOf<Self>) -> ConnectOptionsOf<Self> {
+        options
+    }
+    /// The most sessions that this database can have open, if it has a limit of its own.
+    #[doc(hidden)]
+    fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {
+        None
+    }
+    /// Sets a new connection up and says which one it is on the server.
+    #[doc(hidden)]
+    fn greet(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    /// Reads what is left of an operation that was dropped, and forgets it. An error of the statement itself is
+    /// returned: it is the caller's to judge, and never the next statement's.
+    #[doc(hidden)]
+    fn drain(
+        connection: &mut Self::Connection,
+        wire: Wire,
+    ) -> impl Future<Output = Result<Option<sqlx::Error>, sqlx::Error>> + Send;
+    /// Whether the connection is inside a transaction. Only for when there is no other way to know.
+    #[doc(hidden)]
+    fn in_transaction(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+    // -- the dialect of transactions
+
+    #[doc(hidden)]
+    fn begin(options: &Options) -> Cow<'static, str>;
+    /// A COMMIT that fails outside of a transaction, and in an aborted one.
+    #[doc(hidden)]
+    fn commit(read_only: bool) -> &'static str;
+    #[doc(hidden)]
+    const ROLLBACK: &'static str = "ROLLBACK";
+
+    // -- what errors mean
+
+    #[doc(hidden)]
+    fn effect(error: &dyn DatabaseError) -> Effect;
+    /// The COMMIT was refused because there was no healthy transaction to commit.
+    #[doc(hidden)]
+    fn refused_commit(error: &dyn DatabaseError) -> bool;
+    /// After this failed COMMIT the session is outside of the transaction for certain.
+    #[doc(hidden)]
+    fn ended_by_failed_commit(error: &dyn DatabaseError) -> bool;
+    /// A ROLLBACK failed only because there was nothing to roll back.
+    #[doc(hidden)]
+    fn nothing_to_roll_back(_error: &dyn DatabaseError) -> bool {
+        false
+    }
+
+    // -- running statements
+
+    #[doc(hidden)]
+    fn fetch_many<'e, 'q: 'e, E>(
+        connection: &'e mut Self::Connection,
+        query: E,
+    ) -> BoxStream<'e, Result<Step<Self>, sqlx::Error>>
+    where
+        E: Execute<'q, Self> + 'q;
+    /// Unlike sqlx's, always completes the exchange.
+    #[doc(hidden)]
+    fn fetch_optional<'e, 'q: 'e, E>(
+        connection: &'e mut Self::Connection,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<Self::Row>, sqlx::Error>>
+    where
+        E: Execute<'q, Self> + 'q;
+    #[doc(hidden)]
+    fn prepare_with<'e>(
+        connection: &'e mut Self::Connection,
+        sql: SqlStr,
+        parameters: &'e [Self::TypeInfo],
+    ) -> BoxFuture<'e, Result<Self::Statement, sqlx::Error>>;
+    #[doc(hidden)]
+    fn describe<'e>(
+        connection: &'e mut Self::Connection,
+        sql: SqlStr,
+    ) -> BoxFuture<'e, Result<Describe<Self>, sqlx::Error>>;
+}
+
+/// Delegates the running of statements to sqlx's own executor, which generic code cannot name (E0275).
+macro_rules! delegate_to_sqlx {
+    () => {
+        fn fetch_many<'e, 'q: 'e, E>(
+            connection: &'e mut Self::Connection,
+            query: E,
+        ) -> BoxStream<'e, Result<Step<Self>, sqlx::Error>>
+        where
+            E: Execute<'q, Self> + 'q,
+        {
+            Executor::fetch_many(connection, query)
+        }
+
+        fn prepare_with<'e>(
+            connection: &'e mut Self::Connection,
+            sql: SqlStr,
+            parameters: &'e [Self::TypeInfo],
+        ) -> BoxFuture<'e, Result<Self::Statement, sqlx::Error>> {
+            Executor::prepare_with(connection, sql, parameters)
+        }
+
+        fn describe<'e>(
+            connection: &'e mut Self::Connection,
+            sql: SqlStr,
+        ) -> BoxFuture<'e, Result<Describe<Self>, sqlx::Error>> {
+            Executor::describe(connection, sql)
+        }
+    };
+}
+use delegate_to_sqlx;
+
+mod sealed {
+    pub trait Sealed {}
+    #[cfg(feature = "sqlite")]
+    impl Sealed for sqlx::Sqlite {}
+    #[cfg(feature = "postgres")]
+    impl Sealed for sqlx::Postgres {}
+    #[cfg(feature = "mysql")]
+    impl Sealed for sqlx::MySql {}
+}
+
+/// Opens a connection and sets it up.
+pub(crate) async fn connect<DB: Engine>(
+    options: &ConnectOptionsOf<DB>,
+) -> Result<(DB::Connection, u64), sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let backend = DB::greet(&mut connection).await?;
+    Ok((connection, backend))
+}
+
+// Where only the error is at hand, its own type tells which engine it is from.
+
+pub(crate) fn class(error: &dyn DatabaseError) -> Class {
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref() {
+        return postgres::class(error);
+    }
+    #[cfg(feature = "mysql")]
+    if let Some(error) = error.try_downcast_ref() {
+        return mysql::class(error);
+    }
+    #[cfg(feature = "sqlite")]
+    if let Some(error) = error.try_downcast_ref() {
+        return sqlite::class(error);
+    }
+    let _ = error;
+    Class::Other
+}
+
+pub(crate) fn code(error: &dyn DatabaseError) -> Option<String> {
+    #[cfg(feature = "mysql")]
+    if let Some(error) = error.try_downcast_ref() {
+        return Some(mysql::code(error));
+    }
+    error.code().map(Cow::into_owned)
+}

@@ -1,0 +1,170 @@
+//! MySQL and MariaDB: a dropped operation costs the connection, a deadlock the whole transaction.
+
+use std::borrow::Cow;
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::TryStreamExt;
+use sqlx::error::DatabaseError;
+use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError};
+use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
+
+use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use crate::error::Class;
+use crate::options::{Lacks, Options};
+
+const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
+const LOCK_TABLE_FULL: u16 = 1206;
+const DEADLOCK: u16 = 1213;
+/// MariaDB: a row changed since the snapshot was taken; rolls back like a deadlock.
+const CHECKREAD: u16 = 1020;
+
+impl Engine for MySql {
+    const SYSTEM: &'static str = "mysql";
+    const LACKS: Lacks = Lacks {
+        deferrable: Some(
+            "MySQL and MariaDB have no deferrable transactions: remove `deferrable`",
+        ),
+        weak_isolation: None,
+        second_writer: None,
+    };
+    /// <https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html>; `TEMPORARY` tables are the exception.
+    const IMPLICIT_COMMITS: &'static [&'static str] = &[
+        "ALTER", "ANALYZE", "CACHE", "CHECK", "CREATE", "DROP", "FLUSH", "GRANT", "INSTALL", "LOCK",
+        "OPTIMIZE", "RENAME", "REPAIR", "RESET", "REVOKE", "TRUNCATE", "UNINSTALL", "UNLOCK",
+    ];
+    const DROPS_BREAK: bool = true;
+
+    async fn greet(connection: &mut MySqlConnection) -> Result<u64, sqlx::Error> {
+        let row = connection.fetch_one("SELECT CONNECTION_ID()").await?;
+        row.try_get(0)
+    }
+
+    async fn drain(
+        connection: &mut MySqlConnection,
+        wire: Wire,
+    ) -> Result<Option<sqlx::Error>, sqlx::Error> {
+        if wire == Wire::Busy {
+            // sqlx loses its place in the protocol: to read on could hang, or read another statement's answer.
+            return Err(sqlx::Error::Protocol(
+                "an operation was dropped in flight".into(),
+            ));
+        }
+        connection.ping().await.map(|()| None)
+    }
+
+    async fn in_transaction(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+        // Outside of a transaction (and inside one without this savepoint) the name is unknown at once.
+        match connection
+            .execute("SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe")
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(error)) if number(&*error) == SAVEPOINT_DOES_NOT_EXIST => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn begin(options: &Options) -> Cow<'static, str> {
+        // The savepoint is what the commit proves itself with.
+        let start = match options.read_only {
+            true => "START TRANSACTION READ ONLY; SAVEPOINT txn_0",
+            false => "START TRANSACTION; SAVEPOINT txn_0",
+        };
+        match options.isolation {
+            None => Cow::Borrowed(start),
+            Some(isolation) => Cow::Owned(format!(
+                "SET TRANSACTION ISOLATION LEVEL {}; {start}",
+                isolation.as_sql()
+            )),
+        }
+    }
+
+    fn commit(_read_only: bool) -> &'static str {
+        // A COMMIT alone answers Ok after a deadlock or an implicit commit; then the savepoint is gone.
+        "RELEASE SAVEPOINT txn_0; COMMIT"
+    }
+
+    fn effect(error: &dyn DatabaseError) -> Effect {
+        match number(error) {
+            DEADLOCK | LOCK_TABLE_FULL | CHECKREAD => Effect::Gone,
+            // With innodb_rollback_on_timeout it takes the whole transaction.
+            LOCK_WAIT_TIMEOUT => Effect::Doubt,
+            _ => Effect::None,
+        }
+    }
+
+    fn refused_commit(error: &dyn DatabaseError) -> bool {
+        number(error) == SAVEPOINT_DOES_NOT_EXIST
+    }
+
+    fn ended_by_failed_commit(_error: &dyn DatabaseError) -> bool {
+        false
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        connection: &'e mut MySqlConnection,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<Self::Row>, sqlx::Error>>
+    where
+        E: Execute<'q, Self> + 'q,
+    {
+        // sqlx's own stops reading at the first row, in the middle of the exchange.
+        let mut steps = Executor::fetch_many(connection, query);
+        Box::pin(async move {
+            let mut first = None;
+            while let Some(step) = steps.try_next().await? {
+                if let (Either::Right(row), None) = (step, &first) {
+                    first = Some(row);
+                }
+            }
+            Ok(first)
+        })
+    }
+
+    delegate_to_sqlx!();
+}
+
+fn number(error: &dyn DatabaseError) -> u16 {
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .map_or(0, MySqlDatabaseError::number)
+}
+
+pub(super) fn code(error: &MySqlDatabaseError) -> String {
+    error.number().to_string()
+}
+
+pub(super) fn class(error: &MySqlDatabaseError) -> Class {
+    match error.number() {
+        DEADLOCK => Class::Deadlock,
+        CHECKREAD => Class::Serialization,
+        LOCK_WAIT_TIMEOUT | LOCK_TABLE_FULL => Class::Busy,
+        // server shutdown in progress, normal shutdown, aborting, killed
+        1053 | 1077 | 1152 | 1927 => Class::Connection,
+        _ => Class::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isolation;
+
+    #[test]
+    fn begin_carries_everything_in_one_packet() {
+        let plain = Options::new("f");
+        assert_eq!(
+            MySql::begin(&plain),
+            "START TRANSACTION; SAVEPOINT txn_0"
+        );
+        let full = plain.isolation(Isolation::RepeatableRead).read_only();
+        assert_eq!(
+            MySql::begin(&full),
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY; SAVEPOINT txn_0"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! PostgreSQL: the wire survives a dropped operation, a failed statement aborts the transaction.
+
+use std::borrow::Cow;
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnection, PgDatabaseError, Postgres};
+use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
+
+use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use crate::error::Class;
+use crate::options::{Isolation, Lacks, Options};
+
+const IN_FAILED_TRANSACTION: &str = "25P02";
+const NO_ACTIVE_TRANSACTION: &str = "25P01";
+
+/// So that a backend whose client is gone ends its query; 1 s costs a poll per second of query time.
+const GREETING: &str = "SELECT pg_backend_pid(), CASE current_setting('client_connection_check_interval') \
+    WHEN '0' THEN set_config('client_connection_check_interval', '1s', false) END";
+/// `client_connection_check_interval` came with 14.
+const GREETING_BEFORE_14: &str = "SELECT pg_backend_pid()";
+
+impl Engine for Postgres {
+    const SYSTEM: &'static str = "postgresql";
+    const LACKS: Lacks = Lacks {
+        deferrable: None,
+        weak_isolation: None,
+        second_writer: None,
+    };
+
+    async fn greet(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        let greeting = match connection.server_version_num() {
+            Some(version) if version < 140_000 => GREETING_BEFORE_14,
+            _ => GREETING,
+        };
+        let row = connection.fetch_one(greeting).await?;
+        let pid: i32 = row.try_get(0)?;
+        Ok(pid.unsigned_abs().into())
+    }
+
+    async fn drain(
+        connection: &mut PgConnection,
+        _wire: Wire,
+    ) -> Result<Option<sqlx::Error>, sqlx::Error> {
+        let mut stale = None;
+        loop {
+            match connection.ping().await {
+                Ok(()) => return Ok(stale),
+                // The dropped statement's own error is read first; the answer to our ping is still to come.
+                Err(error @ sqlx::Error::Database(_)) if Class::of(&error) != Class::Connection => {
+                    stale.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn in_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        // In autocommit this is refused, in a healthy transaction answered, in an aborted one refused otherwise.
+        match connection.execute("SAVEPOINT txn_probe").await {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(error)) => {
+                Ok(error.code().as_deref() != Some(NO_ACTIVE_TRANSACTION))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn begin(options: &Options) -> Cow<'static, str> {
+        let isolation = match options.isolation {
+            None => "",
+            Some(Isolation::ReadUncommitted) => " ISOLATION LEVEL READ UNCOMMITTED",
+            Some(Isolation::ReadCommitted) => " ISOLATION LEVEL READ COMMITTED",
+            Some(Isolation::RepeatableRead) => " ISOLATION LEVEL REPEATABLE READ",
+            Some(Isolation::Serializable) => " ISOLATION LEVEL SERIALIZABLE",
+        };
+        let access = if options.read_only { " READ ONLY" } else { "" };
+        let deferrable = if options.deferrable {
+            " DEFERRABLE"
+        } else {
+            ""
+        };
+        match (isolation, access, deferrable) {
+            ("", "", "") => Cow::Borrowed("BEGIN"),
+            _ => Cow::Owned(["BEGIN", isolation, access, deferrable].concat()),
+        }
+    }
+
+    fn commit(_read_only: bool) -> &'static str {
+        // A COMMIT alone answers Ok in an aborted transaction, having rolled back, and outside of one.
+        "SAVEPOINT txn_end; COMMIT"
+    }
+
+    fn effect(_error: &dyn DatabaseError) -> Effect {
+        Effect::Failed
+    }
+
+    fn refused_commit(error: &dyn DatabaseError) -> bool {
+        matches!(
+            error.code().as_deref(),
+            Some(IN_FAILED_TRANSACTION | NO_ACTIVE_TRANSACTION)
+        )
+    }
+
+    fn ended_by_failed_commit(error: &dyn DatabaseError) -> bool {
+        error.code().as_deref() != Some(IN_FAILED_TRANSACTION)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        connection: &'e mut PgConnection,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<Self::Row>, sqlx::Error>>
+    where
+        E: Execute<'q, Self> + 'q,
+    {
+        Executor::fetch_optional(connection, query)
+    }
+
+    delegate_to_sqlx!();
+}
+
+pub(super) fn class(error: &PgDatabaseError) -> Class {
+    match error.code() {
+        "40001" => Class::Serialization,
+        "40P01" => Class::Deadlock,
+        // lock_not_available
+        "55P03" => Class::Busy,
+        // admin_shutdown, crash_shutdown, cannot_connect_now, and class 08: connection exceptions
+        "57P01" | "57P02" | "57P03" => Class::Connection,
+        code if code.starts_with("08") => Class::Connection,
+        _ => Class::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begin_carries_everything_in_one_statement() {
+        let plain = Options::new("f");
+        assert_eq!(Postgres::begin(&plain), "BEGIN");
+        let full = plain
+            .isolation(Isolation::Serializable)
+            .read_only()
+            .deferrable();
+        assert_eq!(
+            Postgres::begin(&full),
+            "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE"
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! SQLite: one writer, and errors that may or may not end the transaction.
+
+use std::borrow::Cow;
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteError, SqliteJournalMode,
+};
+use sqlx::{Connection, Describe, Execute, Executor, SqlStr};
+
+use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use crate::error::Class;
+use crate::options::{Lacks, Options};
+
+/// `SQLITE_ERROR`: of BEGIN, COMMIT and ROLLBACK it says that there is, or is not, a transaction already.
+const GENERIC: &str = "1";
+
+impl Engine for Sqlite {
+    const SYSTEM: &'static str = "sqlite";
+    const LACKS: Lacks = Lacks {
+        deferrable: Some("SQLite has no deferrable transactions: remove `deferrable`"),
+        weak_isolation: Some(
+            "SQLite runs every transaction serializable: write `isolation = serializable`, or leave `isolation` out",
+        ),
+        second_writer: Some(
+            "SQLite has one writer: a `requires_new` scope inside a write scope would wait for its own caller; \
+             make it `nested`, or call it after the outer scope has ended",
+        ),
+    };
+    const ONE_WRITER: bool = true;
+    const ROLLBACK: &'static str = "PRAGMA query_only = 0; ROLLBACK";
+
+    fn tune(options: SqliteConnectOptions) -> SqliteConnectOptions {
+        // Foreign keys and a busy timeout are sqlx's own defaults. Its options can be printed, not asked.
+        if in_memory(&options) || !format!("{options:?}").contains(r#""journal_mode": None"#) {
+            return options;
+        }
+        options.journal_mode(SqliteJournalMode::Wal)
+    }
+
+    fn session_limit(options: &SqliteConnectOptions) -> Option<usize> {
+        // The sessions of a database in memory share a cache, whose locks do not wait.
+        in_memory(options).then_some(1)
+    }
+
+    async fn greet(_connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+        Ok(0)
+    }
+
+    async fn drain(
+        connection: &mut SqliteConnection,
+        _wire: Wire,
+    ) -> Result<Option<sqlx::Error>, sqlx::Error> {
+        // The worker answers in order: when it answers this it is done with the dropped operation.
+        connection.ping().await.map(|()| None)
+    }
+
+    async fn in_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+        // A deferred BEGIN takes no lock: it can fail only inside of a transaction.
+        match connection.execute("BEGIN; ROLLBACK").await {
+            Ok(_) => Ok(false),
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(GENERIC) => {
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn begin(options: &Options) -> Cow<'static, str> {
+        Cow::Borrowed(match options.read_only {
+            true => "PRAGMA query_only = 1; BEGIN",
+            // A deferred one that turns writer later fails at once where another has written meanwhile.
+            false => "BEGIN IMMEDIATE",
+        })
+    }
+
+    fn commit(read_only: bool) -> &'static str {
+        match read_only {
+            true => "PRAGMA query_only = 0; COMMIT",
+            false => "COMMIT",
+        }
+    }
+
+    fn effect(_error: &dyn DatabaseError) -> Effect {
+        // FULL, IOERR, NOMEM and INTERRUPT may roll back, `OR ROLLBACK` and `RAISE(ROLLBACK)` do.
+        Effect::Doubt
+    }
+
+    fn refused_commit(error: &dyn DatabaseError) -> bool {
+        error.code().as_deref() == Some(GENERIC)
+    }
+
+    fn ended_by_failed_commit(_error: &dyn DatabaseError) -> bool {
+        false
+    }
+
+    fn nothing_to_roll_back(error: &dyn DatabaseError) -> bool {
+        error.code().as_deref() == Some(GENERIC)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        connection: &'e mut SqliteConnection,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<Self::Row>, sqlx::Error>>
+    where
+        E: Execute<'q, Self> + 'q,
+    {
+        Executor::fetch_optional(connection, query)
+    }
+
+    delegate_to_sqlx!();
+}
+
+fn in_memory(options: &SqliteConnectOptions) -> bool {
+    let name = options.get_filename().to_string_lossy();
+    name.contains(":memory:") || name.contains("sqlx-in-memory")
+}
+
+pub(super) fn class(error: &SqliteError) -> Class {
+    // https://www.sqlite.org/rescode.html
+    let code = DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
+    match code.unwrap_or_default() {
+        517 => Class::Serialization,               // BUSY_SNAPSHOT
+        code if code & 0xff == 5 => Class::Busy,   // BUSY and its kinds
+        code if code & 0xff == 6 => Class::Busy,   // LOCKED and its kinds
+        code if code & 0xff == 14 => Class::Connection, // CANTOPEN
+        _ => Class::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_a_wal_unless_the_user_chose_one() {
+        let chosen = |options: SqliteConnectOptions| format!("{options:?}");
+        let tuned = chosen(Sqlite::tune(SqliteConnectOptions::new().filename("a.db")));
+        assert!(tuned.contains(r#""journal_mode": Some("WAL")"#), "{tuned}");
+        let delete = SqliteConnectOptions::new()
+            .filename("a.db")
+            .journal_mode(SqliteJournalMode::Delete);
+        let kept = chosen(Sqlite::tune(delete));
+        assert!(kept.contains(r#""journal_mode": Some("DELETE")"#), "{kept}");
+    }
+
+    #[test]
+    fn a_database_in_memory_has_one_session() {
+        let memory: SqliteConnectOptions = "sqlite::memory:".parse().unwrap();
+        assert_eq!(Sqlite::session_limit(&memory), Some(1));
+        let file: SqliteConnectOptions = "sqlite://a.db".parse().unwrap();
+        assert_eq!(Sqlite::session_limit(&file), None);
+    }
+}

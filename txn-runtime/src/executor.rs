@@ -1,0 +1,292 @@
+//! Running the user's statements: `&mut Tx`, `&mut Session` and `&Db` are sqlx executors.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::{TryFutureExt, TryStreamExt};
+use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+
+use crate::engine::{Effect, Engine, Step, Wire};
+use crate::error::{Cause, Class};
+use crate::statement::Statement;
+use crate::tx::Health;
+use crate::{Db, Session, Tx};
+
+/// Sees to it that a transaction learns of its failed statements, even if the user swallows the error.
+pub(crate) struct Watch<'a> {
+    pub(crate) health: &'a mut Health,
+}
+
+impl Watch<'_> {
+    pub(crate) fn failed<DB: Engine>(&mut self, error: &sqlx::Error) {
+        let effect = match error {
+            _ if Class::of(error) == Class::Connection => Effect::Gone,
+            sqlx::Error::Database(error) => DB::effect(&**error),
+            _ => Effect::None,
+        };
+        self.health.after(effect, || Cause::of(error));
+    }
+}
+
+/// The answer to one statement, step by step. Keeps the wire's state true whenever it is dropped (invariant 2).
+pub(crate) struct Rows<'a, DB: Engine> {
+    steps: BoxStream<'a, Result<Step<DB>, sqlx::Error>>,
+    wire: &'a mut Wire,
+    watch: Option<Watch<'a>>,
+}
+
+impl<'a, DB: Engine> Rows<'a, DB> {
+    pub(crate) fn new<'q: 'a>(
+        session: &'a mut Session<DB>,
+        query: impl Execute<'q, DB> + 'q,
+        watch: Option<Watch<'a>>,
+    ) -> Self {
+        let (connection, wire) = session.split();
+        let steps = DB::fetch_many(connection, query);
+        Self { steps, wire, watch }
+    }
+
+    async fn total(mut self) -> Result<DB::QueryResult, sqlx::Error> {
+        let mut total = DB::QueryResult::default();
+        while let Some(step) = self.try_next().await? {
+            if let Either::Left(result) = step {
+                total.extend([result]);
+            }
+        }
+        Ok(total)
+    }
+
+    async fn all(mut self) -> Result<Vec<DB::Row>, sqlx::Error> {
+        let mut rows = Vec::new();
+        while let Some(step) = self.try_next().await? {
+            if let Either::Right(row) = step {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl<DB: Engine> Stream for Rows<'_, DB> {
+    type Item = Result<Step<DB>, sqlx::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        *this.wire = Wire::Busy;
+        let step = this.steps.as_mut().poll_next(cx);
+        *this.wire = match &step {
+            Poll::Pending => Wire::Busy,
+            Poll::Ready(Some(Ok(_))) => Wire::Partial,
+            Poll::Ready(None) => Wire::Idle,
+            Poll::Ready(Some(Err(error))) => wire_after::<DB>(error, &mut this.watch),
+        };
+        step
+    }
+}
+
+/// An operation that yields one value, with the same care.
+async fn operate<'a, T, DB: Engine>(
+    session: &'a mut Session<DB>,
+    mut watch: Option<Watch<'a>>,
+    operation: impl FnOnce(&'a mut DB::Connection) -> BoxFuture<'a, Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let (connection, wire) = session.split();
+    *wire = Wire::Busy;
+    let result = operation(connection).await;
+    *wire = match &result {
+        Ok(_) => Wire::Idle,
+        Err(error) => wire_after::<DB>(error, &mut watch),
+    };
+    result
+}
+
+fn wire_after<DB: Engine>(error: &sqlx::Error, watch: &mut Option<Watch<'_>>) -> Wire {
+    if let Some(watch) = watch {
+        watch.failed::<DB>(error);
+    }
+    match Class::of(error) {
+        Class::Connection => Wire::Broken,
+        _ => Wire::Idle,
+    }
+}
+
+/// Both have `ready`, which decides whether a statement may be sent, and `watched`.
+macro_rules! executor_for {
+    ($name:ident) => {
+        impl<'c, DB: Engine> Executor<'c> for &'c mut $name<DB> {
+            type Database = DB;
+
+            fn execute<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<DB::QueryResult, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move { self.rows(statement).await?.total().await })
+            }
+
+            fn fetch_many<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(self.rows(statement).try_flatten_stream())
+            }
+
+            fn fetch_all<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Vec<DB::Row>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move { self.rows(statement).await?.all().await })
+            }
+
+            fn fetch_optional<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move {
+                    self.ready(statement.as_str()).await?;
+                    let (session, watch) = self.watched();
+                    operate(session, watch, |connection| {
+                        DB::fetch_optional(connection, statement)
+                    })
+                    .await
+                })
+            }
+
+            fn prepare_with<'e>(
+                self,
+                sql: SqlStr,
+                parameters: &'e [DB::TypeInfo],
+            ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move {
+                    self.ready(sql.as_str()).await?;
+                    let (session, watch) = self.watched();
+                    operate(session, watch, |connection| {
+                        DB::prepare_with(connection, sql, parameters)
+                    })
+                    .await
+                })
+            }
+
+            fn describe<'e>(
+                self,
+                sql: SqlStr,
+            ) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move {
+                    self.ready(sql.as_str()).await?;
+                    let (session, watch) = self.watched();
+                    operate(session, watch, |connection| DB::describe(connection, sql)).await
+                })
+            }
+        }
+
+        impl<DB: Engine> $name<DB> {
+            async fn rows(
+                &mut self,
+                statement: Statement<DB>,
+            ) -> Result<Rows<'_, DB>, sqlx::Error> {
+                self.ready(statement.as_str()).await?;
+                let (session, watch) = self.watched();
+                Ok(Rows::new(session, statement, watch))
+            }
+        }
+    };
+}
+
+executor_for!(Tx);
+executor_for!(Session);
+
+/// Autocommit: a session for the one statement.
+impl<'c, DB: Engine> Executor<'c> for &'c Db<DB> {
+    type Database = DB;
+
+    fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<DB::QueryResult, sqlx::Error>>
+    where
+        'c: 'e,
+        E: Execute<'q, DB> + 'q,
+    {
+        let statement = Statement::new(query);
+        Box::pin(async move { self.session().await?.execute(statement).await })
+    }
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: Execute<'q, DB> + 'q,
+    {
+        let statement = Statement::new(query);
+        Box::pin(async_stream::try_stream! {
+            let mut session = self.session().await?;
+            let mut rows = session.rows(statement).await?;
+            while let Some(step) = rows.try_next().await? {
+                yield step;
+            }
+        })
+    }
+
+    fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<DB::Row>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: Execute<'q, DB> + 'q,
+    {
+        let statement = Statement::new(query);
+        Box::pin(async move { self.session().await?.fetch_all(statement).await })
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: Execute<'q, DB> + 'q,
+    {
+        let statement = Statement::new(query);
+        Box::pin(async move { self.session().await?.fetch_optional(statement).await })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [DB::TypeInfo],
+    ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move { self.session().await?.prepare_with(sql, parameters).await })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move { self.session().await?.describe(sql).await })
+    }
+}

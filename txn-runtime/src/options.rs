@@ -1,0 +1,173 @@
+//! What an annotation asks of its transaction. Built in `const` context by the macro.
+
+use std::fmt;
+
+/// Isolation level of a transaction, in the words of the SQL standard.
+///
+/// What a level prevents is the engine's affair: PostgreSQL runs `ReadUncommitted` as `ReadCommitted`; SQLite
+/// only knows `Serializable` and refuses the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Sees what others have not committed yet.
+    ReadUncommitted,
+    /// Each statement sees what was committed before it began.
+    ReadCommitted,
+    /// The whole transaction sees one snapshot.
+    RepeatableRead,
+    /// As if transactions ran one after the other.
+    Serializable,
+}
+
+impl Isolation {
+    pub(crate) const fn as_sql(self) -> &'static str {
+        match self {
+            Self::ReadUncommitted => "READ UNCOMMITTED",
+            Self::ReadCommitted => "READ COMMITTED",
+            Self::RepeatableRead => "REPEATABLE READ",
+            Self::Serializable => "SERIALIZABLE",
+        }
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadUncommitted => "read uncommitted",
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+            Self::Serializable => "serializable",
+        })
+    }
+}
+
+/// How an annotated function relates to the transaction that it may be called in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Propagation {
+    /// Begin outside of a transaction, join inside.
+    Required,
+    /// Begin outside of a transaction, set a savepoint inside.
+    Nested,
+    /// Begin, inside of a transaction too, then on a second session.
+    RequiresNew,
+    /// Join; there is no outside, which the type system sees to.
+    Mandatory,
+}
+
+impl Propagation {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Nested => "nested",
+            Self::RequiresNew => "requires_new",
+            Self::Mandatory => "mandatory",
+        }
+    }
+}
+
+/// The arguments of one annotation.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub(crate) name: &'static str,
+    pub(crate) propagation: Propagation,
+    pub(crate) isolation: Option<Isolation>,
+    pub(crate) read_only: bool,
+    pub(crate) deferrable: bool,
+}
+
+impl Options {
+    /// The options of a plain `#[transactional]` on the function `name`.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            propagation: Propagation::Required,
+            isolation: None,
+            read_only: false,
+            deferrable: false,
+        }
+    }
+
+    /// `nested`
+    #[must_use]
+    pub const fn nested(mut self) -> Self {
+        self.propagation = Propagation::Nested;
+        self
+    }
+
+    /// `requires_new`
+    #[must_use]
+    pub const fn requires_new(mut self) -> Self {
+        self.propagation = Propagation::RequiresNew;
+        self
+    }
+
+    /// `mandatory`
+    #[must_use]
+    pub const fn mandatory(mut self) -> Self {
+        self.propagation = Propagation::Mandatory;
+        self
+    }
+
+    /// `isolation = …`
+    #[must_use]
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// `read_only`
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// `deferrable`
+    #[must_use]
+    pub const fn deferrable(mut self) -> Self {
+        self.deferrable = true;
+        self
+    }
+
+    /// What of these options the engine lacks, as advice; `None` where it can do all of it.
+    pub(crate) const fn refusal(&self, lacks: &Lacks) -> Option<&'static str> {
+        if self.deferrable && lacks.deferrable.is_some() {
+            return lacks.deferrable;
+        }
+        match self.isolation {
+            None | Some(Isolation::Serializable) => None,
+            Some(_) => lacks.weak_isolation,
+        }
+    }
+}
+
+/// What an engine cannot do, each with the advice that the user gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Lacks {
+    pub(crate) deferrable: Option<&'static str>,
+    pub(crate) weak_isolation: Option<&'static str>,
+    pub(crate) second_writer: Option<&'static str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LACKS: Lacks = Lacks {
+        deferrable: Some("no deferrable"),
+        weak_isolation: Some("only serializable"),
+        second_writer: None,
+    };
+
+    #[test]
+    fn an_option_that_the_engine_lacks_is_refused_with_its_advice() {
+        let plain = Options::new("f");
+        assert_eq!(plain.refusal(&LACKS), None);
+        assert_eq!(plain.deferrable().refusal(&LACKS), Some("no deferrable"));
+        let weak = plain.isolation(Isolation::ReadCommitted);
+        assert_eq!(weak.refusal(&LACKS), Some("only serializable"));
+        let strong = plain.isolation(Isolation::Serializable);
+        assert_eq!(strong.refusal(&LACKS), None);
+    }
+}

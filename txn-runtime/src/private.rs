@@ -1,0 +1,89 @@
+//! What the expansion of `#[transactional]` calls. Not part of the public interface: it changes with the macro.
+
+use std::fmt::Display;
+use std::future::Future;
+
+use tracing::Instrument;
+
+pub use crate::options::Options;
+pub use crate::scope::Scope;
+use crate::{Db, Engine, Error, Provide, Source, Tx, Verdict};
+
+/// Opens a scope on `source`.
+pub fn open<T, S: Source<T>>(
+    source: S,
+    options: &'static Options,
+) -> impl Future<Output = Result<S::Scope, Error>> + Send {
+    source.open(options)
+}
+
+/// Ends `scope` as its outcome says.
+pub fn end<T, S: Scope<T>>(
+    scope: S,
+    verdict: Verdict,
+    reason: Option<String>,
+) -> impl Future<Output = Result<(), Error>> + Send {
+    scope.end(verdict, reason)
+}
+
+/// The source of a binding form.
+pub fn provide<P: Provide + ?Sized>(source: &P) -> &Db<P::Engine> {
+    source.provide()
+}
+
+/// Runs the body in the span of its scope.
+pub fn instrument<F: Future>(
+    span: &tracing::Span,
+    body: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    body.instrument(span.clone())
+}
+
+/// `Tx<DB>`, so that the engine can be named where only the parameter's type is known.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no transaction",
+    label = "write `&mut Tx<Sqlite>`, `&mut Tx<Postgres>` or `&mut Tx<MySql>` here",
+)]
+pub trait Transaction {
+    /// The engine of that transaction.
+    type Engine: Engine;
+}
+
+impl<DB: Engine> Transaction for Tx<DB> {
+    type Engine = DB;
+}
+
+/// Refuses at compile time what the engine lacks.
+pub const fn check<T: Transaction>(options: &Options) {
+    if let Some(advice) = options.refusal(&<T::Engine as Engine>::LACKS) {
+        panic!("{}", advice);
+    }
+}
+
+/// Finds the text of an outcome's error where it has one: autoref picks [`ReasonDisplay`] if it applies, else
+/// [`ReasonOpaque`].
+pub struct Reason<'a, O>(pub &'a O);
+
+/// An error that can be shown.
+pub trait ReasonDisplay {
+    /// Its text.
+    fn reason(&self) -> Option<String>;
+}
+
+impl<T, E: Display> ReasonDisplay for &Reason<'_, Result<T, E>> {
+    fn reason(&self) -> Option<String> {
+        self.0.as_ref().err().map(ToString::to_string)
+    }
+}
+
+/// Any other outcome.
+pub trait ReasonOpaque {
+    /// Nothing.
+    fn reason(&self) -> Option<String>;
+}
+
+impl<O> ReasonOpaque for Reason<'_, O> {
+    fn reason(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,219 @@
+//! A scope: the extent of one annotated call, from opening to commit, rollback or join.
+
+use std::future::Future;
+use std::time::Instant;
+
+use tracing::Span;
+
+use crate::engine::Engine;
+use crate::error::{Cause, Error};
+use crate::options::Options;
+use crate::outcome::Verdict;
+use crate::tx::Level;
+use crate::{Db, Tx};
+
+/// An open scope, as the expansion sees it.
+pub trait Scope<T>: Send {
+    /// The session of the body.
+    fn tx(&mut self) -> &mut T;
+    /// The span of the body.
+    fn span(&self) -> &Span;
+    /// Ends the scope as its outcome says. `reason` is the text of the error that it failed with.
+    fn end(
+        self,
+        verdict: Verdict,
+        reason: Option<String>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The one scope there is: it began a transaction, set a savepoint, or joined.
+pub struct Entered<'a, DB: Engine> {
+    body: Body<'a, DB>,
+    trace: Trace,
+}
+
+enum Body<'a, DB: Engine> {
+    Root(Tx<DB>),
+    Nested(Nested<'a, DB>),
+    Joined(Joined<'a, DB>),
+}
+
+impl<'a, DB: Engine> Entered<'a, DB> {
+    pub(crate) async fn begin(
+        db: &Db<DB>,
+        options: &'static Options,
+        depth: u32,
+    ) -> Result<Self, Error> {
+        let trace = Trace::new::<DB>(options, depth);
+        let tx = Tx::begin(db, options).await?;
+        Ok(Self {
+            body: Body::Root(tx),
+            trace,
+        })
+    }
+
+    pub(crate) async fn nest(
+        tx: &'a mut Tx<DB>,
+        options: &'static Options,
+    ) -> Result<Self, Error> {
+        let trace = Trace::new::<DB>(options, tx.depth() + 1);
+        let outer = tx.push(options.name).await?;
+        Ok(Self {
+            body: Body::Nested(Nested {
+                tx,
+                outer: Some(outer),
+            }),
+            trace,
+        })
+    }
+
+    pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
+        let trace = Trace::new::<DB>(options, tx.depth());
+        Self {
+            body: Body::Joined(Joined::enter(tx, options.name)),
+            trace,
+        }
+    }
+}
+
+impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
+    fn tx(&mut self) -> &mut Tx<DB> {
+        match &mut self.body {
+            Body::Root(tx) => tx,
+            Body::Nested(nested) => nested.tx,
+            Body::Joined(joined) => joined.tx,
+        }
+    }
+
+    fn span(&self) -> &Span {
+        &self.trace.span
+    }
+
+    async fn end(mut self, verdict: Verdict, reason: Option<String>) -> Result<(), Error> {
+        let result = match self.body {
+            Body::Root(tx) => tx.end(verdict).await,
+            Body::Nested(nested) => nested.end(verdict).await,
+            Body::Joined(joined) => {
+                joined.end(verdict, reason);
+                Ok(())
+            }
+        };
+        self.trace.ended(verdict, &result);
+        result
+    }
+}
+
+/// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
+struct Nested<'a, DB: Engine> {
+    tx: &'a mut Tx<DB>,
+    /// The level around this one; taken when the scope has ended.
+    outer: Option<Level>,
+}
+
+impl<DB: Engine> Nested<'_, DB> {
+    async fn end(mut self, verdict: Verdict) -> Result<(), Error> {
+        let result = self.tx.close_level(verdict).await;
+        if let Some(outer) = self.outer.take() {
+            self.tx.pop(outer);
+        }
+        result
+    }
+}
+
+impl<DB: Engine> Drop for Nested<'_, DB> {
+    fn drop(&mut self) {
+        if let Some(outer) = self.outer.take() {
+            self.tx.abandon(outer);
+        }
+    }
+}
+
+/// A scope inside of another's transaction. If it fails, or is dropped, that transaction is rollback-only.
+struct Joined<'a, DB: Engine> {
+    tx: &'a mut Tx<DB>,
+    name: &'static str,
+    outer: &'static str,
+    ended: bool,
+}
+
+impl<'a, DB: Engine> Joined<'a, DB> {
+    fn enter(tx: &'a mut Tx<DB>, name: &'static str) -> Self {
+        tx.level.joined += 1;
+        let outer = std::mem::replace(&mut tx.level.scope, name);
+        Self {
+            tx,
+            name,
+            outer,
+            ended: false,
+        }
+    }
+
+    fn end(mut self, verdict: Verdict, reason: Option<String>) {
+        self.ended = true;
+        if verdict == Verdict::Rollback {
+            let why = reason.unwrap_or_else(|| "its outcome was a rollback".into());
+            self.tx.level.mark(Some(self.name), Cause::new(why));
+        }
+    }
+}
+
+impl<DB: Engine> Drop for Joined<'_, DB> {
+    fn drop(&mut self) {
+        self.tx.level.joined -= 1;
+        self.tx.level.scope = self.outer;
+        if !self.ended {
+            let why = match std::thread::panicking() {
+                true => "it panicked",
+                false => "it was dropped before it had ended",
+            };
+            self.tx.level.mark(Some(self.name), Cause::new(why));
+        }
+    }
+}
+
+/// The span of a scope, completed when the scope ends.
+struct Trace {
+    span: Span,
+    /// `None` where nobody listens.
+    opened: Option<Instant>,
+}
+
+impl Trace {
+    fn new<DB: Engine>(options: &'static Options, depth: u32) -> Self {
+        let span = tracing::debug_span!(
+            target: "txn",
+            "transaction",
+            name = options.name,
+            engine = DB::SYSTEM,
+            propagation = options.propagation.as_str(),
+            depth,
+            outcome = tracing::field::Empty,
+            elapsed_us = tracing::field::Empty,
+        );
+        let opened = (!span.is_disabled()).then(Instant::now);
+        Self { span, opened }
+    }
+
+    fn ended(&mut self, verdict: Verdict, result: &Result<(), Error>) {
+        self.record(match (verdict, result) {
+            (_, Err(_)) => "failed",
+            (Verdict::Commit, Ok(())) => "committed",
+            (Verdict::Rollback, Ok(())) => "rolled back",
+        });
+    }
+
+    fn record(&mut self, outcome: &'static str) {
+        let Some(opened) = self.opened.take() else {
+            return;
+        };
+        let elapsed = u64::try_from(opened.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.span.record("outcome", outcome);
+        self.span.record("elapsed_us", elapsed);
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        self.record("dropped");
+    }
+}

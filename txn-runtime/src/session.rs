@@ -1,0 +1,266 @@
+//! A session: one physical connection, checked out of the pool.
+//!
+//! Invariant 1: a session is in the pool only if its last protocol exchange completed and it is outside a
+//! transaction. Everything that could break it is tracked here, and [`Session`]'s `Drop` is the only way back.
+//!
+//! Invariant 2: the guard exists before the statement is sent and is defused after its answer was read, never the
+//! other way. The guard is the [`Wire`]: `Busy` is written before an operation is first polled.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
+use futures_util::TryStreamExt;
+use sqlx::{Connection, SqlSafeStr};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::engine::{self, ConnectOptionsOf, Engine, Wire};
+use crate::executor::{Rows, Watch};
+use crate::{Db, Error, settle, statement};
+
+/// What the pool keeps.
+pub(crate) struct Pooled<DB: Engine> {
+    connection: DB::Connection,
+    backend: u64,
+    opened: Instant,
+    returned: Instant,
+}
+
+/// Makes sessions for the pool, and sorts out the ones that are too old.
+pub(crate) struct Manager<DB: Engine> {
+    pub(crate) options: ConnectOptionsOf<DB>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+}
+
+impl<DB: Engine> managed::Manager for Manager<DB> {
+    type Type = Pooled<DB>;
+    type Error = sqlx::Error;
+
+    async fn create(&self) -> Result<Pooled<DB>, sqlx::Error> {
+        let (connection, backend) = engine::connect::<DB>(&self.options).await?;
+        let now = Instant::now();
+        Ok(Pooled {
+            connection,
+            backend,
+            opened: now,
+            returned: now,
+        })
+    }
+
+    async fn recycle(
+        &self,
+        pooled: &mut Pooled<DB>,
+        _: &Metrics,
+    ) -> RecycleResult<sqlx::Error> {
+        let over = |limit: Option<Duration>, since: Instant| {
+            limit.is_some_and(|limit| since.elapsed() > limit)
+        };
+        if over(self.idle_timeout, pooled.returned) || over(self.max_lifetime, pooled.opened) {
+            return Err(RecycleError::message("too old"));
+        }
+        Ok(())
+    }
+}
+
+/// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
+///
+/// For what must run on one connection but not in a transaction: session settings, advisory locks, `LISTEN`,
+/// statements that an engine refuses inside a transaction.
+///
+/// # Cancel safety
+///
+/// Dropping it is always safe. If an operation was in flight, or [`connection`](Self::connection) was used, the
+/// session is brought to a known state in the background, or closed, before anybody else gets it.
+pub struct Session<DB: Engine> {
+    /// `None` only while dropping.
+    object: Option<Object<Manager<DB>>>,
+    pub(crate) wire: Wire,
+    /// BEGIN was sent, and the end of the transaction is not confirmed.
+    pub(crate) in_transaction: bool,
+    /// The user had the raw connection.
+    exposed: bool,
+    /// Already in the hands of [`settle`]: what it leaves unclean is closed.
+    settling: bool,
+    db: Db<DB>,
+    lease: TaskTrackerToken,
+    /// The place in the queue of writers, where the engine has one.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl<DB: Engine> Session<DB> {
+    pub(crate) fn new(
+        object: Object<Manager<DB>>,
+        db: Db<DB>,
+        lease: TaskTrackerToken,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            object: Some(object),
+            wire: Wire::Idle,
+            in_transaction: false,
+            exposed: false,
+            settling: false,
+            db,
+            lease,
+            turn,
+        }
+    }
+
+    /// The handle that this session came from.
+    #[must_use]
+    pub fn db(&self) -> &Db<DB> {
+        &self.db
+    }
+
+    /// The raw sqlx connection, for what no executor offers: COPY, advisory locks, progress handlers.
+    ///
+    /// What is done to it is out of sight: when the session is given back, it is asked whether it is inside of a
+    /// transaction (rolled back then, with a warning), which costs a round trip in the background.
+    pub fn connection(&mut self) -> &mut DB::Connection {
+        self.exposed = true;
+        self.split().0
+    }
+
+    /// What the server calls this session.
+    pub(crate) fn backend(&self) -> u64 {
+        self.object.as_ref().map_or(0, |object| object.backend)
+    }
+
+    /// It lay in the pool before, so that the server may have closed it meanwhile.
+    pub(crate) fn is_reused(&self) -> bool {
+        let reused = |object| Object::metrics(object).recycle_count > 0;
+        self.object.as_ref().is_some_and(reused)
+    }
+
+    pub(crate) fn idle_for(&self) -> Duration {
+        let since = |object: &Object<Manager<DB>>| object.returned.elapsed();
+        self.object.as_ref().map_or(Duration::ZERO, since)
+    }
+
+    pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire) {
+        let object = self.object.as_mut().expect("only dropping takes the session");
+        (&mut object.connection, &mut self.wire)
+    }
+
+    fn is_clean(&self) -> bool {
+        self.wire == Wire::Idle && !self.in_transaction && !self.exposed
+    }
+
+    /// Runs one query of the runtime's own.
+    pub(crate) async fn run(&mut self, sql: impl SqlSafeStr) -> Result<(), sqlx::Error> {
+        let mut rows = Rows::new(self, sql.into_sql_str(), None);
+        while rows.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Finishes what a dropped operation left on the wire. Returns that operation's own error.
+    pub(crate) async fn drain(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
+        let left = self.wire;
+        let (connection, wire) = self.split();
+        *wire = Wire::Busy;
+        let drained = match left {
+            Wire::Idle => Ok(None),
+            Wire::Partial | Wire::Busy => DB::drain(connection, left).await,
+            Wire::Broken => Err(sqlx::Error::Protocol("the connection is broken".into())),
+        };
+        *wire = if drained.is_ok() { Wire::Idle } else { Wire::Broken };
+        drained
+    }
+
+    /// Whether user code left a transaction open behind our back.
+    pub(crate) async fn probe(&mut self) -> Result<bool, sqlx::Error> {
+        let (connection, wire) = self.split();
+        *wire = Wire::Busy;
+        let inside = DB::in_transaction(connection).await;
+        *wire = if inside.is_ok() { Wire::Idle } else { Wire::Broken };
+        inside
+    }
+
+    pub(crate) fn was_exposed(&self) -> bool {
+        self.exposed
+    }
+
+    /// The raw connection was looked at after the user had it, and found clean.
+    pub(crate) fn is_known_again(&mut self) {
+        self.exposed = false;
+    }
+
+    /// Closes the connection instead of giving it back; its slot becomes free.
+    pub(crate) fn discard(mut self) {
+        self.take();
+    }
+
+    /// Takes the connection out of the pool for good.
+    fn take(&mut self) -> Option<DB::Connection> {
+        Some(Object::take(self.object.take()?).connection)
+    }
+
+    /// Brings the session to where the next statement may be sent, or says why this one may not.
+    pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        if let Some(why) = statement::refusal::<DB>(sql, false) {
+            return Err(Error::refused("a session in autocommit mode", why).into());
+        }
+        if self.wire != Wire::Idle {
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn watched(&mut self) -> (&mut Self, Option<Watch<'_>>) {
+        (self, None)
+    }
+}
+
+impl<DB: Engine> Drop for Session<DB> {
+    fn drop(&mut self) {
+        let Some(object) = self.object.take() else {
+            return;
+        };
+        if self.is_clean() && !self.db.is_closed() {
+            let mut object = object;
+            object.returned = Instant::now();
+            return; // Dropping the object gives it back.
+        }
+        let session = Self {
+            object: Some(object),
+            settling: true,
+            db: self.db.clone(),
+            lease: self.lease.clone(),
+            turn: self.turn.take(),
+            ..*self
+        };
+        if self.settling {
+            session.discard();
+        } else {
+            settle::spawn(session);
+        }
+    }
+}
+
+impl<DB: Engine> fmt::Debug for Session<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("engine", &DB::SYSTEM)
+            .field("backend", &self.backend())
+            .field("wire", &self.wire)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<DB: Engine> Session<DB> {
+    /// Says goodbye to the server; for sessions that come back to a closed pool.
+    pub(crate) async fn close(mut self) -> Result<(), sqlx::Error> {
+        match self.take() {
+            Some(connection) => connection.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl<DB: Engine> Pooled<DB> {
+    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
+        self.connection.close().await
+    }
+}

@@ -1,0 +1,124 @@
+//! Settling: a session that a dropped scope left behind is brought to a known state, clean and back in the pool,
+//! or closed.
+//!
+//! Invariant 4: every cleanup is bounded by `settle_timeout`; past it the session is closed and its slot freed.
+//! Invariant 5: a cleanup holds its pool slot until it ends, so that the pool never opens more than `max_sessions`.
+//! Invariant 8: it never needs the caller's runtime context: it runs on the runtime that the `Db` was made in.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::future::BoxFuture;
+use tokio::time::timeout;
+
+use crate::engine::{Engine, Wire};
+use crate::{Db, Error, Session, control};
+
+/// Settles in the background.
+///
+/// If that runtime has shut down, the task is dropped at once, and the session with it: closed, not given back.
+pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
+    let db = session.db().clone();
+    db.spawn(settle(session));
+}
+
+async fn settle<DB: Engine>(mut session: Session<DB>) {
+    let limit = session.db().settle_timeout();
+    let backend = session.backend();
+    let problem = match timeout(limit, bring_to_rest(&mut session)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("not settled within {limit:?}")),
+    };
+    if let Some(problem) = problem {
+        tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
+        return session.discard();
+    }
+    if session.db().is_closed() {
+        let goodbye = session.close();
+        if let Ok(Err(error)) = timeout(limit, goodbye).await {
+            tracing::debug!(target: "txn", system = DB::SYSTEM, backend, %error, "session not closed in good order");
+        }
+    }
+}
+
+async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    if session.wire != Wire::Idle {
+        session.drain().await?;
+    }
+    if session.in_transaction {
+        control::rollback(session).await?;
+    }
+    if session.was_exposed() {
+        forget_exposure(session).await?;
+    }
+    Ok(())
+}
+
+/// The user had the raw connection: what was left open on it is rolled back.
+async fn forget_exposure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    if session.probe().await? {
+        tracing::warn!(
+            target: "txn", system = DB::SYSTEM, backend = session.backend(),
+            "a transaction begun through the raw connection was left open: rolled back"
+        );
+        control::rollback(session).await?;
+    }
+    session.is_known_again();
+    Ok(())
+}
+
+/// Runs the end of a scope to its end: in the caller's task, and if that is dropped, in one of its own.
+///
+/// # Cancel safety
+///
+/// Nothing is lost: dropped at any point, the future goes on in the background. Only its result is then an event
+/// instead of a value.
+pub(crate) struct Shield<DB: Engine> {
+    ending: Option<BoxFuture<'static, Result<(), Error>>>,
+    db: Db<DB>,
+}
+
+impl<DB: Engine> Shield<DB> {
+    pub(crate) fn new(
+        db: Db<DB>,
+        ending: impl Future<Output = Result<(), Error>> + Send + 'static,
+    ) -> Self {
+        Self {
+            ending: Some(Box::pin(ending)),
+            db,
+        }
+    }
+}
+
+impl<DB: Engine> Future for Shield<DB> {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        // Out of the shield while it runs: what panics is not to be polled again.
+        let mut ending = this.ending.take().expect("polled after completion");
+        let result = ending.as_mut().poll(cx);
+        if result.is_pending() {
+            this.ending = Some(ending);
+        }
+        result
+    }
+}
+
+impl<DB: Engine> Drop for Shield<DB> {
+    fn drop(&mut self) {
+        let Some(ending) = self.ending.take() else {
+            return;
+        };
+        self.db.spawn(async move {
+            match ending.await {
+                Ok(()) => tracing::debug!(target: "txn", "a scope ended after its caller was dropped"),
+                Err(error) => {
+                    tracing::warn!(target: "txn", %error, "a scope failed to end after its caller was dropped");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! Where a scope gets its session from: `&Db` begins, `&mut Tx` joins.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::options::Options;
+use crate::propagation::{Action, Place, resolve};
+use crate::scope::{Entered, Scope};
+use crate::{Db, Tx};
+
+/// What an annotated function takes in place of its `&mut Tx`: `&Db` or `&mut Tx`.
+///
+/// A function without annotation that works with and without a transaction takes it too, and passes it on to an
+/// annotated one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of sessions for `{T}`",
+    label = "pass `&db` to begin a transaction, or `&mut tx` to join the one that is open",
+    note = "the engine must be the same: a `&Db<Postgres>` cannot open a `Tx<Sqlite>`",
+    note = "a `Pool` of sqlx is replaced by `txn::Db`"
+)]
+pub trait Source<T>: Send + Debug + Sized {
+    /// What is opened.
+    #[doc(hidden)]
+    type Scope: Scope<T>;
+
+    /// Opens a scope.
+    #[doc(hidden)]
+    fn open(
+        self,
+        options: &'static Options,
+    ) -> impl Future<Output = Result<Self::Scope, Error>> + Send;
+}
+
+/// A [`Source`] that is inside of a transaction: what a `mandatory` function takes.
+#[diagnostic::on_unimplemented(
+    message = "this function is `mandatory`: it runs only inside of a transaction, and `{Self}` is not in one",
+    label = "pass the `&mut Tx` of an open transaction",
+    note = "inside of an annotated function pass its `tx`, by hand `&mut db.begin().await?`"
+)]
+pub trait Joinable<T>: Source<T> {}
+
+impl<'a, DB: Engine> Source<Tx<DB>> for &'a Db<DB> {
+    type Scope = Entered<'a, DB>;
+
+    async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
+        match resolve(options.propagation, Place::Outside) {
+            Action::Refuse => Err(Error::refused(
+                options.name,
+                "`mandatory` needs an open transaction: pass a `&mut Tx`",
+            )),
+            _ => Entered::begin(self, options, 0).await,
+        }
+    }
+}
+
+impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
+    type Scope = Entered<'a, DB>;
+
+    async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
+        match resolve(options.propagation, Place::Inside) {
+            Action::BeginAnother => {
+                refuse_second_writer(self, options)?;
+                let db = self.db().clone();
+                Entered::begin(&db, options, self.depth() + 1).await
+            }
+            Action::Savepoint => {
+                refuse_conflict(self, options)?;
+                Entered::nest(self, options).await
+            }
+            _ => {
+                refuse_conflict(self, options)?;
+                Ok(Entered::join(self, options))
+            }
+        }
+    }
+}
+
+impl<DB: Engine> Joinable<Tx<DB>> for &mut Tx<DB> {}
+
+fn refuse_second_writer<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
+    match DB::LACKS.second_writer {
+        Some(why) if !tx.is_read_only() && !options.read_only => {
+            Err(Error::refused(options.name, why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_conflict<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
+    match (options.refusal(&DB::LACKS), tx.conflict(options)) {
+        (Some(why), _) => Err(Error::refused(options.name, why)),
+        (None, Some(why)) => Err(Error::refused(options.name, Cow::Owned(why))),
+        (None, None) => Ok(()),
+    }
+}
+
+/// What the binding form may name as its source: a `Db`, however it is held.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of sessions",
+    label = "name a `txn::Db` here, as in `#[transactional(self.db as tx)]`",
+    note = "a reference to one, an `Arc` or a `Box` of one will do; for an open transaction write `&mut self.tx as tx`"
+)]
+pub trait Provide {
+    /// The engine of that `Db`.
+    type Engine: Engine;
+
+    /// The `Db` itself.
+    fn provide(&self) -> &Db<Self::Engine>;
+}
+
+impl<DB: Engine> Provide for Db<DB> {
+    type Engine = DB;
+
+    fn provide(&self) -> &Db<DB> {
+        self
+    }
+}
+
+macro_rules! provide_through {
+    ($($holder:ty),+) => {$(
+        impl<P: Provide + ?Sized> Provide for $holder {
+            type Engine = P::Engine;
+
+            fn provide(&self) -> &Db<P::Engine> {
+                (**self).provide()
+            }
+        }
+    )+};
+}
+
+provide_through!(&P, &mut P, Arc<P>, Box<P>);
