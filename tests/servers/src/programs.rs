@@ -1,0 +1,90 @@
+//! Where the servers' programs are.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+use crate::error::Error;
+
+/// The Debian packages without which [`crate::Server::postgres`] or [`crate::Server::mariadb`]
+/// cannot start; empty where both are installed.
+pub fn missing_packages() -> Vec<&'static str> {
+    [POSTGRES, MARIADB]
+        .iter()
+        .filter(|suite| suite.locate().is_err())
+        .map(|suite| suite.package)
+        .collect()
+}
+
+/// What one engine needs, and the package that brings it.
+pub(crate) struct Suite {
+    server: &'static str,
+    initialiser: &'static str,
+    package: &'static str,
+}
+
+pub(crate) const POSTGRES: Suite = Suite {
+    server: "postgres",
+    initialiser: "initdb",
+    package: "postgresql",
+};
+
+pub(crate) const MARIADB: Suite = Suite {
+    server: "mariadbd",
+    initialiser: "mariadb-install-db",
+    package: "mariadb-server",
+};
+
+pub(crate) struct Programs {
+    pub(crate) server: PathBuf,
+    pub(crate) initialiser: PathBuf,
+}
+
+impl Suite {
+    pub(crate) fn locate(&self) -> Result<Programs> {
+        Ok(Programs {
+            server: self.find(self.server)?,
+            initialiser: self.find(self.initialiser)?,
+        })
+    }
+
+    fn find(&self, program: &str) -> Result<PathBuf> {
+        directories()
+            .map(|directory| directory.join(program))
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                let package = self.package;
+                Error::new(format!(
+                    "`{program}` is not installed: `cargo xtask test` installs it, \
+                     or run `apt-get install --no-install-recommends {package}`"
+                ))
+            })
+    }
+}
+
+/// `PATH`, then where Debian keeps servers; a user's `PATH` there has none of these.
+fn directories() -> impl Iterator<Item = PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path: Vec<_> = env::split_paths(&path).collect();
+    let system = ["/usr/sbin", "/usr/bin", "/usr/libexec"].map(PathBuf::from);
+    on_path.into_iter().chain(postgres_versions()).chain(system)
+}
+
+fn postgres_versions() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut versions: Vec<_> = entries.map(|entry| entry.path()).collect();
+    versions.sort_by_key(|path| std::cmp::Reverse(version(path)));
+    versions.iter().map(|path| path.join("bin")).collect()
+}
+
+/// As numbers: 9.6 is older than 15.
+fn version(path: &Path) -> Vec<u32> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.')
+        .map(|part| part.parse().unwrap_or(0))
+        .collect()
+}

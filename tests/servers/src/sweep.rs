@@ -1,0 +1,49 @@
+//! Removes what earlier runs left behind: a machine that went down, a container whose processes
+//! were all killed at once.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use crate::home::{LOCK, PREFIX, SERVER};
+use crate::process::kill_stray;
+
+pub(crate) fn once(bases: &[PathBuf]) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        bases
+            .iter()
+            .flat_map(|base| homes(base))
+            .for_each(|home| sweep(&home))
+    });
+}
+
+/// Only directories of our own: in a shared one anybody may have made the others.
+fn homes(base: &Path) -> impl Iterator<Item = PathBuf> {
+    let us = rustix::process::geteuid().as_raw();
+    let entries = fs::read_dir(base).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+        .filter(move |entry| {
+            entry
+                .metadata()
+                .is_ok_and(|meta| meta.is_dir() && meta.uid() == us)
+        })
+        .map(|entry| entry.path())
+}
+
+/// Nothing here may fail a test: what cannot be removed now is left to the next run.
+fn sweep(home: &Path) {
+    let Ok(lock) = File::open(home.join(LOCK)) else {
+        return;
+    };
+    if lock.try_lock().is_err() {
+        return; // its owner lives
+    }
+    let pid = fs::read_to_string(home.join(SERVER).join("pid")).unwrap_or_default();
+    if let Ok(pid) = pid.trim().parse() {
+        kill_stray(pid, home);
+    }
+    let _ = fs::remove_dir_all(home);
+}

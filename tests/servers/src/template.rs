@@ -1,0 +1,63 @@
+//! Initialised data directories, made once and copied for each server.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use crate::Result;
+use crate::engine::Engine;
+use crate::error::{Context, Error};
+use crate::home::Home;
+use crate::process::{PATIENCE, wait};
+
+/// One home per engine, because each belongs to its server's account.
+static OWN: Mutex<Vec<(&'static str, Home)>> = Mutex::new(Vec::new());
+
+/// Fills `data` with a fresh data directory.
+pub(crate) fn copy(engine: &dyn Engine, data: &Path) -> Result<()> {
+    let template = of_the_run(engine).map_or_else(|| own(engine), Ok)?;
+    let status = Command::new("cp")
+        .arg("-a") // ownership and modes count: the server checks them
+        .args([&template, data])
+        .status()
+        .context("run cp")?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::new(format!("could not copy {}", template.display())))
+    }
+}
+
+/// This process's template, made at its first use and removed when the process ends.
+pub(crate) fn own(engine: &dyn Engine) -> Result<PathBuf> {
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, home)) = own.iter().find(|(name, _)| *name == engine.name()) {
+        return Ok(home.place().data());
+    }
+    let home = Home::new(engine)?;
+    let data = home.place().data();
+    initialise(engine, &home)?;
+    own.push((engine.name(), home));
+    Ok(data)
+}
+
+/// The template that `cargo xtask test` has made.
+fn of_the_run(engine: &dyn Engine) -> Option<PathBuf> {
+    let template = PathBuf::from(env::var_os(engine.template_variable())?);
+    template.is_dir().then_some(template)
+}
+
+fn initialise(engine: &dyn Engine, home: &Home) -> Result<()> {
+    let place = home.place();
+    let command = engine.initialise(&place.data(), place.directory())?;
+    let mut child = home.launch(&command)?;
+    match wait(&mut child, PATIENCE) {
+        Some(status) if status.success() => Ok(()),
+        _ => Err(Error::new(format!(
+            "{} did not create a data directory; its output ends:\n{}",
+            command.get_program().display(),
+            place.log_tail()
+        ))),
+    }
+}
