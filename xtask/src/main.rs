@@ -1,1 +1,48 @@
-fn main(){}
+//! The repository's own commands: `cargo xtask test` and `cargo xtask ui`.
+
+mod examples;
+mod install;
+mod steps;
+mod test;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// The repository's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every check and test, on real servers of its own. Stops at the first failure.
+    Test {
+        /// Fail where a database server is missing, instead of installing it through apt-get.
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Write the compiler's present output into the `.stderr` files of tests/ui.
+    Ui,
+}
+
+fn main() -> Result<()> {
+    env::set_current_dir(root()?).context("enter the repository")?;
+    match Arguments::parse().command {
+        Task::Test { no_install } => test::run(!no_install),
+        Task::Ui => test::refresh_ui(),
+    }
+}
+
+/// The repository, wherever the command was called from.
+fn root() -> Result<PathBuf> {
+    let package = env::var_os("CARGO_MANIFEST_DIR").context("call it as `cargo xtask`")?;
+    let root = Path::new(&package).parent();
+    root.map(Path::to_path_buf)
+        .context("the package xtask has a parent")
+}

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -17,6 +18,9 @@ use crate::programs::MARIADB;
 pub(crate) struct MariaDb;
 
 const SOCKET: &str = "mariadb.sock";
+
+/// MariaDB has no database of its own to connect to, as PostgreSQL has.
+const DATABASE: &str = "test";
 
 /// First, or the system's configuration is read.
 const NO_DEFAULTS: &str = "--no-defaults";
@@ -64,7 +68,7 @@ impl Engine for MariaDb {
         let mut command = Command::new(MARIADB.locate()?.initialiser);
         command
             .arg(NO_DEFAULTS)
-            .arg(format!("--datadir={}", data.display()))
+            .arg(file_argument("--datadir=", data))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
             .args(SMALL)
             .env("TMPDIR", scratch);
@@ -75,18 +79,16 @@ impl Engine for MariaDb {
         let mut command = Command::new(MARIADB.locate()?.server);
         command
             .arg(NO_DEFAULTS)
-            .arg(format!("--datadir={}", place.data().display()))
-            .arg(format!("--socket={}", place.file(SOCKET).display()))
-            .arg(format!(
-                "--pid-file={}",
-                place.file("mariadb.pid").display()
-            ))
-            .arg(format!("--tmpdir={}", place.directory().display()))
+            .arg(file_argument("--datadir=", &place.data()))
+            .arg(file_argument("--socket=", &place.file(SOCKET)))
+            .arg(file_argument("--pid-file=", &place.file("mariadb.pid")))
+            .arg(file_argument("--tmpdir=", place.directory()))
+            .arg(statements(place)?)
             .arg(format!("--max-connections={MAX_CONNECTIONS}"))
             .arg("--character-set-server=utf8mb4")
             .arg(flush(options))
             .args(SMALL);
-        listen(&mut command, place)?;
+        listen(&mut command, place);
         Ok(command)
     }
 
@@ -105,11 +107,11 @@ impl Engine for MariaDb {
 
     fn url(&self, place: &Place) -> String {
         let socket = encode(&place.file(SOCKET));
-        format!("mysql://root@localhost/?socket={socket}")
+        format!("mysql://root@localhost/{DATABASE}?socket={socket}")
     }
 
     fn tcp_url(&self, port: u16) -> String {
-        format!("mysql://txn:{PASSWORD}@127.0.0.1:{port}/")
+        format!("mysql://txn:{PASSWORD}@127.0.0.1:{port}/{DATABASE}")
     }
 }
 
@@ -122,19 +124,27 @@ fn flush(options: &Options) -> &'static str {
     }
 }
 
-fn listen(command: &mut Command, place: &Place) -> Result<()> {
-    let Some(port) = place.port else {
-        command.arg("--skip-networking");
-        return Ok(());
+fn listen(command: &mut Command, place: &Place) {
+    match place.port {
+        None => command.arg("--skip-networking"),
+        Some(port) => command.args(["--bind-address=127.0.0.1", &format!("--port={port}")]),
     };
-    let user = place.file("user.sql");
-    let sql = format!(
+}
+
+/// Statements that the server runs before it takes connections, at each of its starts.
+fn statements(place: &Place) -> Result<OsString> {
+    let database = format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n");
+    let user = format!(
         "CREATE USER IF NOT EXISTS 'txn'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n\
          GRANT ALL ON *.* TO 'txn'@'127.0.0.1' WITH GRANT OPTION;\n"
     );
-    fs::write(&user, sql).context("write the user's statements")?;
-    command
-        .args(["--bind-address=127.0.0.1", &format!("--port={port}")])
-        .arg(format!("--init-file={}", user.display()));
-    Ok(())
+    let file = place.file("init.sql");
+    fs::write(&file, database + &user).context("write the first statements")?;
+    Ok(file_argument("--init-file=", &file))
+}
+
+fn file_argument(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
+    argument
 }

@@ -161,6 +161,7 @@ impl Drop for Server {
     }
 }
 
+#[derive(Clone, Copy)]
 enum State {
     Ready,
     Ended,

@@ -12,10 +12,8 @@ use crate::process::kill_stray;
 pub(crate) fn once(bases: &[PathBuf]) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        bases
-            .iter()
-            .flat_map(|base| homes(base))
-            .for_each(|home| sweep(&home))
+        let homes = bases.iter().flat_map(|base| homes(base));
+        homes.for_each(|home| sweep(&home));
     });
 }
 

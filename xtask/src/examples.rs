@@ -1,0 +1,62 @@
+//! Runs every program in examples/.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use txn_test_servers::Server;
+
+use crate::steps::Steps;
+
+/// The examples that take `--database URL`; without it they use SQLite, as all others do.
+const ON_EVERY_ENGINE: [&str; 1] = ["bank"];
+
+pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+    let names = names()?;
+    for expected in ON_EVERY_ENGINE {
+        ensure!(
+            names.iter().any(|name| name == expected),
+            "there is no example `{expected}`"
+        );
+    }
+    for name in &names {
+        example(steps, name, &[])?;
+        if ON_EVERY_ENGINE.contains(&name.as_str()) {
+            on_servers(steps, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// On fresh servers: an example may create any table, and its neighbour one of the same name.
+fn on_servers(steps: &mut Steps, name: &str) -> Result<()> {
+    for start in [Server::postgres, Server::mariadb] {
+        let server = start()?;
+        example(steps, name, &["--database", &server.url()])?;
+    }
+    Ok(())
+}
+
+fn example(steps: &mut Steps, name: &str, arguments: &[&str]) -> Result<()> {
+    let run = format!("run --package txn-rs --all-features --example {name} --");
+    steps.cargo_with(&run, arguments, &[])
+}
+
+/// As cargo finds them: `NAME.rs`, and directories with a `main.rs`.
+fn names() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir("examples").context("read examples/")? {
+        names.extend(name(&entry?.path()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn name(path: &Path) -> Option<String> {
+    let is_program = path.extension().is_some_and(|extension| extension == "rs")
+        || path.join("main.rs").is_file();
+    is_program.then(|| {
+        path.file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+    })?
+}

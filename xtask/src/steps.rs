@@ -1,0 +1,79 @@
+//! Steps that are announced, timed and stop the run when they fail.
+
+use std::env;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+pub(crate) struct Steps {
+    start: Instant,
+    /// For every command: where the servers are.
+    environment: Vec<(&'static str, String)>,
+    passed: usize,
+}
+
+impl Steps {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            environment: Vec::new(),
+            passed: 0,
+        }
+    }
+
+    pub(crate) fn export(&mut self, variables: impl IntoIterator<Item = (&'static str, String)>) {
+        self.environment.extend(variables);
+    }
+
+    /// Runs one step under a name.
+    pub(crate) fn step<T>(&mut self, name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let begun = Instant::now();
+        println!(
+            "\n==> [{:6.1} s] {name}",
+            self.start.elapsed().as_secs_f64()
+        );
+        let result = run().with_context(|| format!("step failed: {name}"))?;
+        println!("    took {:.1} s", begun.elapsed().as_secs_f64());
+        self.passed += 1;
+        Ok(result)
+    }
+
+    /// One step: `cargo` with these arguments.
+    pub(crate) fn cargo(&mut self, arguments: &str) -> Result<()> {
+        self.cargo_with(arguments, &[], &[])
+    }
+
+    /// The same with arguments that may contain spaces, and with variables of its own.
+    pub(crate) fn cargo_with(
+        &mut self,
+        arguments: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<()> {
+        let words: Vec<_> = arguments
+            .split_whitespace()
+            .chain(more.iter().copied())
+            .collect();
+        let name = format!("cargo {}", words.join(" "));
+        let mut command = cargo();
+        command.args(words);
+        command.envs(self.environment.iter().cloned());
+        command.envs(variables.iter().copied());
+        self.step(&name, || {
+            let status = command.status().context("run cargo")?;
+            ensure!(status.success(), "cargo ended with {status}");
+            Ok(())
+        })
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let elapsed = self.start.elapsed().as_secs_f64();
+        format!("all {} steps passed in {elapsed:.0} s", self.passed)
+    }
+}
+
+/// The cargo that runs us, which is the pinned toolchain's.
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
