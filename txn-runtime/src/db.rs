@@ -97,7 +97,10 @@ impl<DB: Engine> DbBuilder<DB> {
     ///
     /// If it is 0.
     pub fn max_sessions(mut self, max: usize) -> Self {
-        assert!(max > 0, "a pool of no sessions would serve nobody: set `max_sessions` to 1 or more");
+        assert!(
+            max > 0,
+            "a pool of no sessions would serve nobody: set `max_sessions` to 1 or more"
+        );
         self.limits.max_sessions = max;
         self
     }
@@ -200,7 +203,9 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Nothing is lost: dropped, the connection attempt is given up.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let options = url.parse().map_err(|error| Error::connect(invalid::<DB>(error)))?;
+        let options = url
+            .parse()
+            .map_err(|error| Error::connect(invalid::<DB>(error)))?;
         Self::builder(options).connect().await
     }
 
@@ -296,7 +301,9 @@ impl<DB: Engine> Db<DB> {
         }
         for pooled in idle {
             // What does not hear us out is dropped.
-            timeout(shared.limits.settle_timeout, pooled.close()).await.ok();
+            timeout(shared.limits.settle_timeout, pooled.close())
+                .await
+                .ok();
         }
         shared.leases.wait().await;
         shared.cleanups.wait().await;
@@ -321,7 +328,11 @@ impl<DB: Engine> Db<DB> {
         self.0.cleanups.spawn_on(cleanup, &self.0.handle);
     }
 
-    pub(crate) async fn acquire(&self, deadline: Instant, writes: bool) -> Result<Session<DB>, Error> {
+    pub(crate) async fn acquire(
+        &self,
+        deadline: Instant,
+        writes: bool,
+    ) -> Result<Session<DB>, Error> {
         let waiting = Waiting::new(&self.0.waiting);
         let lease = async {
             let turn = self.turn(writes).await?;
@@ -334,7 +345,12 @@ impl<DB: Engine> Db<DB> {
         };
         drop(waiting);
         let (object, turn) = leased?;
-        Ok(Session::new(object, self.clone(), self.0.leases.token(), turn))
+        Ok(Session::new(
+            object,
+            self.clone(),
+            self.0.leases.token(),
+            turn,
+        ))
     }
 
     /// A place at the head of the writers' queue, before a session is taken: who waits holds none.
@@ -375,7 +391,11 @@ fn pool_error(error: PoolError<sqlx::Error>) -> Error {
 fn invalid<DB: Engine>(error: sqlx::Error) -> sqlx::Error {
     let schemes = DB::URL_SCHEMES.join("` or `");
     sqlx::Error::Configuration(
-        format!("not a database URL of {} (it begins with `{schemes}`): {error}", DB::NAME).into(),
+        format!(
+            "not a database URL of {} (it begins with `{schemes}`): {error}",
+            DB::NAME
+        )
+        .into(),
     )
 }
 

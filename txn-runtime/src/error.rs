@@ -176,11 +176,7 @@ impl Error {
         by: Option<&'static str>,
         cause: Cause,
     ) -> Self {
-        Self::new(
-            Kind::RollbackOnly { by },
-            Some(scope),
-            Source::Cause(cause),
-        )
+        Self::new(Kind::RollbackOnly { by }, Some(scope), Source::Cause(cause))
     }
 
     pub(crate) fn acquire_timeout(figures: Exhausted) -> Self {
@@ -305,9 +301,13 @@ impl fmt::Display for Error {
             Kind::RollbackOnly { by: Some(by) } => {
                 write!(f, "rolled back because `{by}` inside it failed")?;
             }
-            Kind::RollbackOnly { by: None } => f.write_str("rolled back because it was asked to")?,
+            Kind::RollbackOnly { by: None } => {
+                f.write_str("rolled back because it was asked to")?
+            }
             Kind::AcquireTimeout(figures) => fmt::Display::fmt(figures, f)?,
-            Kind::Closed => f.write_str("the database handle is closed: no new scope can be opened")?,
+            Kind::Closed => {
+                f.write_str("the database handle is closed: no new scope can be opened")?
+            }
             Kind::Refused(why) => f.write_str(why)?,
         }
         if let Some(scope) = self.0.scope {

@@ -192,10 +192,7 @@ macro_rules! executor_for {
                 })
             }
 
-            fn describe<'e>(
-                self,
-                sql: SqlStr,
-            ) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
             where
                 'c: 'e,
             {

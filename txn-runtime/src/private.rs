@@ -32,17 +32,14 @@ pub fn provide<P: Provide + ?Sized>(source: &P) -> &Db<P::Engine> {
 }
 
 /// Runs the body in the span of its scope.
-pub fn instrument<F: Future>(
-    span: &tracing::Span,
-    body: F,
-) -> impl Future<Output = F::Output> + use<F> {
-    body.instrument(span.clone())
+pub fn instrument<F: Future>(span: tracing::Span, body: F) -> impl Future<Output = F::Output> {
+    body.instrument(span)
 }
 
 /// `Tx<DB>`, so that the engine can be named where only the parameter's type is known.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no transaction",
-    label = "write `&mut Tx<Sqlite>`, `&mut Tx<Postgres>` or `&mut Tx<MySql>` here",
+    label = "write `&mut Tx<Sqlite>`, `&mut Tx<Postgres>` or `&mut Tx<MySql>` here"
 )]
 pub trait Transaction {
     /// The engine of that transaction.

@@ -17,7 +17,7 @@ pub trait Scope<T>: Send {
     /// The session of the body.
     fn tx(&mut self) -> &mut T;
     /// The span of the body.
-    fn span(&self) -> &Span;
+    fn span(&self) -> Span;
     /// Ends the scope as its outcome says. `reason` is the text of the error that it failed with.
     fn end(
         self,
@@ -52,10 +52,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         })
     }
 
-    pub(crate) async fn nest(
-        tx: &'a mut Tx<DB>,
-        options: &'static Options,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn nest(tx: &'a mut Tx<DB>, options: &'static Options) -> Result<Self, Error> {
         let trace = Trace::new::<DB>(options, tx.depth() + 1);
         let outer = tx.push(options.name).await?;
         Ok(Self {
@@ -85,8 +82,8 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         }
     }
 
-    fn span(&self) -> &Span {
-        &self.trace.span
+    fn span(&self) -> Span {
+        self.trace.span.clone()
     }
 
     async fn end(mut self, verdict: Verdict, reason: Option<String>) -> Result<(), Error> {

@@ -49,11 +49,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         })
     }
 
-    async fn recycle(
-        &self,
-        pooled: &mut Pooled<DB>,
-        _: &Metrics,
-    ) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, pooled: &mut Pooled<DB>, _: &Metrics) -> RecycleResult<sqlx::Error> {
         let over = |limit: Option<Duration>, since: Instant| {
             limit.is_some_and(|limit| since.elapsed() > limit)
         };
@@ -140,7 +136,10 @@ impl<DB: Engine> Session<DB> {
     }
 
     pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire) {
-        let object = self.object.as_mut().expect("only dropping takes the session");
+        let object = self
+            .object
+            .as_mut()
+            .expect("only dropping takes the session");
         (&mut object.connection, &mut self.wire)
     }
 
@@ -165,7 +164,11 @@ impl<DB: Engine> Session<DB> {
             Wire::Partial | Wire::Busy => DB::drain(connection, left).await,
             Wire::Broken => Err(sqlx::Error::Protocol("the connection is broken".into())),
         };
-        *wire = if drained.is_ok() { Wire::Idle } else { Wire::Broken };
+        *wire = if drained.is_ok() {
+            Wire::Idle
+        } else {
+            Wire::Broken
+        };
         drained
     }
 
@@ -174,7 +177,11 @@ impl<DB: Engine> Session<DB> {
         let (connection, wire) = self.split();
         *wire = Wire::Busy;
         let inside = DB::in_transaction(connection).await;
-        *wire = if inside.is_ok() { Wire::Idle } else { Wire::Broken };
+        *wire = if inside.is_ok() {
+            Wire::Idle
+        } else {
+            Wire::Broken
+        };
         inside
     }
 

@@ -48,7 +48,15 @@ impl<DB: Database> Execute<'_, DB> for Statement<DB> {
 
 /// Statements that control a transaction, by their first keyword.
 const CONTROL: &[&str] = &[
-    "ABORT", "BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT", "START", "XA",
+    "ABORT",
+    "BEGIN",
+    "COMMIT",
+    "END",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+    "XA",
 ];
 
 /// Why this statement may not be sent, if it may not.

@@ -338,9 +338,7 @@ impl<DB: Engine> Tx<DB> {
         match self.level.mark.take() {
             None => Ending::Keep,
             Some(Mark { by: None, .. }) => Ending::Undo(Ok(())),
-            Some(Mark { by, cause }) => {
-                Ending::Undo(Err(Error::rollback_only(scope, by, cause)))
-            }
+            Some(Mark { by, cause }) => Ending::Undo(Err(Error::rollback_only(scope, by, cause))),
         }
     }
 
@@ -355,7 +353,9 @@ impl<DB: Engine> Tx<DB> {
             Wire::Partial => self.finish_exchange().await,
             Wire::Busy if std::mem::take(&mut self.setting) => self.finish_exchange().await,
             // The operation stays on the wire until a rollback drains it.
-            Wire::Busy if DB::DROPS_BREAK => self.health.after(Effect::Gone, || Cause::new(DROPPED)),
+            Wire::Busy if DB::DROPS_BREAK => {
+                self.health.after(Effect::Gone, || Cause::new(DROPPED))
+            }
             Wire::Busy => self.health.after(Effect::Failed, || Cause::new(DROPPED)),
             Wire::Broken => self
                 .health
@@ -419,7 +419,9 @@ impl<DB: Engine> Tx<DB> {
         if let Some(wanted) = options.isolation
             && self.isolation != Some(wanted)
         {
-            let has = self.isolation.map_or("the default".into(), |has| has.to_string());
+            let has = self
+                .isolation
+                .map_or("the default".into(), |has| has.to_string());
             return Some(format!(
                 "asks for isolation {wanted}, but joins a transaction whose isolation is {has}; open the outer scope \
                  with it, or make this one `requires_new`"

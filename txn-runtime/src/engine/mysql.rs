@@ -23,16 +23,30 @@ const CHECKREAD: u16 = 1020;
 impl Engine for MySql {
     const SYSTEM: &'static str = "mysql";
     const LACKS: Lacks = Lacks {
-        deferrable: Some(
-            "MySQL and MariaDB have no deferrable transactions: remove `deferrable`",
-        ),
+        deferrable: Some("MySQL and MariaDB have no deferrable transactions: remove `deferrable`"),
         weak_isolation: None,
         second_writer: None,
     };
     /// <https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html>; `TEMPORARY` tables are the exception.
     const IMPLICIT_COMMITS: &'static [&'static str] = &[
-        "ALTER", "ANALYZE", "CACHE", "CHECK", "CREATE", "DROP", "FLUSH", "GRANT", "INSTALL", "LOCK",
-        "OPTIMIZE", "RENAME", "REPAIR", "RESET", "REVOKE", "TRUNCATE", "UNINSTALL", "UNLOCK",
+        "ALTER",
+        "ANALYZE",
+        "CACHE",
+        "CHECK",
+        "CREATE",
+        "DROP",
+        "FLUSH",
+        "GRANT",
+        "INSTALL",
+        "LOCK",
+        "OPTIMIZE",
+        "RENAME",
+        "REPAIR",
+        "RESET",
+        "REVOKE",
+        "TRUNCATE",
+        "UNINSTALL",
+        "UNLOCK",
     ];
     const DROPS_BREAK: bool = true;
 
@@ -157,10 +171,7 @@ mod tests {
     #[test]
     fn begin_carries_everything_in_one_packet() {
         let plain = Options::new("f");
-        assert_eq!(
-            MySql::begin(&plain),
-            "START TRANSACTION; SAVEPOINT txn_0"
-        );
+        assert_eq!(MySql::begin(&plain), "START TRANSACTION; SAVEPOINT txn_0");
         let full = plain.isolation(Isolation::RepeatableRead).read_only();
         assert_eq!(
             MySql::begin(&full),

@@ -122,9 +122,9 @@ pub(super) fn class(error: &SqliteError) -> Class {
     // https://www.sqlite.org/rescode.html
     let code = DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
     match code.unwrap_or_default() {
-        517 => Class::Serialization,               // BUSY_SNAPSHOT
-        code if code & 0xff == 5 => Class::Busy,   // BUSY and its kinds
-        code if code & 0xff == 6 => Class::Busy,   // LOCKED and its kinds
+        517 => Class::Serialization,                    // BUSY_SNAPSHOT
+        code if code & 0xff == 5 => Class::Busy,        // BUSY and its kinds
+        code if code & 0xff == 6 => Class::Busy,        // LOCKED and its kinds
         code if code & 0xff == 14 => Class::Connection, // CANTOPEN
         _ => Class::Other,
     }

@@ -1,0 +1,138 @@
+//! Isolation, access mode, and what the engine or the transaction will not have.
+
+use txn::{Error, Tx, transactional};
+
+use super::*;
+
+#[transactional(isolation = serializable)]
+async fn serializable(tx: &mut Tx<DB>) -> Result<i64, Error> {
+    Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
+}
+
+#[transactional(isolation = serializable, read_only)]
+async fn serializable_reader(tx: &mut Tx<DB>) -> Result<i64, Error> {
+    serializable_reading(tx).await
+}
+
+#[transactional(isolation = serializable, read_only)]
+async fn serializable_reading(tx: &mut Tx<DB>) -> Result<i64, Error> {
+    Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
+}
+
+#[transactional(read_only)]
+async fn read(tx: &mut Tx<DB>) -> Result<i64, Error> {
+    Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
+}
+
+#[transactional(read_only)]
+async fn write_while_reading(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 1).await?)
+}
+
+#[transactional(read_only)]
+async fn call_a_writer(tx: &mut Tx<DB>) -> Result<(), Error> {
+    write(tx).await
+}
+
+#[transactional]
+async fn write(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 1).await?)
+}
+
+/// CASES 31
+#[tokio::test]
+async fn joining_refuses_another_isolation() {
+    let db = Fixture::<DB>::new().await;
+    let mut tx = db.begin().await.unwrap();
+    let error = serializable(&mut tx).await.unwrap_err().to_string();
+    assert!(error.contains("asks for isolation serializable"), "{error}");
+    assert!(error.contains("the default"), "{error}");
+    // The transaction that it could not join goes on.
+    write(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(db.ids().await, [1]);
+}
+
+/// CASES 31
+#[tokio::test]
+async fn joining_refuses_to_write_inside_of_a_reader() {
+    let db = Fixture::<DB>::new().await;
+    let error = call_a_writer(&*db).await.unwrap_err().to_string();
+    assert!(error.contains("joins a read-only transaction"), "{error}");
+    assert!(db.ids().await.is_empty());
+}
+
+#[tokio::test]
+async fn joining_accepts_the_same_isolation_and_less_access() {
+    let db = Fixture::<DB>::new().await;
+    assert_eq!(serializable_reader(&*db).await.unwrap(), 0);
+    let mut tx = db.begin().await.unwrap();
+    write(&mut tx).await.unwrap();
+    assert_eq!(read(&mut tx).await.unwrap(), 1);
+    tx.rollback().await.unwrap();
+}
+
+/// CASES 32
+#[tokio::test]
+async fn the_database_refuses_writes_of_a_read_only_scope() {
+    let db = Fixture::<DB>::new().await;
+    let error = write_while_reading(&*db).await.unwrap_err();
+    let read_only = ["25006", "1792", "8"];
+    assert!(read_only.contains(&&*error.code().unwrap()), "{error}");
+    assert!(db.ids().await.is_empty());
+    // The session is a writer's again afterwards.
+    write(&*db).await.unwrap();
+    assert_eq!(db.ids().await, [1]);
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_read_only_scope_that_was_dropped_leaves_a_session_that_can_write() {
+    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
+    #[transactional(read_only)]
+    async fn stop_reading(tx: &mut Tx<DB>) -> Result<(), Error> {
+        number(tx, "SELECT COUNT(*) FROM t").await?;
+        std::future::pending().await
+    }
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(1), stop_reading(&*db));
+    stopped.await.unwrap_err();
+    write(&*db).await.unwrap();
+    assert_eq!(db.ids().await, [1]);
+}
+
+/// The isolation that the server reports, where it can be asked.
+#[tokio::test]
+async fn the_isolation_is_the_one_asked_for() {
+    let db = Fixture::<DB>::new().await;
+    let Some((ask, expected)) = DB::ISOLATION else {
+        return; // SQLite has one, and the macro refuses the others
+    };
+    let asked = ask_isolation(&*db, ask).await.unwrap();
+    assert!(asked.eq_ignore_ascii_case(expected), "{asked}");
+}
+
+#[transactional(isolation = serializable)]
+async fn ask_isolation(tx: &mut Tx<DB>, ask: &'static str) -> Result<String, sqlx::Error> {
+    number(tx, "SELECT COUNT(*) FROM t").await?; // MySQL begins in earnest with the first read
+    sqlx::query_scalar(ask).fetch_one(tx).await
+}
+
+#[transactional(db as tx, isolation = serializable, read_only, deferrable)]
+async fn deferred(db: &txn::Db<DB>) -> Result<i64, Error> {
+    Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
+}
+
+/// What an engine lacks is refused when the scope opens, where the compiler could not know the engine.
+#[tokio::test]
+async fn deferrable_is_refused_where_the_engine_has_none() {
+    let db = Fixture::<DB>::new().await;
+    match deferred(&db).await {
+        Ok(rows) => assert!(DB::FAILURE_ABORTS && rows == 0),
+        Err(error) => {
+            assert!(!DB::FAILURE_ABORTS, "{error}");
+            let text = error.to_string();
+            assert!(text.contains("remove `deferrable`"), "{text}");
+        }
+    }
+    db.assert_at_rest().await;
+}

@@ -1,0 +1,87 @@
+//! What every test starts from: a database with one table, `t (id PRIMARY KEY, n)`.
+
+use std::ops::Deref;
+
+use sqlx::{AssertSqlSafe, Executor};
+use txn::{Db, DbBuilder, Tx};
+
+use crate::engine::{Place, TestEngine};
+
+/// A `Db` on a database of the test's own.
+#[derive(Clone)]
+pub(crate) struct Fixture<DB: TestEngine> {
+    db: Db<DB>,
+    place: std::sync::Arc<Place>,
+}
+
+impl<DB: TestEngine> Fixture<DB> {
+    pub(crate) async fn new() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    pub(crate) async fn with(configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>) -> Self {
+        let place = DB::place().await;
+        let builder = configure(Db::builder(place.url.parse().unwrap()));
+        let db = builder.connect().await.unwrap();
+        db.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL)")
+            .await
+            .unwrap();
+        Self {
+            db,
+            place: place.into(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.place.url
+    }
+
+    /// The ids in the table, as another session sees them.
+    pub(crate) async fn ids(&self) -> Vec<i64> {
+        let rows = self.db.fetch_all("SELECT id FROM t ORDER BY id").await;
+        rows.unwrap().iter().map(DB::number).collect()
+    }
+
+    /// Everything that must hold when nothing is going on any more: no session is out, none is in a transaction.
+    pub(crate) async fn assert_at_rest(&self) {
+        self.db.settled().await;
+        let status = self.db.status();
+        assert_eq!(
+            (status.in_use, status.settling, status.waiting),
+            (0, 0, 0),
+            "{status:?}"
+        );
+        assert!(status.open <= status.max, "{status:?}");
+    }
+}
+
+impl<DB: TestEngine> Deref for Fixture<DB> {
+    type Target = Db<DB>;
+
+    fn deref(&self) -> &Db<DB> {
+        &self.db
+    }
+}
+
+/// Inserts one row.
+pub(crate) async fn insert<DB: TestEngine>(tx: &mut Tx<DB>, id: i64) -> Result<(), sqlx::Error> {
+    let sql = format!("INSERT INTO t (id, n) VALUES ({id}, 0)");
+    tx.execute(AssertSqlSafe(sql)).await.map(drop)
+}
+
+/// A statement that the database refuses on every engine: `id` is taken.
+pub(crate) async fn insert_twice<DB: TestEngine>(
+    tx: &mut Tx<DB>,
+    id: i64,
+) -> Result<(), sqlx::Error> {
+    insert(tx, id).await?;
+    insert(tx, id).await
+}
+
+/// Whole numbers from a query.
+pub(crate) async fn number<DB: TestEngine>(
+    tx: &mut Tx<DB>,
+    sql: &'static str,
+) -> Result<i64, sqlx::Error> {
+    tx.fetch_one(sql).await.map(|row| DB::number(&row))
+}
