@@ -1,0 +1,339 @@
+//! The expansion of a validated annotation.
+//!
+//! Generated tokens carry the hygiene of the macro, so that no name of the body is shadowed and no lint takes them for
+//! the user's, and the place of what they depend on, so that a missing bound is blamed on the user's type.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
+use syn::{Expr, FnArg, Pat, Path, Stmt, Type};
+
+use crate::item::{RawItem, braced, take_marks};
+use crate::reborrow::{parse_body, reborrow};
+use crate::validate::{Propagation, Rule, Session, Valid, blame, is_mut_reference};
+
+/// Input:  `async fn debit(tx: &mut PgTx, id: i64) -> Ret { BODY }`
+/// Output: `async fn debit(tx: impl Source<PgTx>, id: i64) -> Ret { open; run BODY; judge; end }`
+pub(crate) fn expand(item: &RawItem, valid: &Valid) -> TokenStream {
+    let RawItem {
+        attrs, vis, sig, ..
+    } = item;
+    let expand = Expand {
+        item,
+        valid,
+        krate: &valid.args.krate,
+    };
+    let mut sig = sig.clone();
+    if let Session::Parameter { index, target, pat } = &valid.session {
+        expand.parameter(&mut sig.inputs[*index], target, pat);
+    }
+    let body = expand.body();
+    quote!(#(#attrs)* #vis #sig #body)
+}
+
+struct Expand<'a> {
+    item: &'a RawItem,
+    valid: &'a Valid,
+    krate: &'a Path,
+}
+
+macro_rules! ours {
+    ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
+}
+
+impl Expand<'_> {
+    /// Input:  `#[tx] mut tx: &mut PgTx`
+    /// Output: `tx: impl Source<PgTx>`
+    fn parameter(&self, input: &mut FnArg, target: &Type, pat: &Pat) {
+        take_marks(input);
+        let FnArg::Typed(typed) = input else { return };
+        let (span, _) = blame(&typed.ty);
+        let krate = self.krate;
+        let bound = match self.valid.args.propagation {
+            Propagation::Mandatory(_) => quote_spanned!(span=> Joinable),
+            _ => quote_spanned!(span=> Source),
+        };
+        let name = parameter_name(pat);
+        *typed.pat = syn::parse_quote!(#name);
+        *typed.ty = syn::parse_quote_spanned!(span=> impl #krate::#bound<#target>);
+    }
+
+    /// Braces of the user's, so that line counts stay theirs.
+    fn body(&self) -> TokenStream {
+        let Some(body) = &self.item.body else {
+            return TokenStream::new();
+        };
+        let Some(boxed) = &self.item.boxed else {
+            return braced(self.scope(body.stream(), body.span()), body.span()).to_token_stream();
+        };
+        let (before, function, block) = (&boxed.before, &boxed.call.func, &boxed.block);
+        let (attrs, capture) = (&block.attrs, &block.capture);
+        let stmts = &block.block.stmts;
+        let scope = self.scope(quote!(#(#stmts)*), block.block.brace_token.span.join());
+        let inner = quote!(#(#before)* #function(#(#attrs)* async #capture { #scope }));
+        braced(inner, body.span()).to_token_stream()
+    }
+
+    fn scope(&self, body: TokenStream, span: Span) -> TokenStream {
+        let open = self.open();
+        let session = self.session();
+        let run = self.run(body, span);
+        let verdict = self.verdict();
+        let end = self.end();
+        quote!(#open #session #run #verdict #end)
+    }
+
+    fn open(&self) -> TokenStream {
+        let krate = self.krate;
+        let options = self.options();
+        let from_error = self.outcome("from_error");
+        let open = match &self.valid.session {
+            Session::Parameter { pat, target, .. } => {
+                let session = parameter_name(pat);
+                ours!(#krate::__private::open::<#target, _>(#session, #options))
+            }
+            Session::Binding { source, .. } => {
+                let (span, _) = blame(source);
+                let source = self.provide(source);
+                quote_spanned!(span=> #krate::__private::open(#source, #options))
+            }
+        };
+        ours! {
+            let mut scope = match #open.await {
+                ::core::result::Result::Ok(scope) => scope,
+                ::core::result::Result::Err(error) => return #from_error(error),
+            };
+        }
+    }
+
+    /// Input:  `self.db`, `&mut self.tx`
+    /// Output: `provide(&self.db)`, `&mut self.tx`
+    fn provide(&self, source: &Expr) -> TokenStream {
+        if let Expr::Reference(_) = source {
+            return source.to_token_stream();
+        }
+        let krate = self.krate;
+        let (span, _) = blame(source);
+        quote_spanned!(span=> #krate::__private::provide(&#source))
+    }
+
+    /// A constant of its own block, where no name of the user's can meet it.
+    fn options(&self) -> TokenStream {
+        let krate = self.krate;
+        let name = self.name();
+        let settings = self.settings();
+        let checks = self.checks();
+        ours! {{
+            const OPTIONS: #krate::__private::Options = #krate::__private::Options::new(#name) #settings;
+            #checks
+            &OPTIONS
+        }}
+    }
+
+    fn name(&self) -> TokenStream {
+        match &self.valid.args.name {
+            Some(name) => name.to_token_stream(),
+            None => {
+                let name = format!("::{}", self.item.sig.ident.unraw());
+                ours!(::core::concat!(::core::module_path!(), #name))
+            }
+        }
+    }
+
+    fn settings(&self) -> TokenStream {
+        let args = &self.valid.args;
+        let krate = self.krate;
+        let propagation = match args.propagation {
+            Propagation::Required => None,
+            Propagation::Nested => Some(ours!(.nested())),
+            Propagation::RequiresNew(_) => Some(ours!(.requires_new())),
+            Propagation::Mandatory(_) => Some(ours!(.mandatory())),
+        };
+        let isolation = args.isolation.as_ref().map(|isolation| {
+            let level = Ident::new(isolation.level, Span::mixed_site());
+            ours!(.isolation(#krate::Isolation::#level))
+        });
+        let read_only = args.read_only.then(|| ours!(.read_only()));
+        let deferrable = args.deferrable.as_ref().map(|_| ours!(.deferrable()));
+        quote!(#propagation #isolation #read_only #deferrable)
+    }
+
+    /// What the engine cannot do is refused here if its type is known; blamed on the argument that asks for it.
+    fn checks(&self) -> Option<TokenStream> {
+        let Session::Parameter { target, .. } = &self.valid.session else {
+            return None;
+        };
+        let args = &self.valid.args;
+        let requires_new = match &args.propagation {
+            Propagation::RequiresNew(key) => Some(key),
+            _ => None,
+        };
+        let isolation = args.isolation.as_ref().map(|isolation| &isolation.key);
+        let key = args.deferrable.as_ref().or(isolation).or(requires_new)?;
+        let (span, _) = blame(key);
+        let krate = self.krate;
+        Some(quote_spanned!(span=> const { #krate::__private::check::<#target>(&OPTIONS) };))
+    }
+
+    /// Output: `let tx: &mut PgTx = Scope::<PgTx>::tx(&mut scope);`
+    fn session(&self) -> TokenStream {
+        let krate = self.krate;
+        let scope = ours!(#krate::__private::Scope);
+        match &self.valid.session {
+            Session::Parameter { pat, target, .. } => {
+                let bind = match &**pat {
+                    Pat::Wild(_) => None,
+                    pat => Some(ours!(let #pat: &mut #target = #scope::<#target>::tx(&mut scope);)),
+                };
+                ours!(let span = #scope::<#target>::span(&scope); #bind)
+            }
+            Session::Binding { name, .. } => ours! {
+                let span = #scope::span(&scope);
+                let #name = #scope::tx(&mut scope);
+            },
+        }
+    }
+
+    /// The body stays in statements of its own: an `#[allow]` on them would hold for the user's code. It stays in braces
+    /// of its own, so that its items come first in their block.
+    fn run(&self, body: TokenStream, span: Span) -> TokenStream {
+        let krate = self.krate;
+        let body = match self.session_name() {
+            Some(name) => reborrow(body, &name),
+            None => body,
+        };
+        let span = brace_span(&body, span);
+        let body = braced(body, span);
+        let capture = self.capture();
+        let pin = self.pin();
+        ours! {
+            let body = async #capture { #pin #body };
+            let outcome = #krate::__private::instrument(span, body).await;
+        }
+    }
+
+    /// Arguments move into the body, which thereby asks no more of them (`Sync`) than the function did. Not so where the
+    /// scope borrows from one of them, of which the body then takes only what is left.
+    fn capture(&self) -> Option<TokenStream> {
+        match &self.valid.session {
+            Session::Binding { source, .. } if is_mut_reference(source) => None,
+            _ => Some(ours!(move)),
+        }
+    }
+
+    /// Tells inference the type of the body's `return`s and of its `?`, before it sees them.
+    fn pin(&self) -> TokenStream {
+        let output = &self.valid.output;
+        ours! {
+            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<#output> {
+                return pinned;
+            }
+        }
+    }
+
+    /// The reason is taken before the scope's end is awaited, so that it asks nothing of the outcome across the await.
+    fn verdict(&self) -> TokenStream {
+        let krate = self.krate;
+        let verdict = self.outcome("verdict");
+        let commit = self.rule(&self.valid.args.commit_on, "Err", "Commit");
+        let rollback = self.rule(&self.valid.args.rollback_on, "Ok", "Rollback");
+        let verdict = if commit.is_none() && rollback.is_none() {
+            ours!(#verdict(&outcome))
+        } else {
+            ours!(match &outcome {
+                #commit
+                #rollback
+                _ => #verdict(&outcome),
+            })
+        };
+        ours! {
+            let verdict = #verdict;
+            let reason = match verdict {
+                #krate::Verdict::Rollback => {
+                    use #krate::__private::{ReasonDisplay as _, ReasonOpaque as _};
+                    (&&#krate::__private::Reason(&outcome)).reason()
+                }
+                #krate::Verdict::Commit => ::core::option::Option::None,
+            };
+        }
+    }
+
+    /// Input:  `commit_on(PATTERN if GUARD)`
+    /// Output: `Err(PATTERN) if GUARD => Verdict::Commit,`
+    fn rule(&self, rule: &Option<Rule>, variant: &str, verdict: &str) -> Option<TokenStream> {
+        let Rule { pat, guard } = rule.as_ref()?;
+        let krate = self.krate;
+        let (span, _) = blame(pat);
+        let variant = Ident::new(variant, span);
+        let verdict = Ident::new(verdict, Span::mixed_site());
+        let guard = guard.as_ref().map(|guard| quote!(if #guard));
+        let pattern = quote_spanned!(span=> ::core::result::Result::#variant(#pat));
+        Some(ours!(#pattern #guard => #krate::Verdict::#verdict,))
+    }
+
+    fn end(&self) -> TokenStream {
+        let krate = self.krate;
+        let from_error = self.outcome("from_error");
+        let generics = match &self.valid.session {
+            Session::Parameter { target, .. } => ours!(::<#target, _>),
+            Session::Binding { .. } => TokenStream::new(),
+        };
+        ours! {
+            match #krate::__private::end #generics(scope, verdict, reason).await {
+                ::core::result::Result::Ok(()) => outcome,
+                ::core::result::Result::Err(error) => #from_error(error),
+            }
+        }
+    }
+
+    /// `<Ret as Outcome>::method`, blamed on the whole of the return type
+    fn outcome(&self, method: &str) -> TokenStream {
+        let krate = self.krate;
+        let output = &self.valid.output;
+        let (first, last) = blame(output);
+        let method = Ident::new(method, last);
+        let open = quote_spanned!(first=> <#output as);
+        let close = quote_spanned!(last=> Outcome>::#method);
+        quote!(#open #krate::#close)
+    }
+
+    fn session_name(&self) -> Option<Ident> {
+        match &self.valid.session {
+            Session::Binding { name, .. } => Some(name.clone()),
+            Session::Parameter { pat, .. } => named(pat).cloned(),
+        }
+    }
+}
+
+/// The user's, except around a lone expression, where `unused_braces` would find them needless.
+fn brace_span(body: &TokenStream, span: Span) -> Span {
+    match parse_body(body.clone()).as_deref() {
+        Some([Stmt::Expr(_, None)]) => Span::mixed_site().located_at(span),
+        _ => span,
+    }
+}
+
+fn named(pat: &Pat) -> Option<&Ident> {
+    match pat {
+        Pat::Ident(pat) if pat.subpat.is_none() => Some(&pat.ident),
+        _ => None,
+    }
+}
+
+/// The user's own name, as documentation shows it; a name of the macro's where it would be `_` or `_tx`, which must not
+/// be used.
+fn parameter_name(pat: &Pat) -> Ident {
+    match named(pat) {
+        Some(name) if !name.to_string().starts_with('_') => name.clone(),
+        Some(name) => {
+            let trimmed = name.to_string();
+            let trimmed = trimmed.trim_start_matches('_');
+            let span = Span::mixed_site().located_at(name.span());
+            syn::parse_str::<Ident>(trimmed).map_or_else(
+                |_| Ident::new("tx", span),
+                |name| format_ident!("{name}", span = span),
+            )
+        }
+        None => Ident::new("tx", Span::mixed_site()),
+    }
+}

@@ -1,0 +1,68 @@
+fn save<'life0, 'async_trait>(
+    &'life0 self,
+    id: i64,
+) -> ::core::pin::Pin<
+    Box<
+        dyn ::core::future::Future<
+            Output = Result<u64, E>,
+        > + ::core::marker::Send + 'async_trait,
+    >,
+>
+where
+    'life0: 'async_trait,
+    Self: 'async_trait,
+{
+    Box::pin(async move {
+        let mut scope = match ::txn::__private::open(
+                ::txn::__private::provide(&self.db),
+                {
+                    const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
+                        ::core::concat!(::core::module_path!(), "::save"),
+                    );
+                    &OPTIONS
+                },
+            )
+            .await
+        {
+            ::core::result::Result::Ok(scope) => scope,
+            ::core::result::Result::Err(error) => {
+                return <Result<u64, E> as ::txn::Outcome>::from_error(error);
+            }
+        };
+        let span = ::txn::__private::Scope::span(&scope);
+        let tx = ::txn::__private::Scope::tx(&mut scope);
+        let body = async move {
+            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
+                Result<u64, E>,
+            > {
+                return pinned;
+            }
+            {
+                if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                    Result<u64, E>,
+                > {
+                    #[allow(unreachable_code)] return __ret;
+                }
+                let __self = self;
+                let id = id;
+                let __ret: Result<u64, E> = { debit(&mut *tx, id).await };
+                #[allow(unreachable_code)] __ret
+            }
+        };
+        let outcome = ::txn::__private::instrument(span, body).await;
+        let verdict = <Result<u64, E> as ::txn::Outcome>::verdict(&outcome);
+        let reason = match verdict {
+            ::txn::Verdict::Rollback => {
+                use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+                (&&::txn::__private::Reason(&outcome)).reason()
+            }
+            ::txn::Verdict::Commit => ::core::option::Option::None,
+        };
+        match ::txn::__private::end(scope, verdict, reason).await {
+            ::core::result::Result::Ok(()) => outcome,
+            ::core::result::Result::Err(error) => {
+                <Result<u64, E> as ::txn::Outcome>::from_error(error)
+            }
+        }
+    })
+}

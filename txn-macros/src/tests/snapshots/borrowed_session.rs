@@ -1,0 +1,44 @@
+async fn place(&mut self) -> Result<Id, E> {
+    let mut scope = match ::txn::__private::open(
+            &mut self.tx,
+            {
+                const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
+                        ::core::concat!(::core::module_path!(), "::place"),
+                    )
+                    .mandatory();
+                &OPTIONS
+            },
+        )
+        .await
+    {
+        ::core::result::Result::Ok(scope) => scope,
+        ::core::result::Result::Err(error) => {
+            return <Result<Id, E> as ::txn::Outcome>::from_error(error);
+        }
+    };
+    let span = ::txn::__private::Scope::span(&scope);
+    let tx = ::txn::__private::Scope::tx(&mut scope);
+    let body = async {
+        if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
+            Result<Id, E>,
+        > {
+            return pinned;
+        }
+        { insert(&mut *tx, &self.name).await }
+    };
+    let outcome = ::txn::__private::instrument(span, body).await;
+    let verdict = <Result<Id, E> as ::txn::Outcome>::verdict(&outcome);
+    let reason = match verdict {
+        ::txn::Verdict::Rollback => {
+            use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+            (&&::txn::__private::Reason(&outcome)).reason()
+        }
+        ::txn::Verdict::Commit => ::core::option::Option::None,
+    };
+    match ::txn::__private::end(scope, verdict, reason).await {
+        ::core::result::Result::Ok(()) => outcome,
+        ::core::result::Result::Err(error) => {
+            <Result<Id, E> as ::txn::Outcome>::from_error(error)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
+    let mut scope = match ::txn::__private::open::<
+        Tx<Sqlite>,
+        _,
+    >(
+            tx,
+            {
+                const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
+                        ::core::concat!(::core::module_path!(), "::check"),
+                    )
+                    .mandatory();
+                &OPTIONS
+            },
+        )
+        .await
+    {
+        ::core::result::Result::Ok(scope) => scope,
+        ::core::result::Result::Err(error) => {
+            return <() as ::txn::Outcome>::from_error(error);
+        }
+    };
+    let span = ::txn::__private::Scope::<Tx<Sqlite>>::span(&scope);
+    let body = async move {
+        if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
+            (),
+        > {
+            return pinned;
+        }
+        { done() }
+    };
+    let outcome = ::txn::__private::instrument(span, body).await;
+    let verdict = <() as ::txn::Outcome>::verdict(&outcome);
+    let reason = match verdict {
+        ::txn::Verdict::Rollback => {
+            use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+            (&&::txn::__private::Reason(&outcome)).reason()
+        }
+        ::txn::Verdict::Commit => ::core::option::Option::None,
+    };
+    match ::txn::__private::end::<Tx<Sqlite>, _>(scope, verdict, reason).await {
+        ::core::result::Result::Ok(()) => outcome,
+        ::core::result::Result::Err(error) => <() as ::txn::Outcome>::from_error(error),
+    }
+}
