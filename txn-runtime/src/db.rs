@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use deadpool::managed::{Object, Pool, PoolConfig, PoolError, QueueMode};
+use deadpool::managed::Pool;
 use sqlx::Connection as _;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
+mod acquire;
+mod builder;
+
+pub use self::builder::DbBuilder;
+use self::builder::Limits;
 use crate::engine::{ConnectOptionsOf, Engine};
-use crate::error::Exhausted;
 use crate::options::Options;
 use crate::session::Manager;
 use crate::{Error, Session, Tx};
@@ -54,23 +58,6 @@ struct Shared<DB: Engine> {
     writers: Option<Arc<Semaphore>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    max_sessions: usize,
-    acquire_timeout: Duration,
-    settle_timeout: Duration,
-}
-
-/// Settings of a [`Db`], from [`Db::builder`].
-#[derive(Debug)]
-#[must_use = "a builder does nothing until `connect`"]
-pub struct DbBuilder<DB: Engine> {
-    options: ConnectOptionsOf<DB>,
-    limits: Limits,
-    idle_timeout: Option<Duration>,
-    max_lifetime: Option<Duration>,
-}
-
 /// How a pool stands, from [`Db::status`]. The figures are read one after the other: under load they may disagree by
 /// a session that just changed hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,103 +75,6 @@ pub struct Status {
     pub waiting: usize,
     /// Of the open ones, those being brought to a known state.
     pub settling: usize,
-}
-
-impl<DB: Engine> DbBuilder<DB> {
-    /// The most sessions open at a time. Default: 10, as in sqlx. A SQLite database in memory has 1 at most.
-    ///
-    /// # Panics
-    ///
-    /// If it is 0.
-    pub fn max_sessions(mut self, max: usize) -> Self {
-        assert!(
-            max > 0,
-            "a pool of no sessions would serve nobody: set `max_sessions` to 1 or more"
-        );
-        self.limits.max_sessions = max;
-        self
-    }
-
-    /// How long a caller waits for a session, connecting included. Default: 30 s, as in sqlx.
-    pub fn acquire_timeout(mut self, limit: Duration) -> Self {
-        self.limits.acquire_timeout = limit;
-        self
-    }
-
-    /// How long a session may lie in the pool before it is replaced. Default: 10 min, as in sqlx.
-    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.idle_timeout = limit.into();
-        self
-    }
-
-    /// How old a session may become before it is replaced. Default: 30 min, as in sqlx.
-    pub fn max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.max_lifetime = limit.into();
-        self
-    }
-
-    /// How long the cleanup after a dropped scope may take before its session is closed. Default: 5 s.
-    pub fn settle_timeout(mut self, limit: Duration) -> Self {
-        self.limits.settle_timeout = limit;
-        self
-    }
-
-    /// Makes the handle, and opens a first session to see that it works.
-    ///
-    /// # Errors
-    ///
-    /// If no session can be opened within the `acquire_timeout`.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost: dropped, the connection attempt is given up.
-    pub async fn connect(self) -> Result<Db<DB>, Error> {
-        let db = self.build();
-        drop(db.acquire(db.deadline(), false).await?);
-        Ok(db)
-    }
-
-    fn build(self) -> Db<DB> {
-        let mut limits = self.limits;
-        let options = DB::tune(self.options);
-        // A database in memory lasts as long as its one session does.
-        let (idle_timeout, max_lifetime) = match DB::session_limit(&options) {
-            Some(limit) => {
-                limits.max_sessions = limits.max_sessions.min(limit);
-                (None, None)
-            }
-            None => (self.idle_timeout, self.max_lifetime),
-        };
-        let manager = Manager {
-            options,
-            idle_timeout,
-            max_lifetime,
-        };
-        let mut config = PoolConfig::new(limits.max_sessions);
-        // The session used last has the warmest caches.
-        config.queue_mode = QueueMode::Lifo;
-        let pool = Pool::builder(manager).config(config).build();
-        Db(Arc::new(Shared {
-            pool: pool.expect("only timeouts need a runtime, and none is set"),
-            limits,
-            handle: Handle::current(),
-            leases: closed_tracker(),
-            cleanups: closed_tracker(),
-            waiting: AtomicUsize::new(0),
-            writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
-        }))
-    }
-}
-
-/// A closed tracker still tracks; only then `wait` ends when nothing is tracked.
-fn closed_tracker() -> TaskTracker {
-    let tracker = TaskTracker::new();
-    tracker.close();
-    tracker
 }
 
 impl<DB: Engine> Db<DB> {
@@ -205,22 +95,13 @@ impl<DB: Engine> Db<DB> {
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let options = url
             .parse()
-            .map_err(|error| Error::connect(invalid::<DB>(error)))?;
+            .map_err(|error| Error::connect(invalid::<DB>(&error)))?;
         Self::builder(options).connect().await
     }
 
     /// Settings beyond the URL.
     pub fn builder(options: ConnectOptionsOf<DB>) -> DbBuilder<DB> {
-        DbBuilder {
-            options,
-            limits: Limits {
-                max_sessions: 10,
-                acquire_timeout: Duration::from_secs(30),
-                settle_timeout: Duration::from_secs(5),
-            },
-            idle_timeout: Some(Duration::from_secs(10 * 60)),
-            max_lifetime: Some(Duration::from_secs(30 * 60)),
-        }
+        DbBuilder::new(options)
     }
 
     /// Begins a transaction by hand. Annotated functions do it by themselves.
@@ -327,68 +208,9 @@ impl<DB: Engine> Db<DB> {
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
         self.0.cleanups.spawn_on(cleanup, &self.0.handle);
     }
-
-    pub(crate) async fn acquire(
-        &self,
-        deadline: Instant,
-        writes: bool,
-    ) -> Result<Session<DB>, Error> {
-        let waiting = Waiting::new(&self.0.waiting);
-        let lease = async {
-            let turn = self.turn(writes).await?;
-            let object = self.0.pool.get().await.map_err(pool_error)?;
-            Ok((object, turn))
-        };
-        let leased: Result<(Object<_>, _), Error> = match timeout_at(deadline, lease).await {
-            Ok(leased) => leased,
-            Err(_) => return Err(self.exhausted(deadline)),
-        };
-        drop(waiting);
-        let (object, turn) = leased?;
-        Ok(Session::new(
-            object,
-            self.clone(),
-            self.0.leases.token(),
-            turn,
-        ))
-    }
-
-    /// A place at the head of the writers' queue, before a session is taken: who waits holds none.
-    async fn turn(&self, writes: bool) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        match &self.0.writers {
-            Some(writers) if writes => match writers.clone().acquire_owned().await {
-                Ok(turn) => Ok(Some(turn)),
-                Err(_) => Err(Error::closed()),
-            },
-            _ => Ok(None),
-        }
-    }
-
-    fn exhausted(&self, deadline: Instant) -> Error {
-        let status = self.status();
-        let limit = self.0.limits.acquire_timeout;
-        let waited = limit + Instant::now().saturating_duration_since(deadline);
-        Error::acquire_timeout(Exhausted {
-            limit,
-            waited,
-            max: status.max,
-            in_use: status.in_use,
-            settling: status.settling,
-            waiting: status.waiting.saturating_sub(1),
-        })
-    }
 }
 
-fn pool_error(error: PoolError<sqlx::Error>) -> Error {
-    match error {
-        PoolError::Backend(error) => Error::connect(error),
-        PoolError::Closed => Error::closed(),
-        // Only with timeouts and hooks, of which there are none.
-        error => Error::connect(sqlx::Error::Configuration(error.to_string().into())),
-    }
-}
-
-fn invalid<DB: Engine>(error: sqlx::Error) -> sqlx::Error {
+fn invalid<DB: Engine>(error: &sqlx::Error) -> sqlx::Error {
     let schemes = DB::URL_SCHEMES.join("` or `");
     sqlx::Error::Configuration(
         format!(
@@ -397,22 +219,6 @@ fn invalid<DB: Engine>(error: sqlx::Error) -> sqlx::Error {
         )
         .into(),
     )
-}
-
-/// Counts a caller as waiting until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl<DB: Engine> Clone for Db<DB> {

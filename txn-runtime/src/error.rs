@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::error::{DatabaseError, ErrorKind};
+mod carried;
+mod cause;
 
-use crate::engine;
+use self::cause::code;
+pub(crate) use self::cause::{Cause, Class};
 
 /// What went wrong with a transaction, as opposed to what its body returned.
 ///
@@ -51,83 +52,6 @@ pub(crate) struct Exhausted {
     pub(crate) in_use: usize,
     pub(crate) settling: usize,
     pub(crate) waiting: usize,
-}
-
-/// What an error means for those who decide what to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    Other,
-    Serialization,
-    Deadlock,
-    /// A lock that was not to be had in time; nothing is wrong with the transaction.
-    Busy,
-    Connection,
-}
-
-impl Class {
-    pub(crate) fn of(error: &sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(error) => match error.try_downcast_ref::<Carried>() {
-                Some(carried) => carried.0.class(),
-                None => engine::class(&**error),
-            },
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::WorkerCrashed => Self::Connection,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// The first failure of a transaction, kept so that every later refusal can name it.
-#[derive(Clone)]
-pub(crate) struct Cause(Arc<CauseRepr>);
-
-struct CauseRepr {
-    message: String,
-    class: Class,
-    code: Option<String>,
-}
-
-impl Cause {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self::with_class(message.into(), Class::Other, None)
-    }
-
-    pub(crate) fn of(error: &sqlx::Error) -> Self {
-        Self::with_class(error.to_string(), Class::of(error), code(error))
-    }
-
-    fn with_class(message: String, class: Class, code: Option<String>) -> Self {
-        Self(Arc::new(CauseRepr {
-            message,
-            class,
-            code,
-        }))
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
-    }
-}
-
-impl fmt::Debug for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0.message, f)
-    }
-}
-
-impl StdError for Cause {}
-
-fn code(error: &sqlx::Error) -> Option<String> {
-    let error = error.as_database_error()?;
-    match error.try_downcast_ref::<Carried>() {
-        Some(carried) => carried.0.code().map(Cow::into_owned),
-        None => engine::code(error),
-    }
 }
 
 // ---- how the runtime makes them ---------------------------------------------------------------------------
@@ -201,7 +125,7 @@ impl Error {
         match &self.0.source {
             Source::None => Class::Other,
             Source::Sqlx(error) => Class::of(error),
-            Source::Cause(cause) => cause.0.class,
+            Source::Cause(cause) => cause.class(),
         }
     }
 }
@@ -281,35 +205,17 @@ impl Error {
         match &self.0.source {
             Source::None => None,
             Source::Sqlx(error) => code(error).map(Cow::Owned),
-            Source::Cause(cause) => cause.0.code.as_deref().map(Cow::Borrowed),
+            Source::Cause(cause) => cause.code().map(Cow::Borrowed),
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.kind {
-            Kind::Statement => return fmt::Display::fmt(&self.0.source, f),
-            Kind::Connect => f.write_str("cannot open a session")?,
-            Kind::Begin => f.write_str("cannot begin")?,
-            Kind::Savepoint => f.write_str("cannot set a savepoint")?,
-            Kind::Commit => f.write_str("cannot commit, nothing was written")?,
-            Kind::CommitUnknown => {
-                f.write_str("connection lost during commit: it may or may not have taken effect")?;
-            }
-            Kind::Aborted { what } => f.write_str(what)?,
-            Kind::RollbackOnly { by: Some(by) } => {
-                write!(f, "rolled back because `{by}` inside it failed")?;
-            }
-            Kind::RollbackOnly { by: None } => {
-                f.write_str("rolled back because it was asked to")?
-            }
-            Kind::AcquireTimeout(figures) => fmt::Display::fmt(figures, f)?,
-            Kind::Closed => {
-                f.write_str("the database handle is closed: no new scope can be opened")?
-            }
-            Kind::Refused(why) => f.write_str(why)?,
+        if let Kind::Statement = self.0.kind {
+            return fmt::Display::fmt(&self.0.source, f);
         }
+        fmt::Display::fmt(&self.0.kind, f)?;
         if let Some(scope) = self.0.scope {
             write!(f, " (in `{scope}`)")?;
         }
@@ -317,6 +223,29 @@ impl fmt::Display for Error {
             Source::None => Ok(()),
             source => write!(f, ": {source}"),
         }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Statement => "statement failed",
+            Self::Connect => "cannot open a session",
+            Self::Begin => "cannot begin",
+            Self::Savepoint => "cannot set a savepoint",
+            Self::Commit => "cannot commit, nothing was written",
+            Self::CommitUnknown => {
+                "connection lost during commit, which may or may not have taken effect"
+            }
+            Self::Aborted { what } => what,
+            Self::RollbackOnly { by: Some(by) } => {
+                return write!(f, "rolled back because `{by}` inside it failed");
+            }
+            Self::RollbackOnly { by: None } => "rolled back because it was asked to",
+            Self::AcquireTimeout(figures) => return fmt::Display::fmt(figures, f),
+            Self::Closed => "the database handle is closed, no new scope can be opened",
+            Self::Refused(why) => why,
+        })
     }
 }
 
@@ -360,101 +289,6 @@ impl StdError for Error {
             Source::None => None,
             Source::Sqlx(error) => Some(error),
             Source::Cause(cause) => Some(cause),
-        }
-    }
-}
-
-// ---- through sqlx and back --------------------------------------------------------------------------------
-
-/// An [`Error`] on its way through [`sqlx::Error`], which has no variant for strangers but this one.
-#[derive(Debug)]
-struct Carried(Error);
-
-impl fmt::Display for Carried {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl StdError for Carried {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
-    }
-}
-
-impl Carried {
-    /// The database's own error below, so that whoever matches on SQLSTATE or constraint still can.
-    fn database(&self) -> Option<&dyn DatabaseError> {
-        match &self.0.0.source {
-            Source::Sqlx(error) => error.as_database_error(),
-            _ => None,
-        }
-    }
-}
-
-impl DatabaseError for Carried {
-    fn message(&self) -> &str {
-        self.database()
-            .map_or("the transaction failed", DatabaseError::message)
-    }
-
-    fn code(&self) -> Option<Cow<'_, str>> {
-        self.database().and_then(DatabaseError::code)
-    }
-
-    fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
-        self
-    }
-
-    fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
-        self
-    }
-
-    fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
-        self
-    }
-
-    fn constraint(&self) -> Option<&str> {
-        self.database().and_then(DatabaseError::constraint)
-    }
-
-    fn table(&self) -> Option<&str> {
-        self.database().and_then(DatabaseError::table)
-    }
-
-    fn kind(&self) -> ErrorKind {
-        self.database()
-            .map_or(ErrorKind::Other, DatabaseError::kind)
-    }
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(error) => match error.try_downcast::<Carried>() {
-                Ok(carried) => carried.0,
-                Err(error) => Self::statement(sqlx::Error::Database(error)),
-            },
-            error => Self::statement(error),
-        }
-    }
-}
-
-impl Error {
-    fn statement(error: sqlx::Error) -> Self {
-        Self::new(Kind::Statement, None, Source::Sqlx(error))
-    }
-}
-
-impl From<Error> for sqlx::Error {
-    fn from(error: Error) -> Self {
-        match *error.0 {
-            Repr {
-                kind: Kind::Statement,
-                source: Source::Sqlx(error),
-                ..
-            } => error,
-            repr => Self::Database(Box::new(Carried(Error(Box::new(repr))))),
         }
     }
 }

@@ -43,7 +43,7 @@ impl fmt::Display for Isolation {
 
 /// How an annotated function relates to the transaction that it may be called in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Propagation {
+pub(crate) enum Propagation {
     /// Begin outside of a transaction, join inside.
     Required,
     /// Begin outside of a transaction, set a savepoint inside.

@@ -65,14 +65,14 @@ pub(crate) fn refusal<DB: Engine>(sql: &str, in_transaction: bool) -> Option<Str
     let is = |known: &&str| keyword.eq_ignore_ascii_case(known);
     let prepares_transaction = keyword.eq_ignore_ascii_case("PREPARE")
         && second_keyword(sql, keyword).eq_ignore_ascii_case("TRANSACTION");
-    if prepares_transaction || CONTROL.iter().any(|known| is(known)) {
+    if prepares_transaction || CONTROL.iter().any(is) {
         return Some(format!(
             "`{keyword}` was refused: the transaction is controlled by its scope, not by SQL; return `Err` or call \
              `set_rollback_only` to roll back, use `nested` for a savepoint"
         ));
     }
     let temporary = || second_keyword(sql, keyword).eq_ignore_ascii_case("TEMPORARY");
-    if in_transaction && DB::IMPLICIT_COMMITS.iter().any(|known| is(known)) && !temporary() {
+    if in_transaction && DB::IMPLICIT_COMMITS.iter().any(is) && !temporary() {
         return Some(format!(
             "`{keyword}` was refused: on this engine it commits the transaction that it runs in; execute it outside, \
              through `&Db`"

@@ -2,14 +2,19 @@
 
 use std::fmt;
 
+mod level;
+mod state;
+
+pub(crate) use self::level::Level;
+use self::state::Ending;
+pub(crate) use self::state::Health;
 use crate::control::{self, CommitFailure};
-use crate::engine::{Effect, Engine, Wire};
+use crate::engine::{Engine, Wire};
 use crate::error::Cause;
-use crate::executor::Watch;
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
 use crate::settle::Shield;
-use crate::{Db, Error, Session, statement};
+use crate::{Db, Error, Session};
 
 /// An open transaction; `&mut Tx` is a [`sqlx::Executor`].
 ///
@@ -39,77 +44,6 @@ pub struct Tx<DB: Engine> {
     /// A savepoint to which a dropped scope has left us to roll back, before anything else is sent.
     undo: Option<u32>,
 }
-
-/// What is known of the transaction's state on the server.
-#[derive(Debug)]
-pub(crate) enum Health {
-    Active,
-    /// A statement failed, and the engine may have rolled everything back.
-    Doubt(Cause),
-    /// Refuses everything until a rollback, at least to the innermost savepoint.
-    Failed(Cause),
-    /// The server has ended the transaction by itself; what follows would autocommit.
-    Gone(Cause),
-}
-
-impl Health {
-    /// It only ever gets worse by this.
-    pub(crate) fn after(&mut self, effect: Effect, cause: impl FnOnce() -> Cause) {
-        match (&self, effect) {
-            (Self::Gone(_), _) | (_, Effect::None) => {}
-            (_, Effect::Gone) => *self = Self::Gone(cause()),
-            (Self::Failed(_), _) => {}
-            (_, Effect::Failed) => *self = Self::Failed(cause()),
-            (Self::Doubt(_), Effect::Doubt) => {}
-            (Self::Active, Effect::Doubt) => *self = Self::Doubt(cause()),
-        }
-    }
-}
-
-/// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
-#[derive(Debug)]
-pub(crate) struct Level {
-    /// The innermost open scope, joined ones included.
-    pub(crate) scope: &'static str,
-    /// How many joined scopes are open on this level.
-    pub(crate) joined: u32,
-    pub(crate) savepoint: Option<u32>,
-    mark: Option<Mark>,
-}
-
-/// Why a level may only be rolled back.
-#[derive(Debug)]
-struct Mark {
-    /// The joined scope that failed; `None` where the level's own scope asked for it.
-    by: Option<&'static str>,
-    cause: Cause,
-}
-
-impl Level {
-    pub(crate) fn new(scope: &'static str, savepoint: Option<u32>) -> Self {
-        Self {
-            scope,
-            joined: 0,
-            savepoint,
-            mark: None,
-        }
-    }
-
-    /// The first mark is the one that explains.
-    pub(crate) fn mark(&mut self, by: Option<&'static str>, cause: Cause) {
-        self.mark.get_or_insert(Mark { by, cause });
-    }
-}
-
-/// How a level is to end.
-enum Ending {
-    Keep,
-    Undo(Result<(), Error>),
-}
-
-const DROPPED: &str = "a statement was dropped before it had finished";
-const REFUSED: &str = "statement refused, an earlier one had failed";
-const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing was written";
 
 impl<DB: Engine> Tx<DB> {
     /// Begins a transaction on a session of `db`.
@@ -253,165 +187,6 @@ impl<DB: Engine> Tx<DB> {
         self.session.discard();
     }
 
-    // -- levels
-
-    /// Opens a nested level; the outer one is for the caller to keep.
-    ///
-    /// Dropped with its SAVEPOINT in flight nothing has run under it: the outer level goes on after a drain.
-    pub(crate) async fn push(&mut self, scope: &'static str) -> Result<Level, Error> {
-        self.steady(scope, REFUSED).await?;
-        self.savepoints += 1;
-        let savepoint = self.savepoints;
-        self.setting = true;
-        let set = control::savepoint(&mut self.session, savepoint, self.release.take()).await;
-        self.setting = false;
-        if let Err(error) = set {
-            self.health.after(Effect::Failed, || Cause::of(&error));
-            return Err(Error::savepoint(scope, error));
-        }
-        self.depth += 1;
-        Ok(std::mem::replace(
-            &mut self.level,
-            Level::new(scope, Some(savepoint)),
-        ))
-    }
-
-    /// Ends the innermost level. To be followed by [`pop`](Self::pop), or by [`abandon`](Self::abandon) if dropped.
-    pub(crate) async fn close_level(&mut self, verdict: Verdict) -> Result<(), Error> {
-        match self.decide(verdict).await {
-            Ending::Keep => {
-                self.release = self.level.savepoint;
-                Ok(())
-            }
-            Ending::Undo(result) => {
-                self.undo = self.level.savepoint;
-                if let Err(error) = self.undo().await {
-                    let scope = self.level.scope;
-                    tracing::warn!(target: "txn", system = DB::SYSTEM, scope, %error, "rollback to savepoint failed");
-                }
-                result
-            }
-        }
-    }
-
-    pub(crate) fn pop(&mut self, outer: Level) {
-        self.depth -= 1;
-        self.level = outer;
-    }
-
-    /// The innermost level was dropped: its work is undone before anything else is sent.
-    pub(crate) fn abandon(&mut self, outer: Level) {
-        self.undo = self.level.savepoint;
-        self.pop(outer);
-    }
-
-    async fn undo(&mut self) -> Result<(), sqlx::Error> {
-        let Some(savepoint) = self.undo else {
-            return Ok(());
-        };
-        if let Health::Gone(_) = self.health {
-            self.undo = None; // with everything else
-            return Ok(());
-        }
-        if let Err(error) = control::rollback_to(&mut self.session, savepoint).await {
-            self.health.after(Effect::Gone, || Cause::of(&error));
-            return Err(error);
-        }
-        self.undo = None;
-        self.release = Some(savepoint);
-        if let Health::Failed(_) | Health::Doubt(_) = self.health {
-            self.health = Health::Active;
-        }
-        Ok(())
-    }
-
-    // -- state
-
-    async fn decide(&mut self, verdict: Verdict) -> Ending {
-        if verdict == Verdict::Rollback {
-            return Ending::Undo(Ok(()));
-        }
-        let scope = self.level.scope;
-        if let Err(error) = self.steady(scope, NOT_COMMITTED).await {
-            return Ending::Undo(Err(error));
-        }
-        match self.level.mark.take() {
-            None => Ending::Keep,
-            Some(Mark { by: None, .. }) => Ending::Undo(Ok(())),
-            Some(Mark { by, cause }) => Ending::Undo(Err(Error::rollback_only(scope, by, cause))),
-        }
-    }
-
-    /// Brings the transaction to where the next statement may be sent, or says why none may.
-    async fn steady(&mut self, scope: &'static str, what: &'static str) -> Result<(), Error> {
-        if self.undo.is_some() {
-            // Its failure is in the state.
-            self.undo().await.ok();
-        }
-        match self.session.wire {
-            Wire::Idle => {}
-            Wire::Partial => self.finish_exchange().await,
-            Wire::Busy if std::mem::take(&mut self.setting) => self.finish_exchange().await,
-            // The operation stays on the wire until a rollback drains it.
-            Wire::Busy if DB::DROPS_BREAK => {
-                self.health.after(Effect::Gone, || Cause::new(DROPPED))
-            }
-            Wire::Busy => self.health.after(Effect::Failed, || Cause::new(DROPPED)),
-            Wire::Broken => self
-                .health
-                .after(Effect::Gone, || Cause::new("the connection was lost")),
-        }
-        if let Health::Doubt(_) = self.health {
-            self.resolve_doubt().await;
-        }
-        match &self.health {
-            Health::Active => Ok(()),
-            Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause) => {
-                Err(Error::aborted(scope, what, cause.clone()))
-            }
-        }
-    }
-
-    /// What is left of a row stream, or of a SAVEPOINT, is read and forgotten. If it was an error, the transaction
-    /// has it.
-    async fn finish_exchange(&mut self) {
-        let problem = match self.session.drain().await {
-            Ok(None) => return,
-            Ok(Some(error)) | Err(error) => error,
-        };
-        let mut watch = Watch {
-            health: &mut self.health,
-        };
-        watch.failed::<DB>(&problem);
-    }
-
-    /// A failed statement may have taken the transaction with it.
-    async fn resolve_doubt(&mut self) {
-        let inside = self.session.probe().await;
-        let Health::Doubt(cause) = std::mem::replace(&mut self.health, Health::Active) else {
-            return;
-        };
-        if !matches!(inside, Ok(true)) {
-            self.health = Health::Gone(cause);
-        }
-    }
-
-    pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let scope = self.level.scope;
-        if let Some(why) = statement::refusal::<DB>(sql, true) {
-            return Err(Error::refused(scope, why).into());
-        }
-        self.steady(scope, REFUSED).await?;
-        Ok(())
-    }
-
-    pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<Watch<'_>>) {
-        let watch = Watch {
-            health: &mut self.health,
-        };
-        (&mut self.session, Some(watch))
-    }
-
     // -- joining
 
     /// Why a scope with these options cannot run inside of this transaction, if it cannot.
@@ -445,25 +220,5 @@ impl<DB: Engine> fmt::Debug for Tx<DB> {
             .field("health", &self.health)
             .field("session", &self.session)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn health_only_gets_worse_and_keeps_its_first_cause() {
-        let mut health = Health::Active;
-        health.after(Effect::None, || Cause::new("nothing"));
-        assert!(matches!(health, Health::Active));
-        health.after(Effect::Doubt, || Cause::new("first"));
-        health.after(Effect::Failed, || Cause::new("second"));
-        health.after(Effect::Failed, || Cause::new("third"));
-        health.after(Effect::Doubt, || Cause::new("fourth"));
-        assert!(matches!(&health, Health::Failed(cause) if cause.to_string() == "second"));
-        health.after(Effect::Gone, || Cause::new("fifth"));
-        health.after(Effect::Failed, || Cause::new("sixth"));
-        assert!(matches!(&health, Health::Gone(cause) if cause.to_string() == "fifth"));
     }
 }

@@ -1,0 +1,142 @@
+//! Settings of a `Db`, and the making of one.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use deadpool::managed::{Pool, PoolConfig, QueueMode};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::{Db, Shared};
+use crate::Error;
+use crate::engine::{ConnectOptionsOf, Engine};
+use crate::session::Manager;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) max_sessions: usize,
+    pub(super) acquire_timeout: Duration,
+    pub(super) settle_timeout: Duration,
+}
+
+/// Settings of a [`Db`], from [`Db::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `connect`"]
+pub struct DbBuilder<DB: Engine> {
+    options: ConnectOptionsOf<DB>,
+    limits: Limits,
+    idle_timeout: Option<Duration>,
+    max_lifetime: Option<Duration>,
+}
+
+impl<DB: Engine> DbBuilder<DB> {
+    pub(super) fn new(options: ConnectOptionsOf<DB>) -> Self {
+        Self {
+            options,
+            limits: Limits {
+                max_sessions: 10,
+                acquire_timeout: Duration::from_secs(30),
+                settle_timeout: Duration::from_secs(5),
+            },
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+        }
+    }
+
+    /// The most sessions open at a time. Default: 10, as in sqlx. A SQLite database in memory has 1 at most.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn max_sessions(mut self, max: usize) -> Self {
+        assert!(
+            max > 0,
+            "a pool of no sessions would serve nobody: set `max_sessions` to 1 or more"
+        );
+        self.limits.max_sessions = max;
+        self
+    }
+
+    /// How long a caller waits for a session, connecting included. Default: 30 s, as in sqlx.
+    pub fn acquire_timeout(mut self, limit: Duration) -> Self {
+        self.limits.acquire_timeout = limit;
+        self
+    }
+
+    /// How long a session may lie in the pool before it is replaced. Default: 10 min, as in sqlx.
+    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = limit.into();
+        self
+    }
+
+    /// How old a session may become before it is replaced. Default: 30 min, as in sqlx.
+    pub fn max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.max_lifetime = limit.into();
+        self
+    }
+
+    /// How long the cleanup after a dropped scope may take before its session is closed. Default: 5 s.
+    pub fn settle_timeout(mut self, limit: Duration) -> Self {
+        self.limits.settle_timeout = limit;
+        self
+    }
+
+    /// Makes the handle, and opens a first session to see that it works.
+    ///
+    /// # Errors
+    ///
+    /// If no session can be opened within the `acquire_timeout`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: dropped, the connection attempt is given up.
+    pub async fn connect(self) -> Result<Db<DB>, Error> {
+        let db = self.build();
+        drop(db.acquire(db.deadline(), false).await?);
+        Ok(db)
+    }
+
+    fn build(self) -> Db<DB> {
+        let mut limits = self.limits;
+        let options = DB::tune(self.options);
+        // A database in memory lasts as long as its one session does.
+        let (idle_timeout, max_lifetime) = match DB::session_limit(&options) {
+            Some(limit) => {
+                limits.max_sessions = limits.max_sessions.min(limit);
+                (None, None)
+            }
+            None => (self.idle_timeout, self.max_lifetime),
+        };
+        let manager = Manager {
+            options,
+            idle_timeout,
+            max_lifetime,
+        };
+        let mut config = PoolConfig::new(limits.max_sessions);
+        // The session used last has the warmest caches.
+        config.queue_mode = QueueMode::Lifo;
+        let pool = Pool::builder(manager).config(config).build();
+        Db(Arc::new(Shared {
+            pool: pool.expect("only timeouts need a runtime, and none is set"),
+            limits,
+            handle: Handle::current(),
+            leases: closed_tracker(),
+            cleanups: closed_tracker(),
+            waiting: AtomicUsize::new(0),
+            writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
+        }))
+    }
+}
+
+/// A closed tracker still tracks; only then `wait` ends when nothing is tracked.
+fn closed_tracker() -> TaskTracker {
+    let tracker = TaskTracker::new();
+    tracker.close();
+    tracker
+}

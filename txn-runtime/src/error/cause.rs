@@ -1,0 +1,96 @@
+//! What an error means, and the memory of one.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use super::carried::Carried;
+use crate::engine;
+
+/// What an error means for those who decide what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Other,
+    Serialization,
+    Deadlock,
+    /// A lock that was not to be had in time; nothing is wrong with the transaction.
+    Busy,
+    Connection,
+}
+
+impl Class {
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => match error.try_downcast_ref::<Carried>() {
+                Some(carried) => carried.0.class(),
+                None => engine::class(&**error),
+            },
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => Self::Connection,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The first failure of a transaction, kept so that every later refusal can name it.
+#[derive(Clone)]
+pub(crate) struct Cause(Arc<CauseRepr>);
+
+struct CauseRepr {
+    message: String,
+    class: Class,
+    code: Option<String>,
+}
+
+impl Cause {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::with_class(message.into(), Class::Other, None)
+    }
+
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        Self::with_class(error.to_string(), Class::of(error), code(error))
+    }
+
+    fn with_class(message: String, class: Class, code: Option<String>) -> Self {
+        Self(Arc::new(CauseRepr {
+            message,
+            class,
+            code,
+        }))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0.message, f)
+    }
+}
+
+impl StdError for Cause {}
+
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?;
+    match error.try_downcast_ref::<Carried>() {
+        Some(carried) => carried.0.code().map(Cow::into_owned),
+        None => engine::code(error),
+    }
+}
+
+impl Cause {
+    pub(super) fn class(&self) -> Class {
+        self.0.class
+    }
+
+    pub(super) fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+}

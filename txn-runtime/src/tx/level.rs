@@ -1,0 +1,115 @@
+//! Levels: what a nested scope has done can be undone by itself.
+
+use super::Tx;
+use super::state::{Ending, Health, REFUSED};
+use crate::control;
+use crate::engine::{Effect, Engine};
+use crate::error::{Cause, Error};
+use crate::outcome::Verdict;
+
+/// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
+#[derive(Debug)]
+pub(crate) struct Level {
+    /// The innermost open scope, joined ones included.
+    pub(crate) scope: &'static str,
+    /// How many joined scopes are open on this level.
+    pub(crate) joined: u32,
+    pub(crate) savepoint: Option<u32>,
+    pub(super) mark: Option<Mark>,
+}
+
+/// Why a level may only be rolled back.
+#[derive(Debug)]
+pub(super) struct Mark {
+    /// The joined scope that failed; `None` where the level's own scope asked for it.
+    pub(super) by: Option<&'static str>,
+    pub(super) cause: Cause,
+}
+
+impl Level {
+    pub(crate) fn new(scope: &'static str, savepoint: Option<u32>) -> Self {
+        Self {
+            scope,
+            joined: 0,
+            savepoint,
+            mark: None,
+        }
+    }
+
+    /// The first mark is the one that explains.
+    pub(crate) fn mark(&mut self, by: Option<&'static str>, cause: Cause) {
+        self.mark.get_or_insert(Mark { by, cause });
+    }
+}
+
+impl<DB: Engine> Tx<DB> {
+    /// Opens a nested level; the outer one is for the caller to keep.
+    ///
+    /// Dropped with its SAVEPOINT in flight nothing has run under it: the outer level goes on after a drain.
+    pub(crate) async fn push(&mut self, scope: &'static str) -> Result<Level, Error> {
+        self.steady(scope, REFUSED).await?;
+        self.savepoints += 1;
+        let savepoint = self.savepoints;
+        self.setting = true;
+        let set = control::savepoint(&mut self.session, savepoint, self.release.take()).await;
+        self.setting = false;
+        if let Err(error) = set {
+            self.health.after(Effect::Failed, || Cause::of(&error));
+            return Err(Error::savepoint(scope, error));
+        }
+        self.depth += 1;
+        Ok(std::mem::replace(
+            &mut self.level,
+            Level::new(scope, Some(savepoint)),
+        ))
+    }
+
+    /// Ends the innermost level. To be followed by [`pop`](Self::pop), or by [`abandon`](Self::abandon) if dropped.
+    pub(crate) async fn close_level(&mut self, verdict: Verdict) -> Result<(), Error> {
+        match self.decide(verdict).await {
+            Ending::Keep => {
+                self.release = self.level.savepoint;
+                Ok(())
+            }
+            Ending::Undo(result) => {
+                self.undo = self.level.savepoint;
+                if let Err(error) = self.undo().await {
+                    let scope = self.level.scope;
+                    tracing::warn!(target: "txn", system = DB::SYSTEM, scope, %error, "rollback to savepoint failed");
+                }
+                result
+            }
+        }
+    }
+
+    pub(crate) fn pop(&mut self, outer: Level) {
+        self.depth -= 1;
+        self.level = outer;
+    }
+
+    /// The innermost level was dropped: its work is undone before anything else is sent.
+    pub(crate) fn abandon(&mut self, outer: Level) {
+        self.undo = self.level.savepoint;
+        self.pop(outer);
+    }
+
+    pub(super) async fn undo(&mut self) -> Result<(), sqlx::Error> {
+        let Some(savepoint) = self.undo else {
+            return Ok(());
+        };
+        if let Health::Gone(_) = self.health {
+            self.undo = None; // with everything else
+            return Ok(());
+        }
+        if let Err(error) = control::rollback_to(&mut self.session, savepoint).await {
+            self.health.after(Effect::Gone, || Cause::of(&error));
+            return Err(error);
+        }
+        self.undo = None;
+        self.release = Some(savepoint);
+        if let Health::Failed(_) | Health::Doubt(_) = self.health {
+            self.health = Health::Active;
+        }
+        Ok(())
+    }
+}

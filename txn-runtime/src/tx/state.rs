@@ -1,0 +1,158 @@
+//! What is known of a transaction's state, and how it is brought up to date.
+
+use super::Tx;
+use super::level::Mark;
+use crate::engine::{Effect, Engine, Wire};
+use crate::error::{Cause, Error};
+use crate::executor::Watch;
+use crate::outcome::Verdict;
+use crate::{Session, statement};
+
+/// What is known of the transaction's state on the server.
+#[derive(Debug)]
+pub(crate) enum Health {
+    Active,
+    /// A statement failed, and the engine may have rolled everything back.
+    Doubt(Cause),
+    /// Refuses everything until a rollback, at least to the innermost savepoint.
+    Failed(Cause),
+    /// The server has ended the transaction by itself; what follows would autocommit.
+    Gone(Cause),
+}
+
+impl Health {
+    /// It only ever gets worse by this.
+    pub(crate) fn after(&mut self, effect: Effect, cause: impl FnOnce() -> Cause) {
+        match (&self, effect) {
+            (Self::Gone(_), _) | (_, Effect::None) => {}
+            (_, Effect::Gone) => *self = Self::Gone(cause()),
+            (Self::Failed(_), _) => {}
+            (_, Effect::Failed) => *self = Self::Failed(cause()),
+            (Self::Doubt(_), Effect::Doubt) => {}
+            (Self::Active, Effect::Doubt) => *self = Self::Doubt(cause()),
+        }
+    }
+}
+
+/// How a level is to end.
+pub(super) enum Ending {
+    Keep,
+    Undo(Result<(), Error>),
+}
+
+const DROPPED: &str = "a statement was dropped before it had finished";
+const LOST: &str = "the connection was lost";
+pub(super) const REFUSED: &str = "statement refused, an earlier one had failed";
+const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing was written";
+
+impl<DB: Engine> Tx<DB> {
+    pub(super) async fn decide(&mut self, verdict: Verdict) -> Ending {
+        if verdict == Verdict::Rollback {
+            return Ending::Undo(Ok(()));
+        }
+        let scope = self.level.scope;
+        if let Err(error) = self.steady(scope, NOT_COMMITTED).await {
+            return Ending::Undo(Err(error));
+        }
+        match self.level.mark.take() {
+            None => Ending::Keep,
+            Some(Mark { by: None, .. }) => Ending::Undo(Ok(())),
+            Some(Mark { by, cause }) => Ending::Undo(Err(Error::rollback_only(scope, by, cause))),
+        }
+    }
+
+    /// Brings the transaction to where the next statement may be sent, or says why none may.
+    pub(super) async fn steady(
+        &mut self,
+        scope: &'static str,
+        what: &'static str,
+    ) -> Result<(), Error> {
+        if self.undo.is_some() {
+            // Its failure is in the state.
+            self.undo().await.ok();
+        }
+        self.look_at_wire().await;
+        if let Health::Doubt(_) = self.health {
+            self.resolve_doubt().await;
+        }
+        match &self.health {
+            Health::Active => Ok(()),
+            Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause) => {
+                Err(Error::aborted(scope, what, cause.clone()))
+            }
+        }
+    }
+
+    async fn look_at_wire(&mut self) {
+        let (effect, why) = match self.session.wire {
+            Wire::Idle => return,
+            Wire::Partial => return self.finish_exchange().await,
+            Wire::Busy if std::mem::take(&mut self.setting) => return self.finish_exchange().await,
+            // The operation stays on the wire until a rollback drains it.
+            Wire::Busy if DB::DROPS_BREAK => (Effect::Gone, DROPPED),
+            Wire::Busy => (Effect::Failed, DROPPED),
+            Wire::Broken => (Effect::Gone, LOST),
+        };
+        self.health.after(effect, || Cause::new(why));
+    }
+
+    /// What is left of a row stream, or of a SAVEPOINT, is read and forgotten. If it was an error, the transaction
+    /// has it.
+    async fn finish_exchange(&mut self) {
+        let problem = match self.session.drain().await {
+            Ok(None) => return,
+            Ok(Some(error)) | Err(error) => error,
+        };
+        let mut watch = Watch {
+            health: &mut self.health,
+        };
+        watch.failed::<DB>(&problem);
+    }
+
+    /// A failed statement may have taken the transaction with it.
+    async fn resolve_doubt(&mut self) {
+        let inside = self.session.probe().await;
+        let Health::Doubt(cause) = std::mem::replace(&mut self.health, Health::Active) else {
+            return;
+        };
+        if !matches!(inside, Ok(true)) {
+            self.health = Health::Gone(cause);
+        }
+    }
+
+    pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let scope = self.level.scope;
+        if let Some(why) = statement::refusal::<DB>(sql, true) {
+            return Err(Error::refused(scope, why).into());
+        }
+        self.steady(scope, REFUSED).await?;
+        Ok(())
+    }
+
+    pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<Watch<'_>>) {
+        let watch = Watch {
+            health: &mut self.health,
+        };
+        (&mut self.session, Some(watch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_only_gets_worse_and_keeps_its_first_cause() {
+        let mut health = Health::Active;
+        health.after(Effect::None, || Cause::new("nothing"));
+        assert!(matches!(health, Health::Active));
+        health.after(Effect::Doubt, || Cause::new("first"));
+        health.after(Effect::Failed, || Cause::new("second"));
+        health.after(Effect::Failed, || Cause::new("third"));
+        health.after(Effect::Doubt, || Cause::new("fourth"));
+        assert!(matches!(&health, Health::Failed(cause) if cause.to_string() == "second"));
+        health.after(Effect::Gone, || Cause::new("fifth"));
+        health.after(Effect::Failed, || Cause::new("sixth"));
+        assert!(matches!(&health, Health::Gone(cause) if cause.to_string() == "fifth"));
+    }
+}
