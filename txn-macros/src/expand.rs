@@ -4,13 +4,22 @@
 //! the user's, and the place of what they depend on, so that a missing bound is blamed on the user's type.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
-use syn::{Expr, FnArg, Pat, Path, Stmt, Type};
+use syn::{FnArg, Pat, Path, Type};
 
+use self::names::{blame, brace_span, named, parameter_name};
 use crate::item::{RawItem, braced, take_marks};
-use crate::reborrow::{parse_body, reborrow};
-use crate::validate::{Propagation, Rule, Session, Valid, blame, is_mut_reference};
+use crate::reborrow::reborrow;
+use crate::validate::{Propagation, Session, Valid, is_mut_reference};
+
+/// Tokens with the hygiene of the macro.
+macro_rules! ours {
+    ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
+}
+
+mod names;
+mod outcome;
 
 /// Input:  `async fn debit(tx: &mut PgTx, id: i64) -> Ret { BODY }`
 /// Output: `async fn debit(tx: impl Source<PgTx>, id: i64) -> Ret { open; run BODY; judge; end }`
@@ -35,10 +44,6 @@ struct Expand<'a> {
     item: &'a RawItem,
     valid: &'a Valid,
     krate: &'a Path,
-}
-
-macro_rules! ours {
-    ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
 }
 
 impl Expand<'_> {
@@ -87,34 +92,47 @@ impl Expand<'_> {
         let krate = self.krate;
         let options = self.options();
         let from_error = self.outcome("from_error");
-        let open = match &self.valid.session {
-            Session::Parameter { pat, target, .. } => {
-                let session = parameter_name(pat);
-                ours!(#krate::__private::open::<#target, _>(#session, #options))
-            }
-            Session::Binding { source, .. } => {
-                let (span, _) = blame(source);
-                let source = self.provide(source);
-                quote_spanned!(span=> #krate::__private::open(#source, #options))
-            }
-        };
+        let generics = self.generics();
+        let source = self.source();
         ours! {
-            let mut scope = match #open.await {
+            #source
+            let mut scope = match #krate::__private::open #generics(source, #options).await {
                 ::core::result::Result::Ok(scope) => scope,
                 ::core::result::Result::Err(error) => return #from_error(error),
             };
         }
     }
 
-    /// Input:  `self.db`, `&mut self.tx`
-    /// Output: `provide(&self.db)`, `&mut self.tx`
-    fn provide(&self, source: &Expr) -> TokenStream {
-        if let Expr::Reference(_) = source {
-            return source.to_token_stream();
-        }
+    /// Input:  `tx: &mut PgTx`, `self.db as tx`, `&mut self.tx as tx`
+    /// Output: `let source = …;` with `tx`, `&provide(&self.db).clone()`, `&mut self.tx`
+    ///
+    /// The clone, so that the body may take all of `self` while the scope is open.
+    fn source(&self) -> TokenStream {
         let krate = self.krate;
-        let (span, _) = blame(source);
-        quote_spanned!(span=> #krate::__private::provide(&#source))
+        match &self.valid.session {
+            Session::Parameter { pat, .. } => {
+                let name = parameter_name(pat);
+                ours!(let source = #name;)
+            }
+            Session::Binding { source, .. } => {
+                let (span, _) = blame(source);
+                let name = Ident::new("source", Span::mixed_site().located_at(span));
+                if is_mut_reference(source) {
+                    return quote_spanned!(span=> let #name = #source;);
+                }
+                quote_spanned! {span=>
+                    let #name = &::core::clone::Clone::clone(#krate::__private::provide(&#source));
+                }
+            }
+        }
+    }
+
+    /// What the session parameter's type tells inference; nothing does in the binding form.
+    fn generics(&self) -> TokenStream {
+        match &self.valid.session {
+            Session::Parameter { target, .. } => ours!(::<#target, _>),
+            Session::Binding { .. } => TokenStream::new(),
+        }
     }
 
     /// A constant of its own block, where no name of the user's can meet it.
@@ -221,119 +239,10 @@ impl Expand<'_> {
         }
     }
 
-    /// Tells inference the type of the body's `return`s and of its `?`, before it sees them.
-    fn pin(&self) -> TokenStream {
-        let output = &self.valid.output;
-        ours! {
-            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<#output> {
-                return pinned;
-            }
-        }
-    }
-
-    /// The reason is taken before the scope's end is awaited, so that it asks nothing of the outcome across the await.
-    fn verdict(&self) -> TokenStream {
-        let krate = self.krate;
-        let verdict = self.outcome("verdict");
-        let commit = self.rule(&self.valid.args.commit_on, "Err", "Commit");
-        let rollback = self.rule(&self.valid.args.rollback_on, "Ok", "Rollback");
-        let verdict = if commit.is_none() && rollback.is_none() {
-            ours!(#verdict(&outcome))
-        } else {
-            ours!(match &outcome {
-                #commit
-                #rollback
-                _ => #verdict(&outcome),
-            })
-        };
-        ours! {
-            let verdict = #verdict;
-            let reason = match verdict {
-                #krate::Verdict::Rollback => {
-                    use #krate::__private::{ReasonDisplay as _, ReasonOpaque as _};
-                    (&&#krate::__private::Reason(&outcome)).reason()
-                }
-                #krate::Verdict::Commit => ::core::option::Option::None,
-            };
-        }
-    }
-
-    /// Input:  `commit_on(PATTERN if GUARD)`
-    /// Output: `Err(PATTERN) if GUARD => Verdict::Commit,`
-    fn rule(&self, rule: &Option<Rule>, variant: &str, verdict: &str) -> Option<TokenStream> {
-        let Rule { pat, guard } = rule.as_ref()?;
-        let krate = self.krate;
-        let (span, _) = blame(pat);
-        let variant = Ident::new(variant, span);
-        let verdict = Ident::new(verdict, Span::mixed_site());
-        let guard = guard.as_ref().map(|guard| quote!(if #guard));
-        let pattern = quote_spanned!(span=> ::core::result::Result::#variant(#pat));
-        Some(ours!(#pattern #guard => #krate::Verdict::#verdict,))
-    }
-
-    fn end(&self) -> TokenStream {
-        let krate = self.krate;
-        let from_error = self.outcome("from_error");
-        let generics = match &self.valid.session {
-            Session::Parameter { target, .. } => ours!(::<#target, _>),
-            Session::Binding { .. } => TokenStream::new(),
-        };
-        ours! {
-            match #krate::__private::end #generics(scope, verdict, reason).await {
-                ::core::result::Result::Ok(()) => outcome,
-                ::core::result::Result::Err(error) => #from_error(error),
-            }
-        }
-    }
-
-    /// `<Ret as Outcome>::method`, blamed on the whole of the return type
-    fn outcome(&self, method: &str) -> TokenStream {
-        let krate = self.krate;
-        let output = &self.valid.output;
-        let (first, last) = blame(output);
-        let method = Ident::new(method, last);
-        let open = quote_spanned!(first=> <#output as);
-        let close = quote_spanned!(last=> Outcome>::#method);
-        quote!(#open #krate::#close)
-    }
-
     fn session_name(&self) -> Option<Ident> {
         match &self.valid.session {
             Session::Binding { name, .. } => Some(name.clone()),
             Session::Parameter { pat, .. } => named(pat).cloned(),
         }
-    }
-}
-
-/// The user's, except around a lone expression, where `unused_braces` would find them needless.
-fn brace_span(body: &TokenStream, span: Span) -> Span {
-    match parse_body(body.clone()).as_deref() {
-        Some([Stmt::Expr(_, None)]) => Span::mixed_site().located_at(span),
-        _ => span,
-    }
-}
-
-fn named(pat: &Pat) -> Option<&Ident> {
-    match pat {
-        Pat::Ident(pat) if pat.subpat.is_none() => Some(&pat.ident),
-        _ => None,
-    }
-}
-
-/// The user's own name, as documentation shows it; a name of the macro's where it would be `_` or `_tx`, which must not
-/// be used.
-fn parameter_name(pat: &Pat) -> Ident {
-    match named(pat) {
-        Some(name) if !name.to_string().starts_with('_') => name.clone(),
-        Some(name) => {
-            let trimmed = name.to_string();
-            let trimmed = trimmed.trim_start_matches('_');
-            let span = Span::mixed_site().located_at(name.span());
-            syn::parse_str::<Ident>(trimmed).map_or_else(
-                |_| Ident::new("tx", span),
-                |name| format_ident!("{name}", span = span),
-            )
-        }
-        None => Ident::new("tx", Span::mixed_site()),
     }
 }

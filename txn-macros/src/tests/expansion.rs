@@ -118,18 +118,18 @@ fn async_trait_method() {
 #[test]
 fn a_half_typed_body_is_passed_through() {
     for body in [
-        "let n = debit(tx, ; Ok(n",
         "tx.",
-        "debit(tx).await? let",
-        "match x {",
+        "let n =",
+        "debit(tx).await? let x = 1;",
+        "match x",
+        "if tx. { a(tx) }",
     ] {
-        let Ok(body) = body.parse::<proc_macro2::TokenStream>() else {
-            continue;
-        };
         let item = format!("async fn f(tx: &mut PgTx) -> Result<u64, E> {{ {body} }}");
         let (expansion, errors) = annotate(tokens(""), tokens(&item));
         assert!(errors.messages().is_empty());
-        assert!(expansion.to_string().contains(&body.to_string()));
+        assert!(
+            expansion.to_string().contains(&tokens(body).to_string()),
+            "{body}"
+        );
     }
-    assert!("tx.".parse::<proc_macro2::TokenStream>().is_ok());
 }

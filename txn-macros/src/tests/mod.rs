@@ -15,7 +15,7 @@ fn messages(attr: &str, item: &str) -> Vec<String> {
     annotate(tokens(attr), tokens(item)).1.messages()
 }
 
-/// The expansion, formatted; None if it is not a file of items.
+/// The expansion of a faultless annotation, formatted.
 fn expanded(attr: &str, item: &str) -> String {
     let (tokens, errors) = annotate(tokens(attr), tokens(item));
     assert_eq!(errors.messages(), Vec::<String>::new());

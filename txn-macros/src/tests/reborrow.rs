@@ -73,11 +73,7 @@ fn a_body_that_binds_the_name_again_is_left_alone() {
 
 #[test]
 fn a_body_that_does_not_parse_is_passed_through() {
-    for body in ["let x = ; a(tx)", "a(tx). ; b(tx)", "match tx { a("] {
-        let Ok(body) = body.parse::<proc_macro2::TokenStream>() else {
-            continue;
-        };
-        let passed = reborrow(body.clone(), &Ident::new("tx", Span::call_site()));
-        assert_eq!(passed.to_string(), body.to_string());
+    for body in ["let x = ; a(tx)", "a(tx). ; b(tx)", "a(tx) b(tx)"] {
+        assert_eq!(reborrowed(body), same(body));
     }
 }

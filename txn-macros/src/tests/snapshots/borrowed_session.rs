@@ -1,6 +1,7 @@
 async fn place(&mut self) -> Result<Id, E> {
+    let source = &mut self.tx;
     let mut scope = match ::txn::__private::open(
-            &mut self.tx,
+            source,
             {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::place"),

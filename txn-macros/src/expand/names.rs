@@ -1,0 +1,53 @@
+//! Names and places of generated tokens.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident};
+use syn::{Pat, Stmt};
+
+use crate::reborrow::parse_body;
+
+/// The user's, except around a lone expression, where `unused_braces` would find them needless.
+pub(super) fn brace_span(body: &TokenStream, span: Span) -> Span {
+    match parse_body(body.clone()).as_deref() {
+        Some([Stmt::Expr(_, None)]) => Span::mixed_site().located_at(span),
+        _ => span,
+    }
+}
+
+pub(super) fn named(pat: &Pat) -> Option<&Ident> {
+    match pat {
+        Pat::Ident(pat) if pat.subpat.is_none() => Some(&pat.ident),
+        _ => None,
+    }
+}
+
+/// The user's own name, as documentation shows it; a name of the macro's where it would be `_` or `_tx`, which must not
+/// be used.
+pub(super) fn parameter_name(pat: &Pat) -> Ident {
+    match named(pat) {
+        Some(name) if !name.to_string().starts_with('_') => name.clone(),
+        Some(name) => {
+            let trimmed = name.to_string();
+            let trimmed = trimmed.trim_start_matches('_');
+            let span = Span::mixed_site().located_at(name.span());
+            syn::parse_str::<Ident>(trimmed).map_or_else(
+                |_| Ident::new("tx", span),
+                |name| format_ident!("{name}", span = span),
+            )
+        }
+        None => Ident::new("tx", Span::mixed_site()),
+    }
+}
+
+/// Where generated code is blamed on `tokens`, without being taken for the user's by lints.
+pub(super) fn blame(tokens: impl ToTokens) -> (Span, Span) {
+    let ours = |token: Option<proc_macro2::TokenTree>| {
+        token.map_or_else(Span::mixed_site, |token| {
+            Span::mixed_site().located_at(token.span())
+        })
+    };
+    let mut tokens = tokens.into_token_stream().into_iter();
+    let first = tokens.next();
+    let last = tokens.last().or_else(|| first.clone());
+    (ours(first), ours(last))
+}

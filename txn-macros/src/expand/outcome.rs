@@ -1,0 +1,83 @@
+//! What the outcome of the body is, and how it ends the scope.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+
+use super::Expand;
+use super::names::blame;
+use crate::validate::Rule;
+
+impl Expand<'_> {
+    /// Tells inference the type of the body's `return`s and of its `?`, before it sees them.
+    pub(super) fn pin(&self) -> TokenStream {
+        let output = &self.valid.output;
+        ours! {
+            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<#output> {
+                return pinned;
+            }
+        }
+    }
+
+    /// The reason is taken before the scope's end is awaited, so that it asks nothing of the outcome across the await.
+    pub(super) fn verdict(&self) -> TokenStream {
+        let krate = self.krate;
+        let verdict = self.outcome("verdict");
+        let commit = self.rule(&self.valid.args.commit_on, "Err", "Commit");
+        let rollback = self.rule(&self.valid.args.rollback_on, "Ok", "Rollback");
+        let verdict = if commit.is_none() && rollback.is_none() {
+            ours!(#verdict(&outcome))
+        } else {
+            ours!(match &outcome {
+                #commit
+                #rollback
+                _ => #verdict(&outcome),
+            })
+        };
+        ours! {
+            let verdict = #verdict;
+            let reason = match verdict {
+                #krate::Verdict::Rollback => {
+                    use #krate::__private::{ReasonDisplay as _, ReasonOpaque as _};
+                    (&&#krate::__private::Reason(&outcome)).reason()
+                }
+                #krate::Verdict::Commit => ::core::option::Option::None,
+            };
+        }
+    }
+
+    /// Input:  `commit_on(PATTERN if GUARD)`
+    /// Output: `Err(PATTERN) if GUARD => Verdict::Commit,`
+    fn rule(&self, rule: &Option<Rule>, variant: &str, verdict: &str) -> Option<TokenStream> {
+        let Rule { pat, guard } = rule.as_ref()?;
+        let krate = self.krate;
+        let (span, _) = blame(pat);
+        let variant = Ident::new(variant, span);
+        let verdict = Ident::new(verdict, Span::mixed_site());
+        let guard = guard.as_ref().map(|guard| quote!(if #guard));
+        let pattern = quote_spanned!(span=> ::core::result::Result::#variant(#pat));
+        Some(ours!(#pattern #guard => #krate::Verdict::#verdict,))
+    }
+
+    pub(super) fn end(&self) -> TokenStream {
+        let krate = self.krate;
+        let from_error = self.outcome("from_error");
+        let generics = self.generics();
+        ours! {
+            match #krate::__private::end #generics(scope, verdict, reason).await {
+                ::core::result::Result::Ok(()) => outcome,
+                ::core::result::Result::Err(error) => #from_error(error),
+            }
+        }
+    }
+
+    /// `<Ret as Outcome>::method`, blamed on the whole of the return type
+    pub(super) fn outcome(&self, method: &str) -> TokenStream {
+        let krate = self.krate;
+        let output = &self.valid.output;
+        let (first, last) = blame(output);
+        let method = Ident::new(method, last);
+        let open = quote_spanned!(first=> <#output as);
+        let close = quote_spanned!(last=> Outcome>::#method);
+        quote!(#open #krate::#close)
+    }
+}
