@@ -1,8 +1,124 @@
-//! Facade; documented later.
+//! Transactions as an attribute: `#[transactional]` on an async function, for [sqlx] on PostgreSQL, MySQL/MariaDB and
+//! SQLite.
+//!
+//! # In five minutes
+//!
+//! A [`Db`] is a handle to a database and its pool of sessions. It takes the place of `sqlx::Pool`. A [`Tx`] is an
+//! open transaction. Both are sqlx executors: `&db` runs a statement by itself, `tx` in the transaction.
+//!
+//! An annotated function says that it needs a transaction, by a parameter `tx: &mut Tx<…>`. Its caller passes what
+//! it has: `&db`, and the function is a transaction of its own; or its own `tx`, and the function joins.
+//!
+//! ```
+//! use txn::{Db, Sqlite, Tx, transactional};
+//!
+//! #[transactional]
+//! async fn open_account(tx: &mut Tx<Sqlite>, id: i64, cents: i64) -> Result<(), txn::Error> {
+//!     sqlx::query("INSERT INTO account VALUES (?, ?)").bind(id).bind(cents).execute(tx).await?;
+//!     Ok(())
+//! }
+//!
+//! #[transactional]
+//! async fn open_two(tx: &mut Tx<Sqlite>) -> Result<(), txn::Error> {
+//!     open_account(tx, 1, 1000).await?; // joins
+//!     open_account(tx, 2, 1000).await   // if this fails, neither is there
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), txn::Error> {
+//! let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
+//! sqlx::query("CREATE TABLE account (id INTEGER PRIMARY KEY, cents INTEGER)").execute(&db).await?;
+//!
+//! open_two(&db).await?;                 // BEGIN … COMMIT
+//! assert!(open_two(&db).await.is_err()); // the accounts exist: ROLLBACK
+//! # Ok(()) }
+//! ```
+//!
+//! **What it returns decides.** `Ok` commits, `Err` rolls back, and so do a panic and a future that is dropped. `Ok` comes back
+//! only after the database confirmed the commit. The error type must be able to say that the transaction itself
+//! failed, so it implements `From<txn::Error>`; `sqlx::Error` and `anyhow::Error` do. [`Outcome`] is for return types of your own;
+//! `commit_on(…)` and `rollback_on(…)` make exceptions by value; [`Tx::set_rollback_only`] rolls back whatever is returned.
+//!
+//! **Failing alone** is for `#[transactional(nested)]`: inside of a transaction it is a savepoint.
+//!
+//! ```
+//! # use txn::{Db, Sqlite, Tx, transactional};
+//! # #[derive(Debug)] enum Declined { Card, Txn(txn::Error) }
+//! # impl From<txn::Error> for Declined { fn from(e: txn::Error) -> Self { Self::Txn(e) } }
+//! # impl From<sqlx::Error> for Declined { fn from(e: sqlx::Error) -> Self { Self::Txn(e.into()) } }
+//! #[transactional(nested)]
+//! async fn charge_fee(tx: &mut Tx<Sqlite>, id: i64) -> Result<(), Declined> {
+//!     sqlx::query("UPDATE account SET cents = cents - 5 WHERE id = ?").bind(id).execute(tx).await?;
+//!     Err(Declined::Card)
+//! }
+//!
+//! #[transactional]
+//! async fn deposit(tx: &mut Tx<Sqlite>, id: i64, cents: i64) -> Result<(), Declined> {
+//!     sqlx::query("UPDATE account SET cents = cents + ? WHERE id = ?").bind(cents).bind(id).execute(tx).await?;
+//!     charge_fee(tx, id).await.ok(); // undone alone; the deposit stands
+//!     Ok(())
+//! }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Declined> {
+//! # let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
+//! # sqlx::query("CREATE TABLE account (id INTEGER PRIMARY KEY, cents INTEGER)").execute(&db).await?;
+//! # sqlx::query("INSERT INTO account VALUES (1, 0)").execute(&db).await?;
+//! # deposit(&db, 1, 100).await?;
+//! # let cents: i64 = sqlx::query_scalar("SELECT cents FROM account").fetch_one(&db).await?;
+//! # assert_eq!(cents, 100);
+//! # Ok(()) }
+//! ```
+//!
+//! A *joined* scope that fails has no savepoint to go back to: the transaction is then rollback-only, and a root that returns `Ok`
+//! all the same gets an [`Error`] that names the scope that failed and why.
+//!
+//! **Services and traits** that own their `Db` name it in the attribute, and keep their signature:
+//!
+//! ```
+//! # use txn::{Db, Sqlite, Tx, transactional};
+//! struct Shop { db: Db<Sqlite> }
+//!
+//! impl Shop {
+//!     #[transactional(self.db as tx, read_only)]
+//!     async fn orders(&self) -> Result<i64, sqlx::Error> {
+//!         sqlx::query_scalar("SELECT COUNT(*) FROM orders").fetch_one(tx).await
+//!     }
+//! }
+//! ```
+//!
+//! **Dropping is safe.** A future may be dropped at any await point. A session that was left in doubt is brought to a known state
+//! in the background, holding its place in the pool, or it is closed; nobody else gets it before. A commit that was
+//! already on its way is finished. Each public operation says under *Cancel safety* what a drop loses.
+//!
+//! All arguments of the attribute are at [`transactional`], errors at [`Error`], settings at [`DbBuilder`].
+//!
+//! # Features
+//!
+//! `sqlite` (default), `postgres`, `mysql` (serves MariaDB): the engines. Everything else of sqlx (types, TLS, migrations) is
+//! turned on in sqlx itself, which is re-exported as [`txn::sqlx`](sqlx).
+//!
+//! # Spans and events
+//!
+//! Each scope is a `tracing` span at level debug, target `txn`, with `name`, `engine`, `propagation`, `depth`, `outcome` and
+//! `elapsed_us`. What no caller can be told (a rollback that failed, a session that had to be closed) is an event at
+//! level warn.
 
 pub use sqlx;
 pub use txn_macros::transactional;
-pub use txn_runtime::*;
+#[cfg(feature = "mysql")]
+pub use txn_runtime::MySql;
+#[cfg(feature = "postgres")]
+pub use txn_runtime::Postgres;
+#[cfg(feature = "sqlite")]
+pub use txn_runtime::Sqlite;
+#[doc(inline)]
+pub use txn_runtime::{
+    ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation, Joinable, Outcome, Provide, Session,
+    Source, Status, Tx, Verdict,
+};
 
 #[doc(hidden)]
 pub use txn_runtime::private as __private;
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
