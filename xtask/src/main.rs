@@ -7,6 +7,7 @@ mod test;
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -31,9 +32,18 @@ enum Task {
     Ui,
 }
 
-fn main() -> Result<()> {
+/// Not `main() -> Result`, which would bury the reason under a backtrace where those are on.
+fn main() -> ExitCode {
+    let Err(error) = run(&Arguments::parse().command) else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("\nerror: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(task: &Task) -> Result<()> {
     env::set_current_dir(root()?).context("enter the repository")?;
-    match Arguments::parse().command {
+    match *task {
         Task::Test { no_install } => test::run(!no_install),
         Task::Ui => test::refresh_ui(),
     }
