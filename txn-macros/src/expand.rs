@@ -95,8 +95,7 @@ impl Expand<'_> {
         let generics = self.generics();
         let source = self.source();
         ours! {
-            #source
-            let mut scope = match #krate::__private::open #generics(source, #options).await {
+            let mut scope = match #krate::__private::open #generics(#source, #options).await {
                 ::core::result::Result::Ok(scope) => scope,
                 ::core::result::Result::Err(error) => return #from_error(error),
             };
@@ -104,25 +103,15 @@ impl Expand<'_> {
     }
 
     /// Input:  `tx: &mut PgTx`, `self.db as tx`, `&mut self.tx as tx`
-    /// Output: `let source = …;` with `tx`, `&provide(&self.db).clone()`, `&mut self.tx`
-    ///
-    /// The clone, so that the body may take all of `self` while the scope is open.
+    /// Output: `tx`, `provide(&self.db)`, `&mut self.tx`
     fn source(&self) -> TokenStream {
         let krate = self.krate;
         match &self.valid.session {
-            Session::Parameter { pat, .. } => {
-                let name = parameter_name(pat);
-                ours!(let source = #name;)
-            }
+            Session::Parameter { pat, .. } => parameter_name(pat).to_token_stream(),
+            Session::Binding { source, .. } if is_mut_reference(source) => source.to_token_stream(),
             Session::Binding { source, .. } => {
                 let (span, _) = blame(source);
-                let name = Ident::new("source", Span::mixed_site().located_at(span));
-                if is_mut_reference(source) {
-                    return quote_spanned!(span=> let #name = #source;);
-                }
-                quote_spanned! {span=>
-                    let #name = &::core::clone::Clone::clone(#krate::__private::provide(&#source));
-                }
+                quote_spanned!(span=> #krate::__private::provide(&#source))
             }
         }
     }

@@ -43,8 +43,9 @@ pub trait Source<T>: Send + Debug + Sized {
 )]
 pub trait Joinable<T>: Source<T> {}
 
-impl<'a, DB: Engine> Source<Tx<DB>> for &'a Db<DB> {
-    type Scope = Entered<'a, DB>;
+impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
+    // Borrows nothing, so that the body may take all of the `self` that the `Db` is in.
+    type Scope = Entered<'static, DB>;
 
     async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
         match resolve(options.propagation, Place::Outside) {

@@ -6,12 +6,11 @@ async unsafe fn r#move<'a, DB: Engine, const N: usize>(
 where
     DB: Send,
 {
-    let source = conn;
     let mut scope = match ::my::txn::__private::open::<
         Conn<DB>,
         _,
     >(
-            source,
+            conn,
             {
                 const OPTIONS: ::my::txn::__private::Options = ::my::txn::__private::Options::new(
                         "bank.transfer",

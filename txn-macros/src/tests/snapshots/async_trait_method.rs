@@ -13,9 +13,8 @@ where
     Self: 'async_trait,
 {
     Box::pin(async move {
-        let source = &::core::clone::Clone::clone(::txn::__private::provide(&self.db));
         let mut scope = match ::txn::__private::open(
-                source,
+                ::txn::__private::provide(&self.db),
                 {
                     const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::save"),

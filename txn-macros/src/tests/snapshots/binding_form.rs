@@ -2,11 +2,8 @@ async fn place(&self, order: Order) -> Result<Id, E>
 where
     Self: Sized,
 {
-    let source = &::core::clone::Clone::clone(
-        ::txn::__private::provide(&self.state.db()),
-    );
     let mut scope = match ::txn::__private::open(
-            source,
+            ::txn::__private::provide(&self.state.db()),
             {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::place"),

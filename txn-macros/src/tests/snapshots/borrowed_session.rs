@@ -1,7 +1,6 @@
 async fn place(&mut self) -> Result<Id, E> {
-    let source = &mut self.tx;
     let mut scope = match ::txn::__private::open(
-            source,
+            &mut self.tx,
             {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::place"),

@@ -1,10 +1,9 @@
 async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
-    let source = tx;
     let mut scope = match ::txn::__private::open::<
         Tx<Sqlite>,
         _,
     >(
-            source,
+            tx,
             {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::check"),

@@ -6,12 +6,11 @@ pub(crate) async fn debit(
     tx: impl ::txn::Source<PgTx>,
     id: i64,
 ) -> Result<u64, E> {
-    let source = tx;
     let mut scope = match ::txn::__private::open::<
         PgTx,
         _,
     >(
-            source,
+            tx,
             {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                     ::core::concat!(::core::module_path!(), "::debit"),
