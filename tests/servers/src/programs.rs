@@ -41,8 +41,22 @@ pub(crate) struct Programs {
     pub(crate) initialiser: PathBuf,
 }
 
+impl Programs {
+    fn exist(&self) -> bool {
+        self.server.is_file() && self.initialiser.is_file()
+    }
+}
+
 impl Suite {
+    /// Together if anywhere: two versions of PostgreSQL do not read each other's data.
     pub(crate) fn locate(&self) -> Result<Programs> {
+        let mut both = directories().map(|directory| Programs {
+            server: directory.join(self.server),
+            initialiser: directory.join(self.initialiser),
+        });
+        if let Some(programs) = both.find(Programs::exist) {
+            return Ok(programs);
+        }
         Ok(Programs {
             server: self.find(self.server)?,
             initialiser: self.find(self.initialiser)?,
