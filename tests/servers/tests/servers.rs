@@ -175,10 +175,11 @@ impl Owner {
             .spawn()?;
         let stdin = process.stdin.take();
         let output = BufReader::new(process.stdout.take().expect("piped"));
-        let urls = output.lines().take(2).collect::<Result<Vec<_>, _>>()?;
-        assert_eq!(urls.len(), 2, "it has started both servers");
+        // All that it writes: a line written after we closed the pipe would end it.
+        let lines = output.lines().take(4).collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(lines.len(), 4, "it has started both servers");
+        let urls = lines.iter().take(2);
         let sockets = urls
-            .iter()
             .map(|line| socket_of(line.trim_end_matches('\'')))
             .collect();
         Ok(Self {
