@@ -34,9 +34,9 @@ pub enum Verdict {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the outcome of a transaction",
     label = "a transaction must be able to report that it failed through this type",
-    note = "return a `Result` whose error type implements `From<txn::Error>`: `sqlx::Error`, `anyhow::Error`, `txn::Error` do",
-    note = "for an error type of your own add `impl From<txn::Error> for MyError`, or with thiserror a variant `#[error(transparent)] Txn(#[from] txn::Error)`",
-    note = "for a type that is no `Result`, implement `txn::Outcome`"
+    note = "return a `Result` whose error type implements `From<txn::Error>`, as `sqlx::Error`, `anyhow::Error` and `txn::Error` do",
+    note = "to an error type of your own add `impl From<txn::Error> for …`, or with thiserror a variant `#[error(transparent)] Txn(#[from] txn::Error)`",
+    note = "a type that is no `Result` may implement `txn::Outcome`"
 )]
 pub trait Outcome: Sized {
     /// Whether this value commits or rolls back.

@@ -19,8 +19,7 @@ use crate::{Db, Tx};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of sessions for `{T}`",
     label = "pass `&db` to begin a transaction, or `&mut tx` to join the one that is open",
-    note = "the engine must be the same: a `&Db<Postgres>` cannot open a `Tx<Sqlite>`",
-    note = "a `Pool` of sqlx is replaced by `txn::Db`"
+    note = "a source is a `txn::Db` or a `txn::Tx` of the same engine; a `Pool`, connection or `Transaction` of sqlx is none"
 )]
 pub trait Source<T>: Send + Debug + Sized {
     /// What is opened.
@@ -39,10 +38,11 @@ pub trait Source<T>: Send + Debug + Sized {
 #[diagnostic::on_unimplemented(
     message = "this function is `mandatory`: it runs only inside of a transaction, and `{Self}` is not in one",
     label = "pass the `&mut Tx` of an open transaction",
-    note = "inside of an annotated function pass its `tx`, by hand `&mut db.begin().await?`"
+    note = "call it from a `#[transactional]` function and pass its `tx`; by hand: `let mut tx = db.begin().await?`, pass `&mut tx`, then `tx.commit().await?`"
 )]
 pub trait Joinable<T>: Source<T> {}
 
+#[diagnostic::do_not_recommend]
 impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
     // Borrows nothing, so that the body may take all of the `self` that the `Db` is in.
     type Scope = Entered<'static, DB>;
@@ -58,6 +58,7 @@ impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
     type Scope = Entered<'a, DB>;
 
@@ -80,6 +81,7 @@ impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<DB: Engine> Joinable<Tx<DB>> for &mut Tx<DB> {}
 
 fn refuse_second_writer<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
@@ -113,6 +115,7 @@ pub trait Provide {
     fn provide(&self) -> &Db<Self::Engine>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<DB: Engine> Provide for Db<DB> {
     type Engine = DB;
 
@@ -123,6 +126,7 @@ impl<DB: Engine> Provide for Db<DB> {
 
 macro_rules! provide_through {
     ($($holder:ty),+) => {$(
+        #[diagnostic::do_not_recommend]
         impl<P: Provide + ?Sized> Provide for $holder {
             type Engine = P::Engine;
 
