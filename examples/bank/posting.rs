@@ -1,0 +1,114 @@
+//! What a transfer is: annotated functions that call each other.
+
+use thiserror::Error;
+use txn::{Tx, transactional};
+
+use super::{Bank, LOCK_ACCOUNTS, sql};
+use crate::domain::{BANK, Fee, Refusal, Transfer};
+
+#[derive(Debug, Error)]
+pub(super) enum PostingError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Database(#[from] txn::Error),
+}
+
+impl From<sqlx::Error> for PostingError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// All of a transfer, or nothing of it.
+#[transactional(name = "bank.post")]
+pub(super) async fn post(tx: &mut Tx<Bank>, transfer: &Transfer) -> Result<Fee, PostingError> {
+    lock(tx, transfer.debtor, transfer.creditor).await?;
+    debit(tx, transfer.debtor, transfer.cents).await?;
+    credit(tx, transfer.creditor, transfer.cents).await?;
+    enter(tx, transfer).await?;
+    if transfer.fee == 0 {
+        return Ok(Fee::None);
+    }
+    match charge(tx, transfer).await {
+        Ok(()) => Ok(Fee::Taken),
+        Err(PostingError::Refused(_)) => Ok(Fee::Skipped),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nested, so that a fee which the debtor cannot pay leaves no trace, and the transfer stands.
+#[transactional(name = "bank.charge", nested)]
+async fn charge(tx: &mut Tx<Bank>, transfer: &Transfer) -> Result<(), PostingError> {
+    credit(tx, BANK, transfer.fee).await?;
+    debit(tx, transfer.debtor, transfer.fee).await?;
+    let fee = Transfer {
+        creditor: BANK,
+        cents: transfer.fee,
+        ..*transfer
+    };
+    enter(tx, &fee).await
+}
+
+/// Mandatory: locks that end with the call would protect nothing.
+#[transactional(name = "bank.lock", mandatory)]
+async fn lock(tx: &mut Tx<Bank>, debtor: i64, creditor: i64) -> Result<(), PostingError> {
+    let query = sqlx::query_scalar(sql(LOCK_ACCOUNTS));
+    let found: Vec<i64> = query.bind(debtor).bind(creditor).fetch_all(tx).await?;
+    match [debtor, creditor].iter().find(|id| !found.contains(id)) {
+        Some(&missing) => Err(Refusal::UnknownAccount(missing).into()),
+        None => Ok(()),
+    }
+}
+
+#[transactional(name = "bank.debit")]
+async fn debit(tx: &mut Tx<Bank>, account: i64, cents: i64) -> Result<(), PostingError> {
+    let update = "UPDATE txn_bank_accounts SET balance = balance - ? WHERE id = ? AND balance >= ?";
+    let query = sqlx::query(sql(update))
+        .bind(cents)
+        .bind(account)
+        .bind(cents);
+    match query.execute(tx).await?.rows_affected() {
+        0 => Err(Refusal::Overdraft(account).into()),
+        _ => Ok(()),
+    }
+}
+
+#[transactional(name = "bank.credit")]
+async fn credit(tx: &mut Tx<Bank>, account: i64, cents: i64) -> Result<(), PostingError> {
+    let update = "UPDATE txn_bank_accounts SET balance = balance + ? WHERE id = ?";
+    let query = sqlx::query(sql(update)).bind(cents).bind(account);
+    match query.execute(tx).await?.rows_affected() {
+        0 => Err(Refusal::UnknownAccount(account).into()),
+        _ => Ok(()),
+    }
+}
+
+/// A ledger entry. Its key keeps a transfer from being posted twice.
+#[transactional(name = "bank.enter")]
+async fn enter(tx: &mut Tx<Bank>, entry: &Transfer) -> Result<(), PostingError> {
+    let insert =
+        "INSERT INTO txn_bank_ledger (transfer, debtor, creditor, cents) VALUES (?, ?, ?, ?)";
+    let query = sqlx::query(sql(insert)).bind(entry.id).bind(entry.debtor);
+    query
+        .bind(entry.creditor)
+        .bind(entry.cents)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Called when the transaction of the transfer is over and undone: what is recorded here stays.
+#[transactional(name = "bank.refuse")]
+pub(super) async fn refuse(
+    tx: &mut Tx<Bank>,
+    transfer: i64,
+    why: Refusal,
+) -> Result<(), txn::Error> {
+    let insert = "INSERT INTO txn_bank_refusals (transfer, reason) VALUES (?, ?)";
+    let query = sqlx::query(sql(insert))
+        .bind(transfer)
+        .bind(why.to_string());
+    query.execute(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! One run: connect, load, post, audit.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use txn::{ConnectOptionsOf, Db};
+
+use super::posting::{PostingError, post, refuse};
+use super::{Bank, SYSTEM, schema};
+use crate::Limits;
+use crate::domain::{Fee, Refusal, Transfer};
+use crate::input::Input;
+use crate::report::{Done, Report, Tally};
+
+/// A posting that the engine gave up (a deadlock, a lock not had in time) is tried again this often.
+const MAX_RETRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(crate) async fn run(
+    options: ConnectOptionsOf<Bank>,
+    limits: Limits,
+    input: &Input,
+) -> Result<Report> {
+    let accounts = &input.accounts.good;
+    let builder = Db::<Bank>::builder(options).max_sessions(limits.sessions.get());
+    let db = builder.connect().await.context(SYSTEM)?;
+    schema::create(&db).await.context("create the tables")?;
+    schema::load(&db, accounts)
+        .await
+        .context("load the accounts")?;
+    let started = Instant::now();
+    let tally = post_all(&db, limits, &input.transfers.good).await?;
+    let elapsed = started.elapsed();
+    let audit = schema::audit(&db).await.context("audit")?;
+    db.close().await;
+    Ok(Report {
+        system: SYSTEM,
+        malformed: input.transfers.bad.len(),
+        opening: accounts
+            .iter()
+            .map(|account| i128::from(account.cents))
+            .sum(),
+        tally,
+        elapsed,
+        audit,
+    })
+}
+
+/// Each in a task of its own, so that all cores take part.
+async fn post_all(db: &Db<Bank>, limits: Limits, transfers: &[Transfer]) -> Result<Tally> {
+    let bar = progress(transfers.len());
+    let mut tally = Tally::new();
+    let mut done = stream::iter(transfers)
+        .map(|&transfer| tokio::spawn(process(db.clone(), transfer)))
+        .buffer_unordered(limits.concurrency.get());
+    while let Some(done) = done.try_next().await? {
+        tally.add(&done?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(tally)
+}
+
+/// Hidden where standard error is no terminal.
+fn progress(transfers: usize) -> ProgressBar {
+    let template = "{bar:40} {human_pos}/{human_len} transfers, {per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    ProgressBar::new(transfers as u64).with_style(style)
+}
+
+/// Posts a transfer, or records why it was refused.
+async fn process(db: Db<Bank>, transfer: Transfer) -> Result<Done> {
+    let started = Instant::now();
+    let (posted, retries) = post_patiently(&db, &transfer).await;
+    let outcome = conclude(&db, &transfer, posted).await;
+    Ok(Done {
+        outcome: outcome.with_context(|| format!("transfer {}", transfer.id))?,
+        retries,
+        elapsed: started.elapsed(),
+    })
+}
+
+async fn post_patiently(db: &Db<Bank>, transfer: &Transfer) -> (Result<Fee, PostingError>, u32) {
+    let mut retries = 0;
+    loop {
+        match post(db, transfer).await {
+            Err(PostingError::Database(error)) if error.is_retryable() && retries < MAX_RETRIES => {
+                retries += 1;
+                tokio::time::sleep(PAUSE * retries).await;
+            }
+            posted => return (posted, retries),
+        }
+    }
+}
+
+async fn conclude(
+    db: &Db<Bank>,
+    transfer: &Transfer,
+    posted: Result<Fee, PostingError>,
+) -> Result<Result<Fee, Refusal>, txn::Error> {
+    match posted {
+        Ok(fee) => Ok(Ok(fee)),
+        Err(PostingError::Refused(why)) => {
+            refuse(db, transfer.id, why).await?;
+            Ok(Err(why))
+        }
+        Err(PostingError::Database(error)) => Err(error),
+    }
+}

@@ -1,0 +1,87 @@
+//! The tables: made, filled, and audited when all is done.
+
+use txn::{Db, Tx, transactional};
+
+use super::{Bank, sql};
+use crate::domain::{Account, BANK};
+use crate::report::Audit;
+
+const TABLES: [&str; 6] = [
+    "DROP TABLE IF EXISTS txn_bank_refusals",
+    "DROP TABLE IF EXISTS txn_bank_ledger",
+    "DROP TABLE IF EXISTS txn_bank_accounts",
+    "CREATE TABLE txn_bank_accounts (
+        id BIGINT PRIMARY KEY,
+        owner VARCHAR(200) NOT NULL,
+        opening BIGINT NOT NULL,
+        balance BIGINT NOT NULL CHECK (balance >= 0))",
+    "CREATE TABLE txn_bank_ledger (
+        transfer BIGINT NOT NULL,
+        debtor BIGINT NOT NULL REFERENCES txn_bank_accounts (id),
+        creditor BIGINT NOT NULL REFERENCES txn_bank_accounts (id),
+        cents BIGINT NOT NULL CHECK (cents > 0),
+        PRIMARY KEY (transfer, creditor))",
+    "CREATE TABLE txn_bank_refusals (
+        transfer BIGINT PRIMARY KEY,
+        reason VARCHAR(200) NOT NULL)",
+];
+
+/// Accounts whose balance is not what the ledger makes of their opening balance.
+const DISAGREEING: &str = "
+    SELECT COUNT(*) FROM txn_bank_accounts AS a
+    LEFT JOIN (
+        SELECT account, SUM(cents) AS cents FROM (
+            SELECT creditor AS account, cents FROM txn_bank_ledger
+            UNION ALL SELECT debtor, -cents FROM txn_bank_ledger
+        ) AS entries GROUP BY account
+    ) AS moved ON moved.account = a.id
+    WHERE a.balance <> a.opening + COALESCE(moved.cents, 0)";
+
+/// In autocommit mode: DDL would commit a transaction on MySQL, and txn refuses it inside of one.
+pub(super) async fn create(db: &Db<Bank>) -> Result<(), txn::Error> {
+    for statement in TABLES {
+        sqlx::query(statement).execute(db).await?;
+    }
+    Ok(())
+}
+
+/// All accounts or none.
+#[transactional(name = "bank.load")]
+pub(super) async fn load(tx: &mut Tx<Bank>, accounts: &[Account]) -> Result<(), txn::Error> {
+    open_account(tx, BANK, "the bank itself", 0).await?;
+    for account in accounts {
+        open_account(tx, account.id, &account.owner, account.cents).await?;
+    }
+    Ok(())
+}
+
+#[transactional(name = "bank.open_account")]
+async fn open_account(
+    tx: &mut Tx<Bank>,
+    id: i64,
+    owner: &str,
+    cents: i64,
+) -> Result<(), txn::Error> {
+    let insert = "INSERT INTO txn_bank_accounts (id, owner, opening, balance) VALUES (?, ?, ?, ?)";
+    let query = sqlx::query(sql(insert)).bind(id).bind(owner);
+    query.bind(cents).bind(cents).execute(tx).await?;
+    Ok(())
+}
+
+#[transactional(name = "bank.audit", read_only)]
+pub(super) async fn audit(tx: &mut Tx<Bank>) -> Result<Audit, txn::Error> {
+    let balances = "SELECT balance FROM txn_bank_accounts";
+    let balances: Vec<i64> = sqlx::query_scalar(balances).fetch_all(tx).await?;
+    Ok(Audit {
+        // The type of a SUM differs from engine to engine.
+        balances: balances.into_iter().map(i128::from).sum(),
+        disagreeing: count(tx, DISAGREEING).await?,
+        ledger_entries: count(tx, "SELECT COUNT(*) FROM txn_bank_ledger").await?,
+        refusals: count(tx, "SELECT COUNT(*) FROM txn_bank_refusals").await?,
+    })
+}
+
+#[transactional(name = "bank.count", read_only)]
+async fn count(tx: &mut Tx<Bank>, query: &'static str) -> Result<i64, txn::Error> {
+    Ok(sqlx::query_scalar(query).fetch_one(tx).await?)
+}
