@@ -12,6 +12,15 @@
 //!    closed).
 //! 8. Cleanup never needs the caller's runtime context: `Drop` uses the handle that the `Db` was made with.
 
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(
+        dead_code,
+        unused,
+        reason = "without an engine there is nothing to run"
+    )
+)]
+
 mod control;
 mod db;
 mod engine;

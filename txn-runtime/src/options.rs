@@ -20,6 +20,7 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(crate) const fn as_sql(self) -> &'static str {
         match self {
             Self::ReadUncommitted => "READ UNCOMMITTED",

@@ -10,7 +10,7 @@ use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
 use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
 use crate::error::Class;
-use crate::options::{Isolation, Lacks, Options};
+use crate::options::{Lacks, Options};
 
 const IN_FAILED_TRANSACTION: &str = "25P02";
 const NO_ACTIVE_TRANSACTION: &str = "25P01";
@@ -68,23 +68,18 @@ impl Engine for Postgres {
     }
 
     fn begin(options: &Options) -> Cow<'static, str> {
-        let isolation = match options.isolation {
-            None => "",
-            Some(Isolation::ReadUncommitted) => " ISOLATION LEVEL READ UNCOMMITTED",
-            Some(Isolation::ReadCommitted) => " ISOLATION LEVEL READ COMMITTED",
-            Some(Isolation::RepeatableRead) => " ISOLATION LEVEL REPEATABLE READ",
-            Some(Isolation::Serializable) => " ISOLATION LEVEL SERIALIZABLE",
-        };
-        let access = if options.read_only { " READ ONLY" } else { "" };
-        let deferrable = if options.deferrable {
-            " DEFERRABLE"
-        } else {
-            ""
-        };
-        match (isolation, access, deferrable) {
-            ("", "", "") => Cow::Borrowed("BEGIN"),
-            _ => Cow::Owned(["BEGIN", isolation, access, deferrable].concat()),
+        let mut begin = Cow::Borrowed("BEGIN");
+        if let Some(isolation) = options.isolation {
+            begin += " ISOLATION LEVEL ";
+            begin += isolation.as_sql();
         }
+        if options.read_only {
+            begin += " READ ONLY";
+        }
+        if options.deferrable {
+            begin += " DEFERRABLE";
+        }
+        begin
     }
 
     fn commit(_read_only: bool) -> &'static str {
@@ -136,6 +131,7 @@ pub(super) fn class(error: &PgDatabaseError) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Isolation;
 
     #[test]
     fn begin_carries_everything_in_one_statement() {
