@@ -1,0 +1,37 @@
+#![deny(
+    rust_2018_idioms,
+    elided_lifetimes_in_paths,
+    single_use_lifetimes,
+    explicit_outlives_requirements
+)]
+#![allow(dead_code)]
+
+use txn::{Db, Sqlite, Tx, transactional};
+
+#[transactional(nested, isolation = serializable, name = "shop.place")]
+async fn place(tx: &mut Tx<Sqlite>, _order: i64) -> Result<(), txn::Error> {
+    let done = sqlx::query("SELECT 1").execute(tx).await;
+    done.map(drop)?;
+    Ok(())
+}
+
+#[transactional(commit_on(_), rollback_on(n if *n > 5))]
+async fn unused(_tx: &mut Tx<Sqlite>) -> Result<i64, txn::Error> {
+    Ok(5)
+}
+
+struct Shop {
+    db: Db<Sqlite>,
+}
+
+impl Shop {
+    #[transactional(self.db as tx, read_only)]
+    async fn look(&self) -> Result<(), txn::Error> {
+        if place(tx, 5).await.is_err() {
+            return Ok(());
+        }
+        unused(tx).await.map(drop)
+    }
+}
+
+fn main() {}
