@@ -2,12 +2,6 @@
 //!
 //! Two runs, because trybuild checks all cases that must fail in one `cargo check`, but not if any has to be built.
 
-use trybuild checks all cases that must fail in one `cargo check`, but not if any has to be built.
-#![cfg_attr(
-    not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
-    allow(unused_attributes)
-)]
-
 use trybuild::TestCases;
 
 #[test]
