@@ -235,7 +235,7 @@ fn a_file_that_is_missing_is_named() {
     fs::remove_file(bank.file("transfers.csv")).unwrap();
     let expected =
         "transfers.csv: expected a CSV file with the columns id, debtor, creditor, cents, fee: ";
-    bank.run().assert_refused(&[expected, "No such file"]);
+    bank.run().assert_refused(&[expected, "os error 2"]);
 }
 
 #[test]
