@@ -32,6 +32,10 @@ impl<DB: TestEngine> Fixture<DB> {
         }
     }
 
+    pub(crate) async fn of_sessions(max: usize) -> Self {
+        Self::with(|builder| builder.max_sessions(max)).await
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.place.url
     }
@@ -52,6 +56,14 @@ impl<DB: TestEngine> Fixture<DB> {
             "{status:?}"
         );
         assert!(status.open <= status.max, "{status:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_sessions(&self, open: usize, idle: usize, in_use: usize, waiting: usize) {
+        let status = self.db.status();
+        let sessions = (status.open, status.idle, status.in_use, status.waiting);
+        assert_eq!(sessions, (open, idle, in_use, waiting), "{status:?}");
+        assert_eq!(status.settling, 0, "{status:?}");
     }
 }
 

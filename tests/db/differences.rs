@@ -1,0 +1,73 @@
+//! What differs between the engines in the tests of bad input, of the pool and of single statements.
+
+use std::path::Path;
+
+use txn::{MySql, Postgres, Sqlite};
+
+use crate::engine::TestEngine;
+
+pub(crate) trait Differs: TestEngine {
+    /// Several transactions may write at a time.
+    const CONCURRENT_WRITERS: bool;
+    /// The code of a statement on a table that is not there.
+    const MISSING_TABLE: &'static str;
+    const INSERT_WITH_BINDS: &'static str;
+    /// Of one row.
+    const SELECT_WITH_BIND: &'static str;
+    /// Of several rows, the first one with this id.
+    const SELECT_FROM: &'static str;
+
+    /// Addresses where nobody is: a closed port, a missing socket, a missing file.
+    fn unreachable(directory: &Path) -> Vec<String>;
+}
+
+/// Bound and released: nobody listens there.
+fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Differs for Sqlite {
+    const CONCURRENT_WRITERS: bool = false;
+    const MISSING_TABLE: &'static str = "1";
+    const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";
+    const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
+    const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
+
+    fn unreachable(directory: &Path) -> Vec<String> {
+        let missing = directory.join("missing.db");
+        vec![format!("sqlite://{}", missing.display())]
+    }
+}
+
+impl Differs for Postgres {
+    const CONCURRENT_WRITERS: bool = true;
+    const MISSING_TABLE: &'static str = "42P01";
+    const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES ($1, $2)";
+    const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = $1";
+    const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= $1 ORDER BY id";
+
+    fn unreachable(directory: &Path) -> Vec<String> {
+        let directory = directory.display();
+        vec![
+            format!("postgres://postgres@127.0.0.1:{}/postgres", closed_port()),
+            format!("postgres://postgres@localhost/postgres?host={directory}"),
+        ]
+    }
+}
+
+impl Differs for MySql {
+    const CONCURRENT_WRITERS: bool = true;
+    const MISSING_TABLE: &'static str = "1146";
+    const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";
+    const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
+    const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
+
+    fn unreachable(directory: &Path) -> Vec<String> {
+        let socket = directory.join("my.sock");
+        vec![
+            format!("mysql://root@127.0.0.1:{}/test", closed_port()),
+            format!("mysql://root@localhost/test?socket={}", socket.display()),
+        ]
+    }
+}

@@ -1,0 +1,188 @@
+//! A hand on the wire between a client and its server: at a word of the client's it holds the answers back, or cuts
+//! the connection. So a test drops a future while its statement is in flight for certain, not by luck.
+//!
+//! It parses nothing: a word is looked for in the bytes that the client sends.
+
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A unix socket that leads to the server's own.
+pub(crate) struct Proxy {
+    directory: TempDir,
+    wires: Arc<watch::Sender<Wires>>,
+    listener: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Wires {
+    /// What all clients have sent.
+    sent: Vec<u8>,
+    rule: Option<(&'static str, Then)>,
+    /// Connections whose answers are held back.
+    held: Vec<usize>,
+    opened: usize,
+    cuts: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    Hold,
+    Cut,
+}
+
+impl Proxy {
+    pub(crate) fn new(socket_name: &str, upstream: PathBuf) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = UnixListener::bind(directory.path().join(socket_name)).unwrap();
+        let wires = Arc::new(watch::Sender::default());
+        let listener = tokio::spawn(listen(socket, upstream, Arc::clone(&wires)));
+        Self {
+            directory,
+            wires,
+            listener,
+        }
+    }
+
+    /// Where its socket is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The next request with this word reaches the server; its answer, and what follows it, waits for
+    /// [`release`](Self::release).
+    pub(crate) fn hold_answer_to(&self, word: &'static str) {
+        self.wires
+            .send_modify(|wires| wires.rule = Some((word, Then::Hold)));
+    }
+
+    /// A request with this word ends its connection, and does not reach the server.
+    pub(crate) fn cut_at(&self, word: &'static str) {
+        self.wires
+            .send_modify(|wires| wires.rule = Some((word, Then::Cut)));
+    }
+
+    /// Ends the connections that are open now.
+    pub(crate) fn cut(&self) {
+        self.wires.send_modify(|wires| wires.cuts += 1);
+    }
+
+    /// Back to a plain wire.
+    pub(crate) fn release(&self) {
+        self.wires.send_modify(|wires| {
+            wires.rule = None;
+            wires.held.clear();
+        });
+    }
+
+    /// Returns once an answer is being held back.
+    pub(crate) async fn holding(&self) {
+        let held = |wires: &Wires| !wires.held.is_empty();
+        self.wires.subscribe().wait_for(held).await.unwrap();
+    }
+
+    /// How often the clients have sent this word.
+    pub(crate) fn count(&self, word: &str) -> usize {
+        let wires = self.wires.borrow();
+        let windows = wires.sent.windows(word.len());
+        windows.filter(|window| *window == word.as_bytes()).count()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.listener.abort();
+        self.cut();
+    }
+}
+
+async fn listen(socket: UnixListener, upstream: PathBuf, wires: Arc<watch::Sender<Wires>>) {
+    while let Ok((client, _)) = socket.accept().await {
+        let server = UnixStream::connect(&upstream).await.unwrap();
+        tokio::spawn(connect(client, server, Arc::clone(&wires)));
+    }
+}
+
+async fn connect(client: UnixStream, server: UnixStream, wires: Arc<watch::Sender<Wires>>) {
+    let mut cuts = wires.subscribe();
+    let mut this = 0;
+    wires.send_modify(|wires| {
+        wires.opened += 1;
+        this = wires.opened;
+    });
+    let before = cuts.borrow().cuts;
+    let (from_client, mut to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    // A server that hangs up does not end it: the client finds its last words when it speaks next.
+    tokio::select! {
+        () = requests(this, from_client, to_server, &wires) => {}
+        () = async {
+            answers(this, from_server, &mut to_client, &wires).await;
+            pending::<()>().await;
+        } => {}
+        () = async { drop(cuts.wait_for(|wires| wires.cuts != before).await) } => {}
+    }
+}
+
+async fn requests(
+    this: usize,
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    wires: &watch::Sender<Wires>,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = client.read(&mut buffer).await {
+        let request = &buffer[..length];
+        // Before it is passed on, so that no answer slips through.
+        if apply(this, request, wires) == Some(Then::Cut)
+            || server.write_all(request).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn apply(this: usize, request: &[u8], wires: &watch::Sender<Wires>) -> Option<Then> {
+    let mut applied = None;
+    wires.send_modify(|wires| {
+        wires.sent.extend_from_slice(request);
+        let matches = |word: &str| {
+            request
+                .windows(word.len())
+                .any(|window| window == word.as_bytes())
+        };
+        applied = wires
+            .rule
+            .filter(|(word, _)| matches(word))
+            .map(|(_, then)| then);
+        if applied == Some(Then::Hold) {
+            wires.held.push(this);
+            wires.rule = None;
+        }
+    });
+    applied
+}
+
+async fn answers(
+    this: usize,
+    mut server: OwnedReadHalf,
+    client: &mut OwnedWriteHalf,
+    wires: &watch::Sender<Wires>,
+) {
+    let mut state = wires.subscribe();
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = server.read(&mut buffer).await {
+        // What is waited for is a guard, not to be held on to.
+        drop(state.wait_for(|wires| !wires.held.contains(&this)).await);
+        if client.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What differs between the engines that have a server, as far as faults of it go.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::time::{sleep, timeout};
+use txn::{ConnectOptionsOf, Db, MySql, Postgres};
+use txn_test_servers::Options;
+
+use crate::engine::TestEngine;
+use crate::proxy::Proxy;
+
+pub(crate) trait Remote: TestEngine {
+    /// A word of the statement that begins a transaction.
+    const BEGIN: &'static str;
+    /// Asks a session for its id on the server.
+    const BACKEND: &'static str;
+    /// The code of a wrong password.
+    const WRONG_PASSWORD: &'static str;
+    /// An outer transaction goes on after a SAVEPOINT was dropped in flight.
+    const SURVIVES_DROPS: bool;
+    /// A server option that closes sessions which lie idle for a second.
+    const CLOSE_IDLE: &'static [&'static str];
+
+    /// The file name of a server's socket.
+    const SOCKET: &'static str;
+
+    /// A server of the test's own.
+    fn server() -> Options;
+    /// Whoever listens on this port.
+    fn tcp_url(port: u16) -> String;
+    fn end_session(id: i64) -> String;
+    fn count_session(id: i64) -> String;
+
+    fn upstream(options: &ConnectOptionsOf<Self>) -> PathBuf;
+    fn at(options: ConnectOptionsOf<Self>, directory: &Path) -> ConnectOptionsOf<Self>;
+
+    /// These options by way of a proxy.
+    fn by_proxy(url: &str) -> (Proxy, ConnectOptionsOf<Self>) {
+        let options = url.parse().unwrap();
+        let proxy = Proxy::new(Self::SOCKET, Self::upstream(&options));
+        let options = Self::at(options, proxy.directory());
+        (proxy, options)
+    }
+}
+
+/// Ends a session as an administrator would, and returns when the server is done with it.
+pub(crate) async fn kill<DB: Remote>(db: &Db<DB>, id: i64) {
+    db.execute(AssertSqlSafe(DB::end_session(id)))
+        .await
+        .unwrap();
+    until_gone(db, id).await;
+}
+
+/// Returns when the server has no such session any more.
+pub(crate) async fn until_gone<DB: Remote>(db: &Db<DB>, id: i64) {
+    let gone = async {
+        loop {
+            let row = db
+                .fetch_one(AssertSqlSafe(DB::count_session(id)))
+                .await
+                .unwrap();
+            if DB::number(&row) == 0 {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), gone).await.unwrap();
+}
+
+impl Remote for Postgres {
+    const BEGIN: &'static str = "BEGIN";
+    const BACKEND: &'static str = "SELECT pg_backend_pid()::bigint";
+    const WRONG_PASSWORD: &'static str = "28P01";
+    const SURVIVES_DROPS: bool = true;
+    const SOCKET: &'static str = ".s.PGSQL.5432";
+    const CLOSE_IDLE: &'static [&'static str] = &["-c", "idle_session_timeout=1s"];
+
+    fn server() -> Options {
+        Options::postgres()
+    }
+
+    fn tcp_url(port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/postgres")
+    }
+
+    fn end_session(id: i64) -> String {
+        format!("SELECT pg_terminate_backend({id})")
+    }
+
+    fn count_session(id: i64) -> String {
+        format!("SELECT COUNT(*) FROM pg_stat_activity WHERE pid = {id}")
+    }
+
+    fn upstream(options: &PgConnectOptions) -> PathBuf {
+        let file = format!(".s.PGSQL.{}", options.get_port());
+        options
+            .get_socket()
+            .expect("the server is on a socket")
+            .join(file)
+    }
+
+    fn at(options: PgConnectOptions, directory: &Path) -> PgConnectOptions {
+        options.socket(directory).port(5432)
+    }
+}
+
+impl Remote for MySql {
+    const BEGIN: &'static str = "START TRANSACTION";
+    const BACKEND: &'static str = "SELECT CAST(CONNECTION_ID() AS SIGNED)";
+    const WRONG_PASSWORD: &'static str = "1045";
+    const SURVIVES_DROPS: bool = false;
+    const SOCKET: &'static str = "my.sock";
+    const CLOSE_IDLE: &'static [&'static str] = &["--wait-timeout=1"];
+
+    fn server() -> Options {
+        Options::mariadb()
+    }
+
+    fn tcp_url(port: u16) -> String {
+        format!("mysql://root@127.0.0.1:{port}/test")
+    }
+
+    fn end_session(id: i64) -> String {
+        format!("KILL {id}")
+    }
+
+    fn count_session(id: i64) -> String {
+        format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id}")
+    }
+
+    fn upstream(options: &MySqlConnectOptions) -> PathBuf {
+        options
+            .get_socket()
+            .expect("the server is on a socket")
+            .clone()
+    }
+
+    fn at(options: MySqlConnectOptions, directory: &Path) -> MySqlConnectOptions {
+        options.socket(directory.join(Self::SOCKET))
+    }
+}
