@@ -1,0 +1,134 @@
+//! Faults that only SQLite has.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, Executor, SqliteConnection};
+use txn::{Db, Error, Sqlite, Tx, transactional};
+
+use super::{Fixture, insert};
+use crate::polls::poll_at_most;
+
+#[transactional]
+async fn never(_: &mut Tx<Sqlite>) -> Result<(), Error> {
+    unreachable!("the body runs in a transaction only")
+}
+
+/// CASES 2
+#[tokio::test]
+async fn a_begin_on_a_locked_database_keeps_its_cause_and_runs_no_body() {
+    let fixture = Fixture::<Sqlite>::new().await;
+    let options: SqliteConnectOptions = fixture.url().parse().unwrap();
+    let db = Db::<Sqlite>::builder(options.busy_timeout(Duration::from_millis(20)));
+    let db = db.connect().await.unwrap();
+    let mut other = SqliteConnection::connect(fixture.url()).await.unwrap();
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+
+    let error = never(&db).await.unwrap_err();
+
+    assert!(
+        error.to_string().starts_with("cannot begin (in `")
+            && error.to_string().contains("::never`): "),
+        "{error}"
+    );
+    assert_eq!(error.code().as_deref(), Some("5"), "SQLITE_BUSY");
+    assert!(error.is_retryable() && !error.is_connection(), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+    db.settled().await;
+    assert_eq!(
+        (db.status().in_use, db.status().idle),
+        (0, 1),
+        "the session is as good as before"
+    );
+
+    other.execute("COMMIT").await.unwrap();
+    db.begin().await.unwrap().commit().await.unwrap();
+}
+
+/// DESIGN 1, first row: it waits for the lock, so it is in flight for certain.
+#[tokio::test]
+async fn an_update_after_a_begin_was_dropped_in_flight_is_kept() {
+    let fixture = Fixture::<Sqlite>::of_sessions(1).await;
+    fixture
+        .execute("INSERT INTO t (id, n) VALUES (1, 0)")
+        .await
+        .unwrap();
+    let mut other = SqliteConnection::connect(fixture.url()).await.unwrap();
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+    assert!(poll_at_most(1, fixture.begin()).await.is_none());
+    assert_eq!(fixture.status().settling, 1);
+    other.execute("COMMIT").await.unwrap();
+
+    let updated = fixture.execute("UPDATE t SET n = 1 WHERE id = 1").await;
+
+    assert_eq!(updated.unwrap().rows_affected(), 1);
+    fixture.close().await;
+    let written: i64 = sqlx::query_scalar("SELECT n FROM t")
+        .fetch_one(&mut other)
+        .await
+        .unwrap();
+    assert_eq!(written, 1);
+}
+
+/// CASES 3
+#[tokio::test]
+async fn a_deferred_constraint_fails_the_commit_and_nothing_is_written() {
+    let db = Fixture::<Sqlite>::new().await;
+    db.execute("CREATE TABLE child (t BIGINT REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)")
+        .await
+        .unwrap();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    tx.execute("INSERT INTO child (t) VALUES (99)")
+        .await
+        .unwrap();
+
+    let error = tx.commit().await.unwrap_err();
+
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot commit, nothing was written"),
+        "{error}"
+    );
+    assert_eq!(
+        error.code().as_deref(),
+        Some("787"),
+        "SQLITE_CONSTRAINT_FOREIGNKEY"
+    );
+    assert!(!error.is_aborted() && !error.is_commit_unknown(), "{error}");
+    assert!(db.ids().await.is_empty());
+    db.assert_at_rest().await;
+    assert_eq!(db.status().open, 1);
+}
+
+/// A binding form does not name the engine: it is refused when the scope opens.
+#[tokio::test]
+async fn an_isolation_that_the_engine_lacks_is_refused_with_advice_before_the_body() {
+    #[transactional(db as _tx, isolation = read_committed)]
+    async fn weak(db: &Db<Sqlite>) -> Result<(), Error> {
+        unreachable!("the body runs in a transaction only")
+    }
+    let db = Fixture::<Sqlite>::new().await;
+    let text = weak(&db).await.unwrap_err().to_string();
+    assert!(
+        text.contains("`isolation = serializable`") && text.contains("::weak`)"),
+        "{text}"
+    );
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_an_error_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("text.db");
+    std::fs::write(
+        &file,
+        "This is a text of more than a hundred bytes. ".repeat(30),
+    )
+    .unwrap();
+    let error = Db::<Sqlite>::connect(&format!("sqlite://{}", file.display()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code().as_deref(), Some("26"), "{error}");
+}
