@@ -3,31 +3,43 @@
 //! Every module is compiled once per engine: its tests are `sqlite::outcome::…`, `postgres::outcome::…`,
 //! `mysql::outcome::…`, and name the engine under test as `DB`. What differs between engines is in `engine.rs`.
 
-// A test says what it is about by its name.
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "a test says what it is about by its name")]
+#![allow(clippy::assertions_on_constants, reason = "what differs between the engines is a constant")]
+#![allow(clippy::duplicate_mod, reason = "each engine runs the same cases")]
 
+mod differences;
 mod engine;
+mod events;
 mod fixture;
+mod polls;
+mod proxy;
+mod remote;
 
-/// The modules of every engine.
+/// The modules of every engine, and those that apply to this one.
 macro_rules! on {
-    ($engine:ident, $database:ident) => {
+    ($engine:ident, $database:ident, $($own:ident)*) => {
         #[path = "cases"]
         mod $engine {
             pub(crate) use txn::$database as DB;
 
-            #[allow(unused_imports)]
+            #[allow(unused_imports, reason = "what all cases start from; few need all of it")]
             pub(crate) use crate::{engine::TestEngine, fixture::*};
 
+            mod autocommit;
+            mod bad_input;
             mod conditions;
             mod conflicts;
+            mod faults;
             mod joining;
             mod outcome;
+            mod pool;
+            mod sessions;
             mod statements;
+            $(mod $own;)*
         }
     };
 }
 
-on!(sqlite, Sqlite);
-on!(postgres, Postgres);
-on!(mysql, MySql);
+on!(sqlite, Sqlite, only_sqlite);
+on!(postgres, Postgres, data_loss only_postgres server_faults server_input);
+on!(mysql, MySql, data_loss only_mysql server_faults server_input);
