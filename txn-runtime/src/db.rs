@@ -93,9 +93,14 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Nothing is lost: dropped, the connection attempt is given up.
     pub async fn connect(url: &str) -> Result<Self, Error> {
+        // sqlx would take the URL of another engine, and look for a server where there is none.
+        let scheme = url.split(':').next().unwrap_or_default();
+        if !DB::URL_SCHEMES.contains(&scheme) {
+            return Err(Error::connect(invalid::<DB>(&"another scheme, or none")));
+        }
         let options = url
             .parse()
-            .map_err(|error| Error::connect(invalid::<DB>(&error)))?;
+            .map_err(|error: sqlx::Error| Error::connect(invalid::<DB>(&error)))?;
         Self::builder(options).connect().await
     }
 
@@ -210,7 +215,7 @@ impl<DB: Engine> Db<DB> {
     }
 }
 
-fn invalid<DB: Engine>(error: &sqlx::Error) -> sqlx::Error {
+fn invalid<DB: Engine>(error: &dyn fmt::Display) -> sqlx::Error {
     let schemes = DB::URL_SCHEMES.join("` or `");
     sqlx::Error::Configuration(
         format!(

@@ -157,8 +157,8 @@ pub(super) fn class(error: &MySqlDatabaseError) -> Class {
         DEADLOCK => Class::Deadlock,
         CHECKREAD => Class::Serialization,
         LOCK_WAIT_TIMEOUT | LOCK_TABLE_FULL => Class::Busy,
-        // server shutdown in progress, normal shutdown, aborting, killed
-        1053 | 1077 | 1152 | 1927 => Class::Connection,
+        // server shutdown in progress, normal shutdown, aborting, killed, idle for too long
+        1053 | 1077 | 1152 | 1927 | 4031 => Class::Connection,
         _ => Class::Other,
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnection, PgDatabaseError, Postgres};
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
 use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
@@ -121,9 +121,12 @@ pub(super) fn class(error: &PgDatabaseError) -> Class {
         "40P01" => Class::Deadlock,
         // lock_not_available
         "55P03" => Class::Busy,
-        // admin_shutdown, crash_shutdown, cannot_connect_now, and class 08: connection exceptions
-        "57P01" | "57P02" | "57P03" => Class::Connection,
+        // class 08: connection exceptions
         code if code.starts_with("08") => Class::Connection,
+        // class 28: wrong credentials; invalid_catalog_name. The server hangs up too, but would do so again.
+        code if code.starts_with("28") || code == "3D000" => Class::Other,
+        // The server hangs up: shutdowns, crashes, timeouts of idle sessions and transactions, dropped databases.
+        _ if matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) => Class::Connection,
         _ => Class::Other,
     }
 }
