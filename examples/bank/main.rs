@@ -102,32 +102,22 @@ async fn run(database: Option<&str>, limits: Limits, input: &Input) -> Result<Re
     // The URL may hold a password, so no message repeats it.
     match url.split_once(':').map_or("", |(scheme, _)| scheme) {
         "sqlite" => sqlite::run::run(sqlite::options(url)?, limits, input).await,
-        "postgres" | "postgresql" => on_postgres(url, limits, input).await,
-        "mysql" | "mariadb" => on_mysql(url, limits, input).await,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let options = url.parse().context("--database: not a PostgreSQL URL")?;
+            postgres::run::run(options, limits, input).await
+        }
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => {
+            let options = url.parse().context("--database: not a MySQL URL")?;
+            mysql::run::run(options, limits, input).await
+        }
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => built_without("postgres"),
+        #[cfg(not(feature = "mysql"))]
+        "mysql" | "mariadb" => built_without("mysql"),
         _ => bail!("--database: expected sqlite://FILE, postgres://… or mysql://…"),
     }
-}
-
-#[cfg(feature = "postgres")]
-async fn on_postgres(url: &str, limits: Limits, input: &Input) -> Result<Report> {
-    let options = url.parse().context("--database: not a PostgreSQL URL")?;
-    postgres::run::run(options, limits, input).await
-}
-
-#[cfg(not(feature = "postgres"))]
-async fn on_postgres(_: &str, _: Limits, _: &Input) -> Result<Report> {
-    built_without("postgres")
-}
-
-#[cfg(feature = "mysql")]
-async fn on_mysql(url: &str, limits: Limits, input: &Input) -> Result<Report> {
-    let options = url.parse().context("--database: not a MySQL URL")?;
-    mysql::run::run(options, limits, input).await
-}
-
-#[cfg(not(feature = "mysql"))]
-async fn on_mysql(_: &str, _: Limits, _: &Input) -> Result<Report> {
-    built_without("mysql")
 }
 
 #[cfg(not(all(feature = "postgres", feature = "mysql")))]
