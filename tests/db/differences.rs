@@ -16,6 +16,9 @@ pub(crate) trait Differs: TestEngine {
     const SELECT_WITH_BIND: &'static str;
     /// Of several rows, the first one with this id.
     const SELECT_FROM: &'static str;
+    /// An engine's name as messages have it, and the scheme of its URLs.
+    const NAME: &'static str;
+    const SCHEME: &'static str;
 
     /// Addresses where nobody is: a closed port, a missing socket, a missing file.
     fn unreachable(directory: &Path) -> Vec<String>;
@@ -33,6 +36,8 @@ impl Differs for Sqlite {
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
+    const NAME: &'static str = "SQLite";
+    const SCHEME: &'static str = "sqlite";
 
     fn unreachable(directory: &Path) -> Vec<String> {
         let missing = directory.join("missing.db");
@@ -46,6 +51,8 @@ impl Differs for Postgres {
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES ($1, $2)";
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = $1";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= $1 ORDER BY id";
+    const NAME: &'static str = "PostgreSQL";
+    const SCHEME: &'static str = "postgres";
 
     fn unreachable(directory: &Path) -> Vec<String> {
         let directory = directory.display();
@@ -62,6 +69,8 @@ impl Differs for MySql {
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
+    const NAME: &'static str = "MySQL";
+    const SCHEME: &'static str = "mysql";
 
     fn unreachable(directory: &Path) -> Vec<String> {
         let socket = directory.join("my.sock");

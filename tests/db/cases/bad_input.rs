@@ -20,6 +20,34 @@ async fn refused(url: &str) -> Error {
 }
 
 #[tokio::test]
+async fn the_url_of_another_engine_is_refused_with_the_right_scheme() {
+    let other = [
+        "mysql://root@localhost/test",
+        "postgres://postgres@localhost/postgres",
+        "sqlite://a.db",
+    ];
+    for url in other.into_iter().filter(|url| !url.starts_with(DB::SCHEME)) {
+        let text = refused(url).await.to_string();
+        assert!(
+            text.contains("not a database URL of") && text.contains(DB::NAME),
+            "{url}: {text}"
+        );
+        assert!(text.contains(&format!("`{}", DB::SCHEME)), "{url}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_as_such() {
+    for url in ["", "bank", "http://", "::", "postgres//localhost"] {
+        let text = refused(url).await.to_string();
+        assert!(
+            text.contains("not a database URL of") && text.contains(DB::NAME),
+            "{url:?}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_address_where_nobody_is_is_a_connection_error() {
     let directory = tempfile::tempdir().unwrap();
     for url in DB::unreachable(directory.path()) {

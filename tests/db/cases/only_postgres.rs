@@ -3,9 +3,9 @@
 use sqlx::Executor;
 use txn::{Db, Postgres};
 
-use super::{Fixture, insert};
+use super::{Fixture, TestEngine, insert, number};
 use crate::proxy::Proxy;
-use crate::remote::Remote;
+use crate::remote::{Remote, until_gone};
 
 async fn by_proxy() -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let fixture = Fixture::<Postgres>::new().await;
@@ -46,4 +46,45 @@ async fn a_deferred_constraint_fails_the_one_commit_and_no_rollback_follows() {
     assert_eq!((proxy.count("COMMIT"), proxy.count("ROLLBACK")), (1, 0));
     assert!(fixture.ids().await.is_empty());
     assert_eq!((db.status().idle, db.status().open), (1, 1));
+}
+
+/// The server's own limit, whose message lies in wait for the next statement.
+#[tokio::test]
+async fn a_session_that_the_server_closed_for_idleness_is_replaced_at_begin() {
+    let (fixture, _proxy, db) = by_proxy().await;
+    let mut session = db.session().await.unwrap();
+    session
+        .execute("SET idle_session_timeout = '20ms'")
+        .await
+        .unwrap();
+    let id = session.fetch_one(Postgres::BACKEND).await.unwrap();
+    drop(session);
+    until_gone(&fixture, Postgres::number(&id)).await;
+
+    let tx = db.begin().await.unwrap();
+
+    tx.commit().await.unwrap();
+    assert_eq!((db.status().idle, db.status().open), (1, 1));
+}
+
+/// Likewise: the transaction and its session are gone, which is more than a failed statement.
+#[tokio::test]
+async fn a_transaction_that_the_server_ended_for_idleness_was_lost_with_its_connection() {
+    let (fixture, _proxy, db) = by_proxy().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let id = number(&mut tx, Postgres::BACKEND).await.unwrap();
+    tx.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+        .await
+        .unwrap();
+    until_gone(&fixture, id).await;
+
+    let error = txn::Error::from(insert(&mut tx, 2).await.unwrap_err());
+
+    assert!(error.is_connection(), "{error}");
+    let error = tx.commit().await.unwrap_err();
+    assert!(error.is_aborted() && error.is_connection(), "{error}");
+    db.settled().await;
+    assert_eq!((db.status().in_use, db.status().open), (0, 0));
+    assert!(fixture.ids().await.is_empty());
 }

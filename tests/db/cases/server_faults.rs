@@ -205,6 +205,23 @@ async fn sessions_that_an_administrator_ended_cost_no_caller_an_error() {
     db.assert_at_rest().await;
 }
 
+/// CASES 81: the servers' own limits, `idle_session_timeout` and `wait_timeout`.
+#[tokio::test]
+async fn a_session_that_the_server_closed_for_idleness_costs_no_caller_an_error() {
+    let server = DB::server().arguments(DB::CLOSE_IDLE).start().unwrap();
+    let db = Db::<DB>::connect(&server.url()).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let session = number(&mut tx, DB::BACKEND).await.unwrap();
+    tx.rollback().await.unwrap();
+    // Asking keeps the asking session awake.
+    let admin = Db::<DB>::connect(&server.url()).await.unwrap();
+    until_gone(&admin, session).await;
+
+    let tx = db.begin().await.unwrap();
+
+    tx.commit().await.unwrap();
+}
+
 /// An autocommit statement cannot be repeated: a session that lay idle for long is asked before it is used.
 #[tokio::test]
 async fn a_session_ended_long_ago_costs_no_autocommit_statement_an_error() {
