@@ -22,7 +22,7 @@ pub(crate) trait Remote: TestEngine {
     const WRONG_PASSWORD: &'static str;
     /// An outer transaction goes on after a SAVEPOINT was dropped in flight.
     const SURVIVES_DROPS: bool;
-    /// A server option that closes sessions which lie idle for a second.
+    /// A server option that closes sessions which lie idle for two seconds: longer than any goes unasked.
     const CLOSE_IDLE: &'static [&'static str];
 
     /// The file name of a server's socket.
@@ -78,7 +78,7 @@ impl Remote for Postgres {
     const WRONG_PASSWORD: &'static str = "28P01";
     const SURVIVES_DROPS: bool = true;
     const SOCKET: &'static str = ".s.PGSQL.5432";
-    const CLOSE_IDLE: &'static [&'static str] = &["-c", "idle_session_timeout=1s"];
+    const CLOSE_IDLE: &'static [&'static str] = &["-c", "idle_session_timeout=2s"];
 
     fn server() -> Options {
         Options::postgres()
@@ -115,7 +115,7 @@ impl Remote for MySql {
     const WRONG_PASSWORD: &'static str = "1045";
     const SURVIVES_DROPS: bool = false;
     const SOCKET: &'static str = "my.sock";
-    const CLOSE_IDLE: &'static [&'static str] = &["--wait-timeout=1"];
+    const CLOSE_IDLE: &'static [&'static str] = &["--wait-timeout=2"];
 
     fn server() -> Options {
         Options::mariadb()
