@@ -80,10 +80,13 @@ fn parse_one(input: ParseStream, args: &mut RawArgs) -> syn::Result<()> {
     }
     let source = parse_source(input)?;
     if args.source.is_some() || !args.list.is_empty() {
-        return Err(syn::Error::new_spanned(
+        let error = syn::Error::new_spanned(
             &source.expr,
             "the source of the session comes first, and there is only one: write `#[transactional(SOURCE as tx, …)]`",
-        ));
+        );
+        // In the wrong place, but there: that there is none shall not be reported too.
+        args.source.get_or_insert(source);
+        return Err(error);
     }
     args.source = Some(source);
     if input.is_empty() || input.peek(Token![,]) {

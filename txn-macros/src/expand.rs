@@ -8,7 +8,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::{FnArg, Pat, Path, Type};
 
-use self::names::{blame, brace_span, named, parameter_name};
+use self::names::{blame, brace_span, ends, led_by, named, parameter_name};
 use crate::item::{RawItem, braced, take_marks};
 use crate::reborrow::reborrow;
 use crate::validate::{Propagation, Session, Valid, is_mut_reference};
@@ -48,19 +48,21 @@ struct Expand<'a> {
 
 impl Expand<'_> {
     /// Input:  `#[tx] mut tx: &mut PgTx`
-    /// Output: `tx: impl Source<PgTx>`
+    /// Output: `tx: impl Source<PgTx>`, the bound's first and last token in the place of the user's type, so that a
+    /// caller is shown that type as what the function requires
     fn parameter(&self, input: &mut FnArg, target: &Type, pat: &Pat) {
         take_marks(input);
         let FnArg::Typed(typed) = input else { return };
-        let (span, _) = blame(&typed.ty);
-        let krate = self.krate;
+        let (open, close) = ends(&typed.ty);
+        let krate = led_by(self.krate, open);
         let bound = match self.valid.args.propagation {
-            Propagation::Mandatory(_) => quote_spanned!(span=> Joinable),
-            _ => quote_spanned!(span=> Source),
+            Propagation::Mandatory(_) => ours!(Joinable),
+            _ => ours!(Source),
         };
+        let close = quote_spanned!(close=> >);
         let name = parameter_name(pat);
         *typed.pat = syn::parse_quote!(#name);
-        *typed.ty = syn::parse_quote_spanned!(span=> impl #krate::#bound<#target>);
+        *typed.ty = syn::parse_quote!(impl #krate::#bound<#target #close);
     }
 
     /// Braces of the user's, so that line counts stay theirs.
@@ -111,6 +113,7 @@ impl Expand<'_> {
             Session::Binding { source, .. } if is_mut_reference(source) => source.to_token_stream(),
             Session::Binding { source, .. } => {
                 let (span, _) = blame(source);
+                let krate = led_by(krate, span);
                 quote_spanned!(span=> #krate::__private::provide(&#source))
             }
         }

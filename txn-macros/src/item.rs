@@ -5,7 +5,7 @@ use quote::{ToTokens, quote};
 use syn::parse::{ParseStream, Parser as _};
 use syn::{
     AttrStyle, Attribute, Expr, ExprAsync, ExprCall, FnArg, GenericArgument, Item, PathArguments,
-    ReturnType, Signature, Stmt, Token, Type, TypeParamBound, Visibility, token,
+    ReturnType, Signature, Stmt, Token, Type, TypeParamBound, Visibility,
 };
 
 use crate::reborrow::parse_body;
@@ -36,18 +36,16 @@ impl RawItem {
             vis,
             sig,
             body,
-            ..
+            boxed,
         } = self;
         let mut sig = sig.clone();
         sig.inputs.iter_mut().for_each(|input| {
             take_marks(input);
         });
         sig.variadic = None;
-        if sig.asyncness.is_some() {
-            sig.constness = None;
-        } else if body.as_ref().is_some_and(|body| awaits(body.stream())) {
-            sig.asyncness = Some(token::Async::default());
-            sig.constness = None;
+        sig.constness = None;
+        if boxed.is_none() && body.as_ref().is_some_and(|body| awaits(body.stream())) {
+            sig.asyncness.get_or_insert_default();
         }
         let body = body
             .as_ref()

@@ -1,8 +1,8 @@
 //! Names and places of generated tokens.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
-use syn::{Pat, Stmt};
+use syn::{Pat, Path, Stmt};
 
 use crate::reborrow::parse_body;
 
@@ -41,13 +41,31 @@ pub(super) fn parameter_name(pat: &Pat) -> Ident {
 
 /// Where generated code is blamed on `tokens`, without being taken for the user's by lints.
 pub(super) fn blame(tokens: impl ToTokens) -> (Span, Span) {
-    let ours = |token: Option<proc_macro2::TokenTree>| {
-        token.map_or_else(Span::mixed_site, |token| {
-            Span::mixed_site().located_at(token.span())
-        })
-    };
+    let ours = |span| Span::mixed_site().located_at(span);
+    let (first, last) = ends(tokens);
+    (ours(first), ours(last))
+}
+
+/// First and last span of the user's tokens.
+pub(super) fn ends(tokens: impl ToTokens) -> (Span, Span) {
     let mut tokens = tokens.into_token_stream().into_iter();
     let first = tokens.next();
     let last = tokens.last().or_else(|| first.clone());
-    (ours(first), ours(last))
+    let span = |token: Option<TokenTree>| token.map_or_else(Span::mixed_site, |token| token.span());
+    (span(first), span(last))
+}
+
+/// The path with its first token at `span`: rustc blames the whole attribute for what begins elsewhere.
+pub(super) fn led_by(path: &Path, span: Span) -> TokenStream {
+    let mut tokens: Vec<TokenTree> = path.to_token_stream().into_iter().collect();
+    for token in tokens
+        .iter_mut()
+        .take_while(|token| matches!(token, TokenTree::Punct(_)))
+    {
+        token.set_span(span);
+    }
+    if let Some(first @ TokenTree::Ident(_)) = tokens.first_mut() {
+        first.set_span(first.span().located_at(span));
+    }
+    tokens.into_iter().collect()
 }

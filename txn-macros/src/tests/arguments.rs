@@ -104,6 +104,10 @@ fn a_flag_takes_no_value() {
     ] {
         refused(attr, &["`nested` on `f` takes no value: write `nested`"]);
     }
+    refused(
+        "nested read_only",
+        &["`nested` on `f` lacks a comma after it: write `nested, read_only`"],
+    );
 }
 
 #[test]
@@ -207,7 +211,7 @@ fn the_source_comes_first_and_once() {
     let message = "the source of the session comes first, and there is only one: write `#[transactional(SOURCE as tx, …)]`";
     let f = "async fn f(&self) -> Result<(), E> { Ok(()) }";
     assert_eq!(messages("self.db as tx, self.db as ty", f), [message]);
-    assert_eq!(messages("nested, self.db as tx", f)[0], message);
+    assert_eq!(messages("nested, self.db as tx", f), [message]);
 }
 
 #[test]

@@ -217,6 +217,12 @@ fn a_boxed_future_keeps_its_parameters_and_all_of_self() {
     );
 }
 
+#[test]
+fn a_refused_boxed_future_is_not_made_async_as_well() {
+    let item = "fn f(tx: &mut PgTx) -> Pin<Box<dyn Future<Output = R>>> { Box::pin(async move { x.await }) }";
+    assert!(emitted("", item).starts_with("fn f("));
+}
+
 /// What is emitted beside the errors, as a formatted file.
 fn emitted(attr: &str, item: &str) -> String {
     pretty(annotate(tokens(attr), tokens(item)).0)

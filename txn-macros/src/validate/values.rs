@@ -1,6 +1,6 @@
 //! Every rule about the value of an argument.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
@@ -38,6 +38,13 @@ impl Check<'_> {
     fn flag(&mut self, arg: RawArg) -> Option<Ident> {
         if let RawValue::Bare = arg.value {
             return Some(arg.key);
+        }
+        if let RawValue::Other(next) = &arg.value
+            && is_word(next)
+        {
+            let fix = format!("{}, {}", arg.key, text(next));
+            self.refuse(&arg, "lacks a comma after it", &fix);
+            return None;
         }
         self.refuse(&arg, "takes no value", &arg.key.to_string());
         None
@@ -152,6 +159,14 @@ impl Check<'_> {
         let (key, function) = (&arg.key, self.function);
         let message = format!("`{key}` on `{function}` {wrong}: write `{fix}`");
         self.errors.at(key, message);
+    }
+}
+
+/// Whether the text after a flag is another argument, rather than a value.
+fn is_word(tokens: &TokenStream) -> bool {
+    match tokens.clone().into_iter().next() {
+        Some(TokenTree::Ident(word)) => word != "true" && word != "false",
+        _ => false,
     }
 }
 
