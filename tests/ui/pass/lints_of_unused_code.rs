@@ -7,6 +7,8 @@
 )]
 #![allow(dead_code)]
 
+#[allow(unused_imports)] // The bound `impl Source` that the macro writes could be found needlessly qualified.
+use txn::Source;
 use txn::{Db, Sqlite, Tx, transactional};
 
 #[transactional(nested, isolation = serializable, name = "shop.place")]

@@ -1,0 +1,15 @@
+use txn::{Sqlite, Tx, transactional};
+
+#[transactional]
+async fn transfer(tx: &mut Tx<Sqlite>) -> Result<(), txn::Error> {
+    debit(tx, "five").await?;
+    Ok(())
+}
+
+#[transactional]
+async fn debit(tx: &mut Tx<Sqlite>, cents: i64) -> Result<(), txn::Error> {
+    sqlx::query("SELECT ?").bind(cents).execute(tx).await?;
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use txn::{Sqlite, Tx, transactional};
+
+#[transactional(commit_on(is_final(error)))]
+async fn debit(tx: &mut Tx<Sqlite>) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use txn::{Postgres, Tx, transactional};
+
+#[transactional(deferrable)]
+async fn debit(tx: &mut Tx<Postgres>) -> Result<(), txn::Error> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(())
+}
+
+fn main() {}

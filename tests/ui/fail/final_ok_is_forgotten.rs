@@ -1,0 +1,8 @@
+use txn::{Sqlite, Tx, transactional};
+
+#[transactional]
+async fn debit(tx: &mut Tx<Sqlite>, cents: i64) -> Result<(), txn::Error> {
+    sqlx::query("SELECT ?").bind(cents).execute(tx).await?;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use txn::transactional;
+
+#[transactional]
+struct Shop {
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use txn::transactional;
+
+#[transactional]
+trait Orders {
+    fn name(&self) -> String;
+}
+
+fn main() {}

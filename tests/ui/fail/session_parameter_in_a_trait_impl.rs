@@ -1,0 +1,17 @@
+use txn::{Sqlite, Tx, transactional};
+
+trait Orders {
+    async fn place(&self, tx: &mut Tx<Sqlite>) -> Result<(), txn::Error>;
+}
+
+struct Shop;
+
+impl Orders for Shop {
+    #[transactional]
+    async fn place(&self, tx: &mut Tx<Sqlite>) -> Result<(), txn::Error> {
+        sqlx::query("SELECT 1").execute(tx).await?;
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use txn::{Sqlite, Tx, transactional};
+
+#[transactional]
+async fn debit(tx: &mut Tx<Sqlite>, cents: i64) -> Result<(), txn::Error> {
+    sqlx::query("SELECT ?").bind(cents).execute(tx).await?;
+    Ok(())
+}
+
+async fn call(connection: &mut sqlx::SqliteConnection) -> Result<(), txn::Error> {
+    debit(connection, 5).await
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use txn::{Postgres, Sqlite, Tx, transactional};
+
+#[transactional]
+async fn debit(tx: &mut Tx<Sqlite>, cents: i64) -> Result<(), txn::Error> {
+    sqlx::query("SELECT ?").bind(cents).execute(tx).await?;
+    Ok(())
+}
+
+async fn call(tx: &mut Tx<Postgres>) -> Result<(), txn::Error> {
+    debit(tx, 5).await
+}
+
+fn main() {}

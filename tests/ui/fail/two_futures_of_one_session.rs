@@ -1,0 +1,17 @@
+use txn::{Sqlite, Tx, transactional};
+
+#[transactional]
+async fn transfer(tx: &mut Tx<Sqlite>) -> Result<(), txn::Error> {
+    let first = debit(tx, 5);
+    let second = debit(tx, -5);
+    first.await?;
+    second.await
+}
+
+#[transactional]
+async fn debit(tx: &mut Tx<Sqlite>, cents: i64) -> Result<(), txn::Error> {
+    sqlx::query("SELECT ?").bind(cents).execute(tx).await?;
+    Ok(())
+}
+
+fn main() {}
