@@ -7,7 +7,8 @@
 )]
 #![allow(dead_code)]
 
-#[allow(unused_imports)] // The bound `impl Source` that the macro writes could be found needlessly qualified.
+// With this, the bound that the macro writes could be found needlessly qualified.
+#[allow(unused_imports)]
 use txn::Source;
 use txn::{Db, Sqlite, Tx, transactional};
 
