@@ -1,5 +1,6 @@
 //! Faults that only PostgreSQL has.
 
+use futures_util::TryStreamExt;
 use sqlx::Executor;
 use txn::{Db, Postgres};
 
@@ -87,4 +88,39 @@ async fn a_transaction_that_the_server_ended_for_idleness_was_lost_with_its_conn
     db.settled().await;
     assert_eq!((db.status().in_use, db.status().open), (0, 0));
     assert!(fixture.ids().await.is_empty());
+}
+
+/// Two rows, and then the error of a division by zero.
+const FAILS_HALF_WAY: &str = "SELECT 6 / (3 - n) FROM generate_series(1, 3) n";
+
+#[tokio::test]
+async fn an_error_behind_the_rows_that_were_read_is_not_the_next_statements() {
+    let db = Fixture::<Postgres>::of_sessions(1).await;
+    assert!(db.fetch(FAILS_HALF_WAY).try_next().await.unwrap().is_some());
+    let row = db.fetch_one("SELECT 1::bigint").await.unwrap();
+    assert_eq!(Postgres::number(&row), 1);
+
+    let mut session = db.session().await.unwrap();
+    let first = session.fetch(FAILS_HALF_WAY).try_next().await;
+    assert!(first.unwrap().is_some());
+    session.execute("SELECT 1").await.unwrap();
+    drop(session);
+    db.assert_at_rest().await;
+    assert_eq!(db.status().open, 1);
+}
+
+#[tokio::test]
+async fn an_error_behind_the_rows_that_were_read_aborts_the_transaction_as_any_other() {
+    let db = Fixture::<Postgres>::new().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let first = tx.fetch(FAILS_HALF_WAY).try_next().await;
+    assert!(first.unwrap().is_some());
+
+    let error = tx.commit().await.unwrap_err();
+
+    assert!(error.is_aborted(), "{error}");
+    assert_eq!(error.code().as_deref(), Some("22012"), "division_by_zero");
+    assert!(db.ids().await.is_empty());
+    db.assert_at_rest().await;
 }
