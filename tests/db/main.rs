@@ -4,7 +4,10 @@
 //! `mysql::outcome::…`, and name the engine under test as `DB`. What differs between engines is in `engine.rs`.
 
 #![allow(missing_docs, reason = "a test says what it is about by its name")]
-#![allow(clippy::assertions_on_constants, reason = "what differs between the engines is a constant")]
+#![allow(
+    clippy::assertions_on_constants,
+    reason = "what differs between the engines is a constant"
+)]
 #![allow(clippy::duplicate_mod, reason = "each engine runs the same cases")]
 
 mod differences;
