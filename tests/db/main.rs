@@ -30,6 +30,7 @@ macro_rules! on {
 
             mod autocommit;
             mod bad_input;
+            mod cancellation;
             mod conditions;
             mod conflicts;
             mod faults;

@@ -17,7 +17,8 @@ mod builder;
 
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
-use crate::engine::{ConnectOptionsOf, Engine};
+use crate::cancel::{self, Backend, Cancel, ControlConnection};
+use crate::engine::{ConnectOptionsOf, Engine, Wire};
 use crate::options::Options;
 use crate::session::Manager;
 use crate::{Error, Session, Tx};
@@ -53,6 +54,7 @@ struct Shared<DB: Engine> {
     /// One token for each session that is out of the pool, settling ones included.
     leases: TaskTracker,
     cleanups: TaskTracker,
+    control: ControlConnection<DB>,
     waiting: AtomicUsize,
     /// Writers queue here where the engine has one at a time.
     writers: Option<Arc<Semaphore>>,
@@ -193,6 +195,8 @@ impl<DB: Engine> Db<DB> {
         }
         shared.leases.wait().await;
         shared.cleanups.wait().await;
+        let goodbye = shared.control.close();
+        timeout(shared.limits.settle_timeout, goodbye).await.ok();
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -203,6 +207,30 @@ impl<DB: Engine> Db<DB> {
 
     pub(crate) fn settle_timeout(&self) -> Duration {
         self.0.limits.settle_timeout
+    }
+
+    /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server.
+    pub(crate) async fn cancelling<T>(
+        &self,
+        backend: &Backend,
+        left: Wire,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let shared = &*self.0;
+        let options = &shared.pool.manager().options;
+        match (left, shared.limits.cancel) {
+            (Wire::Busy, Cancel::Close) => Err(sqlx::Error::Protocol(
+                "an operation was dropped in flight".into(),
+            )),
+            (Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
+                cancel::cancel(&shared.control, options, backend).await;
+                answer.await
+            }
+            (Wire::Busy, Cancel::Server) => {
+                cancel::until_answered(&shared.control, options, backend, answer).await
+            }
+            _ => answer.await,
+        }
     }
 
     pub(crate) fn deadline(&self) -> Instant {

@@ -9,6 +9,7 @@ use futures_core::stream::BoxStream;
 use sqlx::error::DatabaseError;
 use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
 
+use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 
@@ -86,11 +87,14 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {
         None
     }
-    /// Sets a new connection up and says which one it is on the server.
+    /// Sets a new connection up and says how to reach it from outside.
     #[doc(hidden)]
     fn greet(
         connection: &mut Self::Connection,
-    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Backend, sqlx::Error>> + Send;
+    /// The statement that ends on the server what session `id` is doing; `None` where it is stopped from within.
+    #[doc(hidden)]
+    fn cancel(id: u64) -> Option<String>;
     /// Reads what is left of an operation that was dropped, and forgets it. An error of the statement itself is
     /// returned: it is the caller's to judge, and never the next statement's.
     #[doc(hidden)]
@@ -204,7 +208,7 @@ mod sealed {
 /// Opens a connection and sets it up.
 pub(crate) async fn connect<DB: Engine>(
     options: &ConnectOptionsOf<DB>,
-) -> Result<(DB::Connection, u64), sqlx::Error> {
+) -> Result<(DB::Connection, Backend), sqlx::Error> {
     let mut connection = options.connect().await?;
     let backend = DB::greet(&mut connection).await?;
     Ok((connection, backend))

@@ -21,6 +21,7 @@
     )
 )]
 
+mod cancel;
 mod control;
 mod db;
 mod engine;
@@ -45,6 +46,7 @@ pub use sqlx::Postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlx::Sqlite;
 
+pub use crate::cancel::Cancel;
 pub use crate::db::{Db, DbBuilder, Status};
 pub use crate::engine::{ConnectOptionsOf, Engine};
 pub use crate::error::Error;

@@ -13,8 +13,10 @@ use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use futures_util::TryStreamExt;
 use sqlx::{Connection, SqlSafeStr};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::cancel::Backend;
 use crate::engine::{self, ConnectOptionsOf, Engine, Wire};
 use crate::executor::{Rows, Watch};
 use crate::{Db, Error, settle, statement};
@@ -22,7 +24,7 @@ use crate::{Db, Error, settle, statement};
 /// What the pool keeps.
 pub(crate) struct Pooled<DB: Engine> {
     connection: DB::Connection,
-    backend: u64,
+    backend: Backend,
     opened: Instant,
     returned: Instant,
 }
@@ -121,7 +123,7 @@ impl<DB: Engine> Session<DB> {
 
     /// What the server calls this session.
     pub(crate) fn backend(&self) -> u64 {
-        self.object.as_ref().map_or(0, |object| object.backend)
+        self.object.as_ref().map_or(0, |object| object.backend.id)
     }
 
     /// It lay in the pool before, so that the server may have closed it meanwhile.
@@ -154,22 +156,39 @@ impl<DB: Engine> Session<DB> {
         Ok(())
     }
 
-    /// Finishes what a dropped operation left on the wire. Returns that operation's own error.
+    /// Finishes what a dropped operation left on the wire, cancelling it on the server. Returns that operation's own error.
     pub(crate) async fn drain(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let left = self.wire;
-        let (connection, wire) = self.split();
-        *wire = Wire::Busy;
+        if left == Wire::Idle {
+            return Ok(None);
+        }
+        self.wire = Wire::Busy;
         let drained = match left {
-            Wire::Idle => Ok(None),
-            Wire::Partial | Wire::Busy => DB::drain(connection, left).await,
             Wire::Broken => Err(sqlx::Error::Protocol("the connection is broken".into())),
+            _ => self.finish_exchange(left).await,
         };
-        *wire = if drained.is_ok() {
-            Wire::Idle
-        } else {
-            Wire::Broken
+        self.wire = match drained {
+            Ok(_) => Wire::Idle,
+            Err(_) => Wire::Broken,
         };
         drained
+    }
+
+    async fn finish_exchange(&mut self, left: Wire) -> Result<Option<sqlx::Error>, sqlx::Error> {
+        let db = self.db.clone();
+        let Some(object) = self.object.as_mut() else {
+            return Ok(None);
+        };
+        let Pooled {
+            connection,
+            backend,
+            ..
+        } = &mut **object;
+        let answer = DB::drain(connection, left);
+        let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
+        answered
+            .await
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
     }
 
     /// Whether user code left a transaction open behind our back.

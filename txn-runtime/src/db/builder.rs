@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Db, Shared};
 use crate::Error;
+use crate::cancel::{Cancel, ControlConnection};
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::session::Manager;
 
@@ -19,6 +20,7 @@ pub(super) struct Limits {
     pub(super) max_sessions: usize,
     pub(super) acquire_timeout: Duration,
     pub(super) settle_timeout: Duration,
+    pub(super) cancel: Cancel,
 }
 
 /// Settings of a [`Db`], from [`Db::builder`].
@@ -39,6 +41,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 max_sessions: 10,
                 acquire_timeout: Duration::from_secs(30),
                 settle_timeout: Duration::from_secs(5),
+                cancel: Cancel::Server,
             },
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
@@ -80,6 +83,12 @@ impl<DB: Engine> DbBuilder<DB> {
     /// How long the cleanup after a dropped scope may take before its session is closed. Default: 5 s.
     pub fn settle_timeout(mut self, limit: Duration) -> Self {
         self.limits.settle_timeout = limit;
+        self
+    }
+
+    /// What to do with an operation that was dropped in flight. Default: [`Cancel::Server`].
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.limits.cancel = cancel;
         self
     }
 
@@ -128,6 +137,7 @@ impl<DB: Engine> DbBuilder<DB> {
             handle: Handle::current(),
             leases: closed_tracker(),
             cleanups: closed_tracker(),
+            control: ControlConnection::new(),
             waiting: AtomicUsize::new(0),
             writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
         }))

@@ -10,6 +10,7 @@ use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
 use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 
@@ -50,9 +51,17 @@ impl Engine for MySql {
     ];
     const DROPS_BREAK: bool = true;
 
-    async fn greet(connection: &mut MySqlConnection) -> Result<u64, sqlx::Error> {
+    async fn greet(connection: &mut MySqlConnection) -> Result<Backend, sqlx::Error> {
         let row = connection.fetch_one("SELECT CONNECTION_ID()").await?;
-        row.try_get(0)
+        Ok(Backend {
+            id: row.try_get(0)?,
+            interrupt: None,
+        })
+    }
+
+    fn cancel(id: u64) -> Option<String> {
+        // The connection is closed in any case; unlike KILL QUERY this cannot overtake the query that it is meant for.
+        Some(format!("KILL CONNECTION {id}"))
     }
 
     async fn drain(

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
 use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 
@@ -29,14 +30,21 @@ impl Engine for Postgres {
         second_writer: None,
     };
 
-    async fn greet(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    async fn greet(connection: &mut PgConnection) -> Result<Backend, sqlx::Error> {
         let greeting = match connection.server_version_num() {
             Some(version) if version < 140_000 => GREETING_BEFORE_14,
             _ => GREETING,
         };
         let row = connection.fetch_one(greeting).await?;
         let pid: i32 = row.try_get(0)?;
-        Ok(pid.unsigned_abs().into())
+        Ok(Backend {
+            id: pid.unsigned_abs().into(),
+            interrupt: None,
+        })
+    }
+
+    fn cancel(id: u64) -> Option<String> {
+        Some(format!("SELECT pg_cancel_backend({id})"))
     }
 
     async fn drain(

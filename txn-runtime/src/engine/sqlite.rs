@@ -1,6 +1,8 @@
 //! SQLite: one writer, and errors that may or may not end the transaction.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -11,9 +13,12 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Describe, Execute, Executor, SqlStr};
 
 use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 
+/// Instructions of SQLite's machine between two looks at the interrupt: about 50 µs.
+const STEPS: i32 = 1_000;
 /// `SQLITE_ERROR`: of BEGIN, COMMIT and ROLLBACK it says that there is, or is not, a transaction already.
 const GENERIC: &str = "1";
 
@@ -45,8 +50,19 @@ impl Engine for Sqlite {
         in_memory(options).then_some(1)
     }
 
-    async fn greet(_connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
-        Ok(0)
+    async fn greet(connection: &mut SqliteConnection) -> Result<Backend, sqlx::Error> {
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&interrupt);
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
+        Ok(Backend {
+            id: 0,
+            interrupt: Some(interrupt),
+        })
+    }
+
+    fn cancel(_id: u64) -> Option<String> {
+        None
     }
 
     async fn drain(
