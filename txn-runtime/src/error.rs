@@ -9,7 +9,8 @@ mod carried;
 mod cause;
 
 use self::cause::code;
-pub(crate) use self::cause::{Cause, Class};
+pub use self::cause::Cause;
+pub(crate) use self::cause::Class;
 
 /// What went wrong with a transaction, as opposed to what its body returned.
 ///
@@ -27,7 +28,12 @@ enum Source {
     None,
     Sqlx(sqlx::Error),
     Cause(Cause),
+    /// Of the user's own.
+    Boxed(BoxError),
 }
+
+/// The error of a hook.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 enum Kind {
     Statement,
@@ -36,6 +42,7 @@ enum Kind {
     Savepoint,
     Commit,
     CommitUnknown,
+    BeforeCommit,
     Aborted { what: &'static str },
     RollbackOnly { by: Option<&'static str> },
     AcquireTimeout(Exhausted),
@@ -85,6 +92,10 @@ impl Error {
         Self::new(Kind::CommitUnknown, Some(scope), Source::Sqlx(source))
     }
 
+    pub(crate) fn before_commit(scope: &'static str, source: BoxError) -> Self {
+        Self::new(Kind::BeforeCommit, Some(scope), Source::Boxed(source))
+    }
+
     /// The server refused the COMMIT because the transaction had failed or ended before.
     pub(crate) fn commit_refused(scope: &'static str, source: sqlx::Error) -> Self {
         let what = "the commit was refused by the server, nothing was written";
@@ -126,6 +137,7 @@ impl Error {
             Source::None => Class::Other,
             Source::Sqlx(error) => Class::of(error),
             Source::Cause(cause) => cause.class(),
+            Source::Boxed(error) => error.downcast_ref().map_or(Class::Other, Class::of),
         }
     }
 }
@@ -206,6 +218,7 @@ impl Error {
             Source::None => None,
             Source::Sqlx(error) => code(error).map(Cow::Owned),
             Source::Cause(cause) => cause.code().map(Cow::Borrowed),
+            Source::Boxed(error) => code(error.downcast_ref()?).map(Cow::Owned),
         }
     }
 }
@@ -237,6 +250,7 @@ impl fmt::Display for Kind {
             Self::CommitUnknown => {
                 "connection lost during commit, which may or may not have taken effect"
             }
+            Self::BeforeCommit => "rolled back because a hook before the commit failed",
             Self::Aborted { what } => what,
             Self::RollbackOnly { by: Some(by) } => {
                 return write!(f, "rolled back because `{by}` inside it failed");
@@ -273,6 +287,7 @@ impl fmt::Display for Source {
             Self::None => Ok(()),
             Self::Sqlx(error) => fmt::Display::fmt(error, f),
             Self::Cause(cause) => fmt::Display::fmt(cause, f),
+            Self::Boxed(error) => fmt::Display::fmt(error, f),
         }
     }
 }
@@ -289,6 +304,7 @@ impl StdError for Error {
             Source::None => None,
             Source::Sqlx(error) => Some(error),
             Source::Cause(cause) => Some(cause),
+            Source::Boxed(error) => Some(&**error),
         }
     }
 }

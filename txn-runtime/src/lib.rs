@@ -27,6 +27,7 @@ mod db;
 mod engine;
 mod error;
 mod executor;
+mod hooks;
 mod options;
 mod outcome;
 #[doc(hidden)]
@@ -49,7 +50,7 @@ pub use sqlx::Sqlite;
 pub use crate::cancel::Cancel;
 pub use crate::db::{Db, DbBuilder, Status};
 pub use crate::engine::{ConnectOptionsOf, Engine};
-pub use crate::error::Error;
+pub use crate::error::{Cause, Error};
 pub use crate::options::Isolation;
 pub use crate::outcome::{Outcome, Verdict};
 pub use crate::session::Session;

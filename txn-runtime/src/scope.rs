@@ -7,6 +7,7 @@ use tracing::Span;
 
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
+use crate::hooks::Conclusion;
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::tx::Level;
@@ -87,11 +88,12 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     }
 
     async fn end(mut self, verdict: Verdict, reason: Option<String>) -> Result<(), Error> {
+        let conclusion = Conclusion { verdict, reason };
         let result = match self.body {
-            Body::Root(tx) => tx.end(verdict).await,
-            Body::Nested(nested) => nested.end(verdict).await,
+            Body::Root(tx) => tx.end(conclusion).await,
+            Body::Nested(nested) => nested.end(conclusion).await,
             Body::Joined(joined) => {
-                joined.end(verdict, reason);
+                joined.end(conclusion);
                 Ok(())
             }
         };
@@ -108,8 +110,8 @@ struct Nested<'a, DB: Engine> {
 }
 
 impl<DB: Engine> Nested<'_, DB> {
-    async fn end(mut self, verdict: Verdict) -> Result<(), Error> {
-        let result = self.tx.close_level(verdict).await;
+    async fn end(mut self, conclusion: Conclusion) -> Result<(), Error> {
+        let result = self.tx.close_level(conclusion).await;
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);
         }
@@ -145,11 +147,10 @@ impl<'a, DB: Engine> Joined<'a, DB> {
         }
     }
 
-    fn end(mut self, verdict: Verdict, reason: Option<String>) {
+    fn end(mut self, conclusion: Conclusion) {
         self.ended = true;
-        if verdict == Verdict::Rollback {
-            let why = reason.unwrap_or_else(|| "its outcome was a rollback".into());
-            self.tx.level.mark(Some(self.name), Cause::new(why));
+        if conclusion.verdict == Verdict::Rollback {
+            self.tx.level.mark(Some(self.name), conclusion.cause());
         }
     }
 }

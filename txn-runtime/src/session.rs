@@ -19,6 +19,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::cancel::Backend;
 use crate::engine::{self, ConnectOptionsOf, Engine, Wire};
 use crate::executor::{Rows, Watch};
+use crate::hooks::Hooks;
 use crate::{Db, Error, settle, statement};
 
 /// What the pool keeps.
@@ -79,6 +80,7 @@ pub struct Session<DB: Engine> {
     pub(crate) in_transaction: bool,
     /// The user had the raw connection.
     exposed: bool,
+    pub(crate) hooks: Hooks<DB>,
     /// Already in the hands of [`settle`]: what it leaves unclean is closed.
     settling: bool,
     db: Db<DB>,
@@ -99,6 +101,7 @@ impl<DB: Engine> Session<DB> {
             wire: Wire::Idle,
             in_transaction: false,
             exposed: false,
+            hooks: Hooks::default(),
             settling: false,
             db,
             lease,
@@ -251,6 +254,7 @@ impl<DB: Engine> Drop for Session<DB> {
         }
         let session = Self {
             object: Some(object),
+            hooks: std::mem::take(&mut self.hooks),
             settling: true,
             db: self.db.clone(),
             lease: self.lease.clone(),

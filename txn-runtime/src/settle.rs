@@ -13,6 +13,8 @@ use futures_core::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::engine::{Engine, Wire};
+use crate::error::Cause;
+use crate::hooks::{self, Fate};
 use crate::{Db, Error, Session, control};
 
 /// Settles in the background.
@@ -23,7 +25,17 @@ pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
     db.spawn(settle(session));
 }
 
+/// Hooks that are still there belong to a transaction that was dropped.
 async fn settle<DB: Engine>(mut session: Session<DB>) {
+    let hooks = std::mem::take(&mut session.hooks);
+    let dropped = || Fate::RolledBack(Cause::new("it was dropped before it had ended"));
+    settle_session(session).await;
+    if !hooks.is_empty() {
+        hooks::run(hooks.after(&dropped())).await;
+    }
+}
+
+async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
     let problem = match timeout(limit, bring_to_rest(&mut session)).await {

@@ -11,6 +11,7 @@ pub(crate) use self::state::Health;
 use crate::control::{self, CommitFailure};
 use crate::engine::{Engine, Wire};
 use crate::error::Cause;
+use crate::hooks::{self, Conclusion, Fate};
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
 use crate::settle::Shield;
@@ -125,7 +126,7 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// Dropped, the commit is finished in the background; its result is then an event.
     pub async fn commit(self) -> Result<(), Error> {
-        self.end(Verdict::Commit).await
+        self.end(Verdict::Commit.into()).await
     }
 
     /// Rolls back.
@@ -138,22 +139,51 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// Dropped, the rollback is finished in the background.
     pub async fn rollback(self) -> Result<(), Error> {
-        self.end(Verdict::Rollback).await
+        self.end(Verdict::Rollback.into()).await
     }
 
-    pub(crate) async fn end(self, verdict: Verdict) -> Result<(), Error> {
+    pub(crate) async fn end(self, conclusion: Conclusion) -> Result<(), Error> {
         let db = self.db().clone();
-        Shield::new(db, self.finish(verdict)).await
+        Shield::new(db, self.finish(conclusion)).await
     }
 
-    async fn finish(mut self, verdict: Verdict) -> Result<(), Error> {
-        match self.decide(verdict).await {
-            Ending::Keep => self.commit_now().await,
-            Ending::Undo(result) => {
+    /// The session is given back before hooks run.
+    async fn finish(mut self, conclusion: Conclusion) -> Result<(), Error> {
+        let ending = self.conclude(conclusion).await;
+        let hooks = std::mem::take(&mut self.session.hooks);
+        let (result, fate) = match ending {
+            Ending::Keep => match self.commit_now().await {
+                Ok(()) => (Ok(()), Fate::Committed),
+                Err(error) => {
+                    let cause = Cause::of_scope(&error);
+                    (Err(error), Fate::RolledBack(cause))
+                }
+            },
+            Ending::Undo { result, cause } => {
                 self.rollback_now().await;
-                result
+                (result, Fate::RolledBack(cause))
             }
+        };
+        if !hooks.is_empty() {
+            hooks::run(hooks.after(&fate)).await;
         }
+        result
+    }
+
+    /// Decides, and lets the hooks before the commit change the decision.
+    async fn conclude(&mut self, conclusion: Conclusion) -> Ending {
+        match self.decide(conclusion).await {
+            Ending::Keep => {}
+            undo => return undo,
+        }
+        if let Err(error) = self.run_before_commit().await {
+            let cause = Cause::of_scope(&error);
+            return Ending::Undo {
+                result: Err(error),
+                cause,
+            };
+        }
+        self.decide(Verdict::Commit.into()).await
     }
 
     /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.

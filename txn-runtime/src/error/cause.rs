@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use super::Error;
 use super::carried::Carried;
 use crate::engine;
 
@@ -35,14 +36,17 @@ impl Class {
     }
 }
 
-/// The first failure of a transaction, kept so that every later refusal can name it.
+/// Why a transaction was not committed.
+///
+/// The first failure of a transaction is kept, so that every later refusal can name it, and hooks after a rollback get it.
 #[derive(Clone)]
-pub(crate) struct Cause(Arc<CauseRepr>);
+pub struct Cause(Arc<CauseRepr>);
 
 struct CauseRepr {
     message: String,
     class: Class,
     code: Option<String>,
+    unknown: bool,
 }
 
 impl Cause {
@@ -54,11 +58,28 @@ impl Cause {
         Self::with_class(error.to_string(), Class::of(error), code(error))
     }
 
+    /// The failure of a scope itself.
+    pub(crate) fn of_scope(error: &Error) -> Self {
+        Self(Arc::new(CauseRepr {
+            message: error.to_string(),
+            class: error.class(),
+            code: error.code().map(Cow::into_owned),
+            unknown: error.is_commit_unknown(),
+        }))
+    }
+
+    /// The connection was lost during the COMMIT: the transaction may have been committed after all.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.0.unknown
+    }
+
     fn with_class(message: String, class: Class, code: Option<String>) -> Self {
         Self(Arc::new(CauseRepr {
             message,
             class,
             code,
+            unknown: false,
         }))
     }
 }

@@ -5,7 +5,7 @@ use super::state::{Ending, Health, REFUSED};
 use crate::control;
 use crate::engine::{Effect, Engine};
 use crate::error::{Cause, Error};
-use crate::outcome::Verdict;
+use crate::hooks::Conclusion;
 
 /// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
 #[derive(Debug)]
@@ -65,13 +65,16 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// Ends the innermost level. To be followed by [`pop`](Self::pop), or by [`abandon`](Self::abandon) if dropped.
-    pub(crate) async fn close_level(&mut self, verdict: Verdict) -> Result<(), Error> {
-        match self.decide(verdict).await {
+    pub(crate) async fn close_level(&mut self, conclusion: Conclusion) -> Result<(), Error> {
+        let depth = self.depth;
+        match self.decide(conclusion).await {
             Ending::Keep => {
                 self.release = self.level.savepoint;
+                self.session.hooks.keep(depth);
                 Ok(())
             }
-            Ending::Undo(result) => {
+            Ending::Undo { result, cause } => {
+                self.session.hooks.undo(depth, &cause);
                 self.undo = self.level.savepoint;
                 if let Err(error) = self.undo().await {
                     let scope = self.level.scope;
@@ -89,6 +92,8 @@ impl<DB: Engine> Tx<DB> {
 
     /// The innermost level was dropped: its work is undone before anything else is sent.
     pub(crate) fn abandon(&mut self, outer: Level) {
+        let cause = Cause::new("it was dropped before it had ended");
+        self.session.hooks.undo(self.depth, &cause);
         self.undo = self.level.savepoint;
         self.pop(outer);
     }

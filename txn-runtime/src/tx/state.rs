@@ -5,6 +5,7 @@ use super::level::Mark;
 use crate::engine::{Effect, Engine, Wire};
 use crate::error::{Cause, Error};
 use crate::executor::Watch;
+use crate::hooks::Conclusion;
 use crate::outcome::Verdict;
 use crate::{Session, statement};
 
@@ -37,7 +38,10 @@ impl Health {
 /// How a level is to end.
 pub(super) enum Ending {
     Keep,
-    Undo(Result<(), Error>),
+    Undo {
+        result: Result<(), Error>,
+        cause: Cause,
+    },
 }
 
 const DROPPED: &str = "a statement was dropped before it had finished";
@@ -46,19 +50,30 @@ pub(super) const REFUSED: &str = "statement refused, an earlier one had failed";
 const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing was written";
 
 impl<DB: Engine> Tx<DB> {
-    pub(super) async fn decide(&mut self, verdict: Verdict) -> Ending {
-        if verdict == Verdict::Rollback {
-            return Ending::Undo(Ok(()));
+    pub(super) async fn decide(&mut self, conclusion: Conclusion) -> Ending {
+        if conclusion.verdict == Verdict::Rollback {
+            let cause = conclusion.cause();
+            return Ending::Undo {
+                result: Ok(()),
+                cause,
+            };
         }
         let scope = self.level.scope;
         if let Err(error) = self.steady(scope, NOT_COMMITTED).await {
-            return Ending::Undo(Err(error));
+            let cause = Cause::of_scope(&error);
+            return Ending::Undo {
+                result: Err(error),
+                cause,
+            };
         }
-        match self.level.mark.take() {
-            None => Ending::Keep,
-            Some(Mark { by: None, .. }) => Ending::Undo(Ok(())),
-            Some(Mark { by, cause }) => Ending::Undo(Err(Error::rollback_only(scope, by, cause))),
-        }
+        let Some(Mark { by, cause }) = self.level.mark.take() else {
+            return Ending::Keep;
+        };
+        let result = match by {
+            None => Ok(()),
+            Some(_) => Err(Error::rollback_only(scope, by, cause.clone())),
+        };
+        Ending::Undo { result, cause }
     }
 
     /// Brings the transaction to where the next statement may be sent, or says why none may.
