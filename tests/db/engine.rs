@@ -30,6 +30,9 @@ pub(crate) trait TestEngine: Engine {
     /// How to ask for the isolation of the transaction, and the answer for `serializable`.
     const ISOLATION: Option<(&'static str, &'static str)>;
 
+    /// How to ask for the seconds that the server gives an idle transaction; 0 for ever.
+    const ASK_LIMIT: Option<&'static str>;
+
     /// A new, empty database.
     fn place() -> impl Future<Output = Place> + Send;
     /// What sqlx reads of `SELECT COUNT(*)` and other whole numbers.
@@ -52,6 +55,7 @@ impl TestEngine for Sqlite {
          SELECT COUNT(*) FROM n";
     const SUM: &'static str = "SELECT SUM(n) FROM t";
     const ISOLATION: Option<(&'static str, &'static str)> = None;
+    const ASK_LIMIT: Option<&'static str> = None;
 
     async fn place() -> Place {
         let directory = tempfile::tempdir().unwrap();
@@ -77,6 +81,10 @@ impl TestEngine for Postgres {
         "SELECT current_setting('transaction_isolation')",
         "serializable",
     ));
+
+    const ASK_LIMIT: Option<&'static str> = Some(
+        "SELECT EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::INTERVAL)::BIGINT",
+    );
 
     async fn place() -> Place {
         let (server, name) = (shared_postgres_url(), name());
@@ -105,6 +113,7 @@ impl TestEngine for MySql {
         "SELECT trx_isolation_level FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = CONNECTION_ID()",
         "SERIALIZABLE",
     ));
+    const ASK_LIMIT: Option<&'static str> = Some("SELECT CAST(@@SESSION.wait_timeout AS SIGNED)");
 
     async fn place() -> Place {
         let (server, name) = (shared_mariadb_url(), name());

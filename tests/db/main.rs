@@ -34,11 +34,13 @@ macro_rules! on {
             mod conditions;
             mod conflicts;
             mod faults;
+            mod hooks;
             mod joining;
             mod outcome;
             mod pool;
             mod sessions;
             mod statements;
+            mod timeout;
             $(mod $own;)*
         }
     };

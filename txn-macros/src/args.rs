@@ -8,13 +8,14 @@ use syn::{Expr, Token, Type, token};
 use crate::error::Errors;
 
 /// Every argument there is, with an example of its shape.
-pub(crate) const KEYS: [(&str, &str); 10] = [
+pub(crate) const KEYS: [(&str, &str); 11] = [
     ("nested", "nested"),
     ("requires_new", "requires_new"),
     ("mandatory", "mandatory"),
     ("isolation", "isolation = serializable"),
     ("read_only", "read_only"),
     ("deferrable", "deferrable"),
+    ("timeout", "timeout = \"2s\""),
     ("commit_on", "commit_on(PATTERN)"),
     ("rollback_on", "rollback_on(PATTERN)"),
     ("name", "name = \"bank.transfer\""),

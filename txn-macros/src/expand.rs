@@ -165,7 +165,11 @@ impl Expand<'_> {
         });
         let read_only = args.read_only.then(|| ours!(.read_only()));
         let deferrable = args.deferrable.as_ref().map(|_| ours!(.deferrable()));
-        quote!(#propagation #isolation #read_only #deferrable)
+        let timeout = args.timeout.map(|limit| {
+            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            ours!(.timeout_ms(#millis))
+        });
+        quote!(#propagation #isolation #read_only #deferrable #timeout)
     }
 
     /// What the engine cannot do is refused here if its type is known; blamed on the argument that asks for it.
@@ -188,20 +192,24 @@ impl Expand<'_> {
     /// Output: `let tx: &mut PgTx = Scope::<PgTx>::tx(&mut scope);`
     fn session(&self) -> TokenStream {
         let krate = self.krate;
-        let scope = ours!(#krate::__private::Scope);
-        match &self.valid.session {
-            Session::Parameter { pat, target, .. } => {
-                let bind = match &**pat {
+        let (target, binding) = match &self.valid.session {
+            Session::Parameter { pat, target, .. } => (
+                ours!(::<#target>),
+                match &**pat {
                     Pat::Wild(_) => None,
-                    pat => Some(ours!(let #pat: &mut #target = #scope::<#target>::tx(&mut scope);)),
-                };
-                ours!(let span = #scope::<#target>::span(&scope); #bind)
-            }
-            Session::Binding { name, .. } => ours! {
-                let span = #scope::span(&scope);
-                let #name = #scope::tx(&mut scope);
-            },
-        }
+                    pat => Some(ours!(#pat: &mut #target)),
+                },
+            ),
+            Session::Binding { name, .. } => (TokenStream::new(), Some(quote!(#name))),
+        };
+        let scope = ours!(#krate::__private::Scope #target);
+        let deadline = self
+            .valid
+            .args
+            .timeout
+            .map(|_| ours!(let deadline = #scope::deadline(&scope);));
+        let bind = binding.map(|binding| ours!(let #binding = #scope::tx(&mut scope);));
+        ours!(let span = #scope::span(&scope); #deadline #bind)
     }
 
     /// The body stays in statements of its own: an `#[allow]` on them would hold for the user's code. It stays in braces
@@ -216,9 +224,29 @@ impl Expand<'_> {
         let body = braced(body, span);
         let capture = self.capture();
         let pin = self.pin();
+        let outcome = self.outcome_of_body();
         ours! {
-            let body = async #capture { #pin #body };
-            let outcome = #krate::__private::instrument(span, body).await;
+            let body = #krate::__private::instrument(span, async #capture { #pin #body });
+            #outcome
+        }
+    }
+
+    /// A limit ends the body, and then the scope.
+    fn outcome_of_body(&self) -> TokenStream {
+        if self.valid.args.timeout.is_none() {
+            return ours!(let outcome = body.await;);
+        }
+        let krate = self.krate;
+        let from_error = self.outcome("from_error");
+        let generics = self.generics();
+        ours! {
+            let outcome = match #krate::__private::within(deadline, body).await {
+                ::core::option::Option::Some(outcome) => outcome,
+                ::core::option::Option::None => {
+                    let error = #krate::__private::expire #generics(scope).await;
+                    return #from_error(error);
+                }
+            };
         }
     }
 

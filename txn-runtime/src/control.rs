@@ -3,10 +3,12 @@
 //! Each function leaves its session such that dropping it at any point settles it: `in_transaction` is set before a
 //! BEGIN is sent and cleared after the end of the transaction was confirmed.
 
+use std::time::Duration;
+
 use sqlx::AssertSqlSafe;
 
 use crate::Session;
-use crate::engine::Engine;
+use crate::engine::{Access, Engine};
 use crate::error::Class;
 use crate::options::Options;
 
@@ -24,17 +26,19 @@ pub(crate) enum CommitFailure {
 pub(crate) async fn begin<DB: Engine>(
     session: &mut Session<DB>,
     options: &Options,
+    limit: Option<Duration>,
 ) -> Result<(), sqlx::Error> {
     session.in_transaction = true;
-    session.run(AssertSqlSafe(DB::begin(options))).await
+    session.access = Access {
+        read_only: options.read_only,
+        limited: limit.is_some(),
+    };
+    session.run(AssertSqlSafe(DB::begin(options, limit))).await
 }
 
 /// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
-pub(crate) async fn commit<DB: Engine>(
-    session: &mut Session<DB>,
-    read_only: bool,
-) -> Result<(), CommitFailure> {
-    let Err(error) = session.run(DB::commit(read_only)).await else {
+pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
+    let Err(error) = session.run(DB::commit(session.access)).await else {
         session.in_transaction = false;
         return Ok(());
     };
@@ -54,7 +58,7 @@ pub(crate) async fn commit<DB: Engine>(
 /// Finishes what is on the wire first.
 pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     session.drain().await?;
-    match session.run(DB::ROLLBACK).await {
+    match session.run(DB::rollback(session.access)).await {
         Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
         result => result?,
     }

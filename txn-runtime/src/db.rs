@@ -122,7 +122,7 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Nothing is lost: dropped while it waits it leaves the queue, dropped during BEGIN the session is settled.
     pub async fn begin(&self) -> Result<Tx<DB>, Error> {
-        Tx::begin(self, &BY_HAND).await
+        Tx::begin(self, &BY_HAND, None).await
     }
 
     /// A session in autocommit mode.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::future::Future;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -36,6 +37,13 @@ pub enum Effect {
     Gone,
     /// The engine may have; [`Engine::in_transaction`] tells.
     Doubt,
+}
+
+/// What a transaction has set on its session, to be unset when it ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Access {
+    pub(crate) read_only: bool,
+    pub(crate) limited: bool,
 }
 
 /// How far a connection is from the end of its last protocol exchange.
@@ -111,12 +119,15 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     // -- the dialect of transactions
 
     #[doc(hidden)]
-    fn begin(options: &Options) -> Cow<'static, str>;
+    /// `limit` is for the server to end the transaction by itself, should this process be gone.
+    fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str>;
     /// A COMMIT that fails outside of a transaction, and in an aborted one.
     #[doc(hidden)]
-    fn commit(read_only: bool) -> &'static str;
+    fn commit(access: Access) -> &'static str;
     #[doc(hidden)]
-    const ROLLBACK: &'static str = "ROLLBACK";
+    fn rollback(_access: Access) -> &'static str {
+        "ROLLBACK"
+    }
 
     // -- what errors mean
 

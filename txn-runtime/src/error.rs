@@ -8,9 +8,10 @@ use std::time::Duration;
 mod carried;
 mod cause;
 
-use self::cause::code;
 pub use self::cause::Cause;
 pub(crate) use self::cause::Class;
+use self::cause::code;
+use crate::deadline::Overrun;
 
 /// What went wrong with a transaction, as opposed to what its body returned.
 ///
@@ -44,8 +45,9 @@ enum Kind {
     CommitUnknown,
     BeforeCommit,
     Aborted { what: &'static str },
-    RollbackOnly { by: Option<&'static str> },
+    RollbackOnly { by: &'static str, asked: bool },
     AcquireTimeout(Exhausted),
+    Timeout(Overrun),
     Closed,
     Refused(Cow<'static, str>),
 }
@@ -108,14 +110,20 @@ impl Error {
 
     pub(crate) fn rollback_only(
         scope: &'static str,
-        by: Option<&'static str>,
+        by: &'static str,
+        asked: bool,
         cause: Cause,
     ) -> Self {
-        Self::new(Kind::RollbackOnly { by }, Some(scope), Source::Cause(cause))
+        let kind = Kind::RollbackOnly { by, asked };
+        Self::new(kind, Some(scope), Source::Cause(cause))
     }
 
     pub(crate) fn acquire_timeout(figures: Exhausted) -> Self {
         Self::new(Kind::AcquireTimeout(figures), None, Source::None)
+    }
+
+    pub(crate) fn timeout(scope: &'static str, overrun: Overrun) -> Self {
+        Self::new(Kind::Timeout(overrun), Some(scope), Source::None)
     }
 
     pub(crate) fn closed() -> Self {
@@ -151,10 +159,10 @@ impl Error {
         matches!(self.0.kind, Kind::AcquireTimeout(_))
     }
 
-    /// A time limit ended the work. At present the only limit is that for acquiring a session.
+    /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session. Nothing was written.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        self.is_acquire_timeout()
+        self.is_acquire_timeout() || matches!(self.0.kind, Kind::Timeout(_))
     }
 
     /// The transaction was rolled back because a scope inside it had failed, or had asked for it.
@@ -252,11 +260,12 @@ impl fmt::Display for Kind {
             }
             Self::BeforeCommit => "rolled back because a hook before the commit failed",
             Self::Aborted { what } => what,
-            Self::RollbackOnly { by: Some(by) } => {
-                return write!(f, "rolled back because `{by}` inside it failed");
+            Self::RollbackOnly { by, asked } => {
+                let did = if *asked { "asked for it" } else { "failed" };
+                return write!(f, "rolled back because `{by}` inside it {did}");
             }
-            Self::RollbackOnly { by: None } => "rolled back because it was asked to",
             Self::AcquireTimeout(figures) => return fmt::Display::fmt(figures, f),
+            Self::Timeout(overrun) => return fmt::Display::fmt(overrun, f),
             Self::Closed => "the database handle is closed, no new scope can be opened",
             Self::Refused(why) => why,
         })
@@ -300,11 +309,13 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.0.source {
-            Source::None => None,
-            Source::Sqlx(error) => Some(error),
-            Source::Cause(cause) => Some(cause),
-            Source::Boxed(error) => Some(&**error),
+        match (&self.0.kind, &self.0.source) {
+            // Transparent: its text is all of ours.
+            (Kind::Statement, Source::Sqlx(error)) => error.source(),
+            (_, Source::Sqlx(error)) => Some(error),
+            // Its text is all there is of it, and stands in ours.
+            (_, Source::None | Source::Cause(_)) => None,
+            (_, Source::Boxed(error)) => Some(&**error),
         }
     }
 }

@@ -60,7 +60,9 @@ impl<DB: Engine> Hooks<DB> {
             .filter_map(|(at, hook)| match hook {
                 _ if at < depth => Some((at, hook)),
                 Hook::Due(hook) => Some((at, Hook::Due(hook))),
-                Hook::AfterRollback(hook) => Some((depth - 1, Hook::Due(call(hook, cause.clone())))),
+                Hook::AfterRollback(hook) => {
+                    Some((depth - 1, Hook::Due(call(hook, cause.clone()))))
+                }
                 Hook::BeforeCommit(_) | Hook::AfterCommit(_) => None,
             })
             .collect();
@@ -156,7 +158,9 @@ impl<DB: Engine> Tx<DB> {
     /// If the process ends, a hook that had not run is lost: what must survive that belongs into a table.
     pub fn after_commit(&mut self, hook: impl Future<Output = ()> + Send + 'static) {
         let depth = self.depth();
-        self.session.hooks.push(depth, Hook::AfterCommit(Box::pin(hook)));
+        self.session
+            .hooks
+            .push(depth, Hook::AfterCommit(Box::pin(hook)));
     }
 
     /// Runs `hook` with the cause when what this scope has done was not committed: it failed, was dropped, asked for a

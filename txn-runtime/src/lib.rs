@@ -24,6 +24,7 @@
 mod cancel;
 mod control;
 mod db;
+mod deadline;
 mod engine;
 mod error;
 mod executor;

@@ -1,6 +1,7 @@
 //! What an annotation asks of its transaction. Built in `const` context by the macro.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Isolation level of a transaction, in the words of the SQL standard.
 ///
@@ -74,6 +75,7 @@ pub struct Options {
     pub(crate) isolation: Option<Isolation>,
     pub(crate) read_only: bool,
     pub(crate) deferrable: bool,
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Options {
@@ -86,6 +88,7 @@ impl Options {
             isolation: None,
             read_only: false,
             deferrable: false,
+            timeout: None,
         }
     }
 
@@ -128,6 +131,13 @@ impl Options {
     #[must_use]
     pub const fn deferrable(mut self) -> Self {
         self.deferrable = true;
+        self
+    }
+
+    /// `timeout = …`
+    #[must_use]
+    pub const fn timeout_ms(mut self, millis: u64) -> Self {
+        self.timeout = Some(Duration::from_millis(millis));
         self
     }
 

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use tracing::Instrument;
 
+pub use crate::deadline::Deadline;
 pub use crate::options::Options;
 pub use crate::scope::Scope;
 use crate::{Db, Engine, Error, Provide, Source, Tx, Verdict};
@@ -34,6 +35,16 @@ pub fn provide<P: Provide + ?Sized>(source: &P) -> &Db<P::Engine> {
 /// Runs the body in the span of its scope.
 pub fn instrument<F: Future>(span: tracing::Span, body: F) -> impl Future<Output = F::Output> {
     body.instrument(span)
+}
+
+/// Runs the body for as long as its scope has: `None` where that was not enough.
+pub async fn within<F: Future>(deadline: Deadline, body: F) -> Option<F::Output> {
+    tokio::time::timeout_at(deadline.at, body).await.ok()
+}
+
+/// Ends a scope whose time is over, and waits for that.
+pub fn expire<T, S: Scope<T>>(scope: S) -> impl Future<Output = Error> + Send {
+    scope.expire()
 }
 
 /// `Tx<DB>`, so that the engine can be named where only the parameter's type is known.

@@ -1,10 +1,11 @@
 //! A scope: the extent of one annotated call, from opening to commit, rollback or join.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::Span;
 
+use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
 use crate::hooks::Conclusion;
@@ -13,12 +14,18 @@ use crate::outcome::Verdict;
 use crate::tx::Level;
 use crate::{Db, Tx};
 
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// An open scope, as the expansion sees it.
 pub trait Scope<T>: Send {
     /// The session of the body.
     fn tx(&mut self) -> &mut T;
     /// The span of the body.
     fn span(&self) -> Span;
+    /// When its time is over.
+    fn deadline(&self) -> Deadline;
+    /// Ends the scope because its time is over, and waits for that.
+    fn expire(self) -> impl Future<Output = Error> + Send;
     /// Ends the scope as its outcome says. `reason` is the text of the error that it failed with.
     fn end(
         self,
@@ -30,6 +37,8 @@ pub trait Scope<T>: Send {
 /// The one scope there is: it began a transaction, set a savepoint, or joined.
 pub struct Entered<'a, DB: Engine> {
     body: Body<'a, DB>,
+    options: &'static Options,
+    deadline: Option<Deadline>,
     trace: Trace,
 }
 
@@ -45,31 +54,46 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         options: &'static Options,
         depth: u32,
     ) -> Result<Self, Error> {
-        let trace = Trace::new::<DB>(options, depth);
-        let tx = Tx::begin(db, options).await?;
-        Ok(Self {
-            body: Body::Root(tx),
-            trace,
-        })
+        let opening = Opening::new::<DB>(options, depth);
+        let tx = Tx::begin(db, options, opening.deadline).await?;
+        Ok(opening.with(Body::Root(tx)))
     }
 
     pub(crate) async fn nest(tx: &'a mut Tx<DB>, options: &'static Options) -> Result<Self, Error> {
-        let trace = Trace::new::<DB>(options, tx.depth() + 1);
+        let opening = Opening::new::<DB>(options, tx.depth() + 1);
         let outer = tx.push(options.name).await?;
-        Ok(Self {
-            body: Body::Nested(Nested {
-                tx,
-                outer: Some(outer),
-            }),
-            trace,
-        })
+        let outer = Some(outer);
+        Ok(opening.with(Body::Nested(Nested { tx, outer })))
     }
 
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
-        let trace = Trace::new::<DB>(options, tx.depth());
+        let opening = Opening::new::<DB>(options, tx.depth());
+        opening.with(Body::Joined(Joined::enter(tx, options.name)))
+    }
+}
+
+/// A scope before it has its session.
+struct Opening {
+    options: &'static Options,
+    deadline: Option<Deadline>,
+    trace: Trace,
+}
+
+impl Opening {
+    fn new<DB: Engine>(options: &'static Options, depth: u32) -> Self {
         Self {
-            body: Body::Joined(Joined::enter(tx, options.name)),
-            trace,
+            options,
+            deadline: options.timeout.map(Deadline::after),
+            trace: Trace::new::<DB>(options, depth),
+        }
+    }
+
+    fn with<DB: Engine>(self, body: Body<'_, DB>) -> Entered<'_, DB> {
+        Entered {
+            body,
+            options: self.options,
+            deadline: self.deadline,
+            trace: self.trace,
         }
     }
 }
@@ -85,6 +109,23 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
 
     fn span(&self) -> Span {
         self.trace.span.clone()
+    }
+
+    fn deadline(&self) -> Deadline {
+        // Asked for only where the annotation has a timeout.
+        let forever = || Deadline::after(FOREVER);
+        self.deadline.unwrap_or_else(forever)
+    }
+
+    async fn expire(self) -> Error {
+        let name = self.options.name;
+        let deadline = self.deadline();
+        let reason = Error::timeout(name, deadline.over(Phase::Body)).to_string();
+        let ended = self.end(Verdict::Rollback, Some(reason)).await;
+        // The rollback is part of what took so long.
+        ended
+            .err()
+            .unwrap_or_else(|| Error::timeout(name, deadline.over(Phase::Body)))
     }
 
     async fn end(mut self, verdict: Verdict, reason: Option<String>) -> Result<(), Error> {
@@ -150,7 +191,7 @@ impl<'a, DB: Engine> Joined<'a, DB> {
     fn end(mut self, conclusion: Conclusion) {
         self.ended = true;
         if conclusion.verdict == Verdict::Rollback {
-            self.tx.level.mark(Some(self.name), conclusion.cause());
+            self.tx.level.joined_failed(self.name, conclusion.cause());
         }
     }
 }
@@ -164,7 +205,7 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
                 true => "it panicked",
                 false => "it was dropped before it had ended",
             };
-            self.tx.level.mark(Some(self.name), Cause::new(why));
+            self.tx.level.joined_failed(self.name, Cause::new(why));
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::cancel::Backend;
-use crate::engine::{self, ConnectOptionsOf, Engine, Wire};
+use crate::engine::{self, Access, ConnectOptionsOf, Engine, Wire};
 use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
 use crate::{Db, Error, settle, statement};
@@ -78,6 +78,8 @@ pub struct Session<DB: Engine> {
     pub(crate) wire: Wire,
     /// BEGIN was sent, and the end of the transaction is not confirmed.
     pub(crate) in_transaction: bool,
+    /// What that transaction has set on the session.
+    pub(crate) access: Access,
     /// The user had the raw connection.
     exposed: bool,
     pub(crate) hooks: Hooks<DB>,
@@ -100,6 +102,7 @@ impl<DB: Engine> Session<DB> {
             object: Some(object),
             wire: Wire::Idle,
             in_transaction: false,
+            access: Access::default(),
             exposed: false,
             hooks: Hooks::default(),
             settling: false,

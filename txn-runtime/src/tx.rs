@@ -1,6 +1,9 @@
 //! A transaction: a session inside one, and what is known of its state.
 
 use std::fmt;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
 
 mod level;
 mod state;
@@ -9,6 +12,7 @@ pub(crate) use self::level::Level;
 use self::state::Ending;
 pub(crate) use self::state::Health;
 use crate::control::{self, CommitFailure};
+use crate::deadline::{Deadline, Phase};
 use crate::engine::{Engine, Wire};
 use crate::error::Cause;
 use crate::hooks::{self, Conclusion, Fate};
@@ -16,6 +20,9 @@ use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
 use crate::settle::Shield;
 use crate::{Db, Error, Session};
+
+/// The server ends a transaction that is over its time only if nobody here does.
+const SERVER_SLACK: Duration = Duration::from_secs(1);
 
 /// An open transaction; `&mut Tx` is a [`sqlx::Executor`].
 ///
@@ -50,22 +57,65 @@ impl<DB: Engine> Tx<DB> {
     /// Begins a transaction on a session of `db`.
     ///
     /// A session that turns out dead is replaced: nothing has run on it yet.
-    pub(crate) async fn begin(db: &Db<DB>, options: &Options) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        db: &Db<DB>,
+        options: &Options,
+        deadline: Option<Deadline>,
+    ) -> Result<Self, Error> {
         let name = options.name;
         if let Some(why) = options.refusal(&DB::LACKS) {
             return Err(Error::refused(name, why));
         }
-        let deadline = db.deadline();
+        let patience = db.deadline();
         loop {
-            let acquired = db.acquire(deadline, !options.read_only).await;
-            let mut session = acquired.map_err(|error| error.in_scope(name))?;
-            match control::begin(&mut session, options).await {
-                Ok(()) => return Ok(Self::new(session, options)),
-                Err(error) if session.wire == Wire::Broken && session.is_reused() => {
+            let session = Self::acquire(db, options, patience, deadline).await?;
+            let mut tx = Self::new(session, options);
+            match tx.send_begin(options, deadline).await {
+                Ok(()) => return Ok(tx),
+                Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
-                    session.discard();
+                    tx.session.discard();
                 }
-                Err(error) => return Err(Error::begin(name, error)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for as long as the `Db` lets every caller wait, or the scope has time, whichever is shorter.
+    async fn acquire(
+        db: &Db<DB>,
+        options: &Options,
+        patience: Instant,
+        deadline: Option<Deadline>,
+    ) -> Result<Session<DB>, Error> {
+        let name = options.name;
+        let acquired = db.acquire(patience, !options.read_only);
+        let acquired = match deadline {
+            Some(deadline) if deadline.at < patience => timeout_at(deadline.at, acquired)
+                .await
+                .map_err(|_| Error::timeout(name, deadline.over(Phase::Acquire)))?,
+            _ => acquired.await,
+        };
+        acquired.map_err(|error| error.in_scope(name))
+    }
+
+    async fn send_begin(
+        &mut self,
+        options: &Options,
+        deadline: Option<Deadline>,
+    ) -> Result<(), Error> {
+        let name = options.name;
+        let Some(deadline) = deadline else {
+            let begun = control::begin(&mut self.session, options, None).await;
+            return begun.map_err(|error| Error::begin(name, error));
+        };
+        let limit = Some(deadline.remaining() + SERVER_SLACK);
+        let begin = control::begin(&mut self.session, options, limit);
+        match timeout_at(deadline.at, begin).await {
+            Ok(begun) => begun.map_err(|error| Error::begin(name, error)),
+            Err(_) => {
+                self.roll_back().await;
+                Err(Error::timeout(name, deadline.over(Phase::Begin)))
             }
         }
     }
@@ -109,8 +159,7 @@ impl<DB: Engine> Tx<DB> {
     /// In a nested scope it holds for that scope. In a joined one it holds for the transaction that was joined, whose
     /// own scope is told: it gets an error ([`Error::is_rollback_only`]) instead of an `Ok` that would not be true.
     pub fn set_rollback_only(&mut self, why: impl Into<String>) {
-        let by = (self.level.joined > 0).then_some(self.level.scope);
-        self.level.mark(by, Cause::new(why));
+        self.level.set_rollback_only(Cause::new(why));
     }
 
     /// Commits.
@@ -189,7 +238,7 @@ impl<DB: Engine> Tx<DB> {
     /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
     async fn commit_now(mut self) -> Result<(), Error> {
         let scope = self.level.scope;
-        let failure = match control::commit(&mut self.session, self.read_only).await {
+        let failure = match control::commit(&mut self.session).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
@@ -205,16 +254,23 @@ impl<DB: Engine> Tx<DB> {
 
     /// Invariant 7: a failure of this is an event; closing the session rolls back as well.
     async fn rollback_now(mut self) {
-        let settle_timeout = self.db().settle_timeout();
-        let rollback = control::rollback(&mut self.session);
-        let problem = match tokio::time::timeout(settle_timeout, rollback).await {
-            Ok(Ok(())) => return,
+        if !self.roll_back().await {
+            self.session.discard();
+        }
+    }
+
+    /// Whether the session is fit for use again.
+    async fn roll_back(&mut self) -> bool {
+        let limit = self.db().settle_timeout();
+        let problem = match timeout(limit, control::rollback(&mut self.session)).await {
+            Ok(Ok(())) => return true,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {settle_timeout:?}"),
+            Err(_) => format!("no answer within {limit:?}"),
         };
         let scope = self.level.scope;
         tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
-        self.session.discard();
+        self.session.wire = Wire::Broken;
+        false
     }
 
     // -- joining

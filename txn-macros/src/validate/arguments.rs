@@ -1,5 +1,7 @@
 //! Every rule about which arguments there are, and which go together.
 
+use std::time::Duration;
+
 use proc_macro2::Ident;
 use syn::{Expr, LitStr, Pat, Path};
 
@@ -12,6 +14,7 @@ pub(crate) struct Args {
     pub(crate) isolation: Option<Isolation>,
     pub(crate) read_only: bool,
     pub(crate) deferrable: Option<Ident>,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) commit_on: Option<Rule>,
     pub(crate) rollback_on: Option<Rule>,
     pub(crate) name: Option<LitStr>,
@@ -64,6 +67,7 @@ pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -
         isolation: None,
         read_only: false,
         deferrable: None,
+        timeout: None,
         commit_on: None,
         rollback_on: None,
         name: None,

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB: a dropped operation costs the connection, a deadlock the whole transaction.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -9,7 +10,7 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
-use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -20,6 +21,13 @@ const LOCK_TABLE_FULL: u16 = 1206;
 const DEADLOCK: u16 = 1213;
 /// MariaDB: a row changed since the snapshot was taken; rolls back like a deadlock.
 const CHECKREAD: u16 = 1020;
+
+/// Back to what the server has for everybody.
+macro_rules! unlimited {
+    () => {
+        "SET SESSION wait_timeout = DEFAULT /*M! , max_statement_time = DEFAULT */ /*!80000 , max_execution_time = DEFAULT */"
+    };
+}
 
 impl Engine for MySql {
     const SYSTEM: &'static str = "mysql";
@@ -91,24 +99,36 @@ impl Engine for MySql {
         }
     }
 
-    fn begin(options: &Options) -> Cow<'static, str> {
+    fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str> {
         // The savepoint is what the commit proves itself with.
         let start = match options.read_only {
             true => "START TRANSACTION READ ONLY; SAVEPOINT txn_0",
             false => "START TRANSACTION; SAVEPOINT txn_0",
         };
-        match options.isolation {
-            None => Cow::Borrowed(start),
-            Some(isolation) => Cow::Owned(format!(
-                "SET TRANSACTION ISOLATION LEVEL {}; {start}",
-                isolation.as_sql()
-            )),
+        let mut begin = Cow::Borrowed(start);
+        if let Some(isolation) = options.isolation {
+            let isolation = isolation.as_sql();
+            begin = format!("SET TRANSACTION ISOLATION LEVEL {isolation}; {begin}").into();
+        }
+        if let Some(limit) = limit {
+            begin = format!("{}; {begin}", limits(limit)).into();
+        }
+        begin
+    }
+
+    fn commit(access: Access) -> &'static str {
+        // A COMMIT alone answers Ok after a deadlock or an implicit commit; then the savepoint is gone.
+        match access.limited {
+            true => concat!("RELEASE SAVEPOINT txn_0; COMMIT; ", unlimited!()),
+            false => "RELEASE SAVEPOINT txn_0; COMMIT",
         }
     }
 
-    fn commit(_read_only: bool) -> &'static str {
-        // A COMMIT alone answers Ok after a deadlock or an implicit commit; then the savepoint is gone.
-        "RELEASE SAVEPOINT txn_0; COMMIT"
+    fn rollback(access: Access) -> &'static str {
+        match access.limited {
+            true => concat!("ROLLBACK; ", unlimited!()),
+            false => "ROLLBACK",
+        }
     }
 
     fn effect(error: &dyn DatabaseError) -> Effect {
@@ -151,6 +171,16 @@ impl Engine for MySql {
     delegate_to_sqlx!();
 }
 
+/// An idle connection is closed after whole seconds; each server has its own name for the limit of a statement.
+fn limits(limit: Duration) -> String {
+    let (seconds, ms) = (limit.as_secs() + 1, limit.as_millis());
+    format!(
+        "SET SESSION wait_timeout = {seconds} /*M! , max_statement_time = {}.{:03} */ /*!80000 , max_execution_time = {ms} */",
+        limit.as_secs(),
+        limit.subsec_millis(),
+    )
+}
+
 fn number(error: &dyn DatabaseError) -> u16 {
     error
         .try_downcast_ref::<MySqlDatabaseError>()
@@ -180,10 +210,13 @@ mod tests {
     #[test]
     fn begin_carries_everything_in_one_packet() {
         let plain = Options::new("f");
-        assert_eq!(MySql::begin(&plain), "START TRANSACTION; SAVEPOINT txn_0");
+        assert_eq!(
+            MySql::begin(&plain, None),
+            "START TRANSACTION; SAVEPOINT txn_0"
+        );
         let full = plain.isolation(Isolation::RepeatableRead).read_only();
         assert_eq!(
-            MySql::begin(&full),
+            MySql::begin(&full, None),
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY; SAVEPOINT txn_0"
         );
     }

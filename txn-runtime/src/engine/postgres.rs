@@ -1,6 +1,7 @@
 //! PostgreSQL: the wire survives a dropped operation, a failed statement aborts the transaction.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -8,7 +9,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
-use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -75,7 +76,7 @@ impl Engine for Postgres {
         }
     }
 
-    fn begin(options: &Options) -> Cow<'static, str> {
+    fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str> {
         let mut begin = Cow::Borrowed("BEGIN");
         if let Some(isolation) = options.isolation {
             begin += " ISOLATION LEVEL ";
@@ -87,10 +88,16 @@ impl Engine for Postgres {
         if options.deferrable {
             begin += " DEFERRABLE";
         }
+        if let Some(limit) = limit {
+            let ms = limit.as_millis();
+            begin.to_mut().push_str(&format!(
+                "; SET LOCAL statement_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms}"
+            ));
+        }
         begin
     }
 
-    fn commit(_read_only: bool) -> &'static str {
+    fn commit(_access: Access) -> &'static str {
         // A COMMIT alone answers Ok in an aborted transaction, having rolled back, and outside of one.
         "SAVEPOINT txn_end; COMMIT"
     }
@@ -147,13 +154,13 @@ mod tests {
     #[test]
     fn begin_carries_everything_in_one_statement() {
         let plain = Options::new("f");
-        assert_eq!(Postgres::begin(&plain), "BEGIN");
+        assert_eq!(Postgres::begin(&plain, None), "BEGIN");
         let full = plain
             .isolation(Isolation::Serializable)
             .read_only()
             .deferrable();
         assert_eq!(
-            Postgres::begin(&full),
+            Postgres::begin(&full, None),
             "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE"
         );
     }

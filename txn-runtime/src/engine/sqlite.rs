@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -12,7 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Describe, Execute, Executor, SqlStr};
 
-use super::{Effect, Engine, Step, Wire, delegate_to_sqlx};
+use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -35,7 +36,6 @@ impl Engine for Sqlite {
         ),
     };
     const ONE_WRITER: bool = true;
-    const ROLLBACK: &'static str = "PRAGMA query_only = 0; ROLLBACK";
 
     fn tune(options: SqliteConnectOptions) -> SqliteConnectOptions {
         // Foreign keys and a busy timeout are sqlx's own defaults. Its options can be printed, not asked.
@@ -84,7 +84,7 @@ impl Engine for Sqlite {
         }
     }
 
-    fn begin(options: &Options) -> Cow<'static, str> {
+    fn begin(options: &Options, _limit: Option<Duration>) -> Cow<'static, str> {
         Cow::Borrowed(match options.read_only {
             true => "PRAGMA query_only = 1; BEGIN",
             // A deferred one that turns writer later fails at once where another has written meanwhile.
@@ -92,10 +92,17 @@ impl Engine for Sqlite {
         })
     }
 
-    fn commit(read_only: bool) -> &'static str {
-        match read_only {
+    fn commit(access: Access) -> &'static str {
+        match access.read_only {
             true => "PRAGMA query_only = 0; COMMIT",
             false => "COMMIT",
+        }
+    }
+
+    fn rollback(access: Access) -> &'static str {
+        match access.read_only {
+            true => "PRAGMA query_only = 0; ROLLBACK",
+            false => "ROLLBACK",
         }
     }
 

@@ -21,8 +21,10 @@ pub(crate) struct Level {
 /// Why a level may only be rolled back.
 #[derive(Debug)]
 pub(super) struct Mark {
-    /// The joined scope that failed; `None` where the level's own scope asked for it.
+    /// The joined scope whose doing it is; `None` for the level's own.
     pub(super) by: Option<&'static str>,
+    /// It did not fail, it asked for the rollback.
+    pub(super) asked: bool,
     pub(super) cause: Cause,
 }
 
@@ -37,8 +39,21 @@ impl Level {
     }
 
     /// The first mark is the one that explains.
-    pub(crate) fn mark(&mut self, by: Option<&'static str>, cause: Cause) {
-        self.mark.get_or_insert(Mark { by, cause });
+    pub(crate) fn joined_failed(&mut self, by: &'static str, cause: Cause) {
+        self.mark.get_or_insert(Mark {
+            by: Some(by),
+            asked: false,
+            cause,
+        });
+    }
+
+    /// Asked for by the innermost open scope.
+    pub(super) fn set_rollback_only(&mut self, cause: Cause) {
+        self.mark.get_or_insert(Mark {
+            by: (self.joined > 0).then_some(self.scope),
+            asked: true,
+            cause,
+        });
     }
 }
 

@@ -66,12 +66,12 @@ impl<DB: Engine> Tx<DB> {
                 cause,
             };
         }
-        let Some(Mark { by, cause }) = self.level.mark.take() else {
+        let Some(Mark { by, asked, cause }) = self.level.mark.take() else {
             return Ending::Keep;
         };
         let result = match by {
             None => Ok(()),
-            Some(_) => Err(Error::rollback_only(scope, by, cause.clone())),
+            Some(by) => Err(Error::rollback_only(scope, by, asked, cause.clone())),
         };
         Ending::Undo { result, cause }
     }

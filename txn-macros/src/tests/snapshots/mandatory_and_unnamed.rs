@@ -20,15 +20,18 @@ async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
         }
     };
     let span = ::txn::__private::Scope::<Tx<Sqlite>>::span(&scope);
-    let body = async move {
-        if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-            (),
-        > {
-            return pinned;
-        }
-        { done() }
-    };
-    let outcome = ::txn::__private::instrument(span, body).await;
+    let body = ::txn::__private::instrument(
+        span,
+        async move {
+            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
+                (),
+            > {
+                return pinned;
+            }
+            { done() }
+        },
+    );
+    let outcome = body.await;
     let verdict = <() as ::txn::Outcome>::verdict(&outcome);
     let reason = match verdict {
         ::txn::Verdict::Rollback => {

@@ -20,15 +20,18 @@ async fn check(tx: impl ::txn::Source<Tx<Sqlite>>) -> Result<(), E> {
     };
     let span = ::txn::__private::Scope::<Tx<Sqlite>>::span(&scope);
     let _tx: &mut Tx<Sqlite> = ::txn::__private::Scope::<Tx<Sqlite>>::tx(&mut scope);
-    let body = async move {
-        if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-            Result<(), E>,
-        > {
-            return pinned;
-        }
-        { Ok(()) }
-    };
-    let outcome = ::txn::__private::instrument(span, body).await;
+    let body = ::txn::__private::instrument(
+        span,
+        async move {
+            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
+                Result<(), E>,
+            > {
+                return pinned;
+            }
+            { Ok(()) }
+        },
+    );
+    let outcome = body.await;
     let verdict = <Result<(), E> as ::txn::Outcome>::verdict(&outcome);
     let reason = match verdict {
         ::txn::Verdict::Rollback => {
