@@ -27,6 +27,8 @@ fn valid_arguments_are_accepted() {
         "commit_on(| A | B { .. } if ready()), rollback_on(None)",
         "name = \"bank.transfer\", crate = ::my::txn",
         "crate = crate",
+        "timeout = \"2s\"",
+        "timeout = \"250 ms\", read_only",
     ] {
         refused(attr, &[]);
     }
@@ -35,11 +37,11 @@ fn valid_arguments_are_accepted() {
 #[test]
 fn an_unknown_argument_is_guessed_and_the_valid_ones_are_listed() {
     let valid = "(valid arguments: `nested`, `requires_new`, `mandatory`, `isolation`, `read_only`, `deferrable`, \
-                 `commit_on`, `rollback_on`, `name`, `crate`)";
+                 `timeout`, `commit_on`, `rollback_on`, `name`, `crate`)";
     let guess = format!("`isolaton` on `f` is no argument, did you mean `isolation`? {valid}");
     refused("isolaton = serializable", &[&guess]);
-    let unknown = format!("`timeout` on `f` is no argument {valid}");
-    refused("timeout = \"2s\"", &[&unknown]);
+    let unknown = format!("`savepoint` on `f` is no argument {valid}");
+    refused("savepoint", &[&unknown]);
     let unknown = format!("`propagation` on `f` is no argument {valid}");
     refused("propagation(nested)", &[&unknown]);
 }
@@ -218,4 +220,29 @@ fn the_source_comes_first_and_once() {
 fn all_faults_are_reported_together() {
     let f = "fn f() -> Result<(), E> { Ok(()) }";
     assert_eq!(messages("nested = true, nested, isolation", f).len(), 5);
+}
+
+#[test]
+fn a_timeout_is_a_number_and_a_unit() {
+    for (timeout, advice) in [
+        (
+            "timeout",
+            "needs a duration in quotes: write `timeout = \"2s\"`",
+        ),
+        ("timeout = 2", "needs a unit: write `timeout = \"2s\"`"),
+        (
+            "timeout = \"2\"",
+            "needs a unit, `ms`, `s`, `min` or `h`: write `timeout = \"2s\"`",
+        ),
+        (
+            "timeout = \"two seconds\"",
+            "needs a whole number and a unit, `ms`, `s`, `min` or `h`: write `timeout = \"2s\"`",
+        ),
+        (
+            "timeout = \"0s\"",
+            "would be over before it has begun: write `timeout = \"2s\"`",
+        ),
+    ] {
+        refused(timeout, &[&format!("`timeout` on `f` {advice}")]);
+    }
 }
