@@ -41,6 +41,7 @@ pub enum Effect {
 
 /// What a transaction has set on its session, to be unset when it ends.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(dead_code, reason = "each engine looks at what it has set itself")]
 pub struct Access {
     pub(crate) read_only: bool,
     pub(crate) limited: bool,
