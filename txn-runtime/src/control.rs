@@ -23,17 +23,27 @@ pub(crate) enum CommitFailure {
     Unknown(sqlx::Error),
 }
 
+/// The id of the transaction, where it has to be known.
 pub(crate) async fn begin<DB: Engine>(
     session: &mut Session<DB>,
     options: &Options,
     limit: Option<Duration>,
-) -> Result<(), sqlx::Error> {
+) -> Result<Option<String>, sqlx::Error> {
     session.in_transaction = true;
     session.access = Access {
         read_only: options.read_only,
         limited: limit.is_some(),
     };
-    session.run(AssertSqlSafe(DB::begin(options, limit))).await
+    let mut sql = DB::begin(options, limit);
+    // Nothing is lost with the commit of a reader, and only writers need an id.
+    let identify = DB::IDENTIFY.filter(|_| session.db().verifies_commits() && !options.read_only);
+    if let Some(identify) = identify {
+        sql += identify;
+    }
+    let mut id = None;
+    let read = |row: &DB::Row| id = DB::transaction_id(row);
+    session.ask(AssertSqlSafe(sql), read).await?;
+    Ok(id)
 }
 
 /// A failed commit leaves the session outside of the transaction where that is certain, else still inside.

@@ -205,6 +205,20 @@ impl<DB: Engine> Db<DB> {
         self.0.pool.is_closed()
     }
 
+    pub(crate) fn verifies_commits(&self) -> bool {
+        self.0.limits.verify_commits
+    }
+
+    /// Asks the server something over the control connection.
+    pub(crate) async fn ask(
+        &self,
+        question: &str,
+        read: impl FnMut(&DB::Row) + Send,
+    ) -> Result<(), sqlx::Error> {
+        let options = &self.0.pool.manager().options;
+        self.0.control.run(options, question, read).await
+    }
+
     pub(crate) fn settle_timeout(&self) -> Duration {
         self.0.limits.settle_timeout
     }

@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlS
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
+use crate::verify::Verified;
 
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -122,6 +123,22 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     #[doc(hidden)]
     /// `limit` is for the server to end the transaction by itself, should this process be gone.
     fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str>;
+    /// What to send along with BEGIN so that [`transaction_id`](Self::transaction_id) has a row to read.
+    #[doc(hidden)]
+    const IDENTIFY: Option<&'static str> = None;
+    #[doc(hidden)]
+    fn transaction_id(_row: &Self::Row) -> Option<String> {
+        None
+    }
+    /// The question what became of a transaction.
+    #[doc(hidden)]
+    fn ask_about(_transaction: &str) -> Option<String> {
+        None
+    }
+    #[doc(hidden)]
+    fn verified(_row: &Self::Row) -> Verified {
+        Verified::Forgotten
+    }
     /// A COMMIT that fails outside of a transaction, and in an aborted one.
     #[doc(hidden)]
     fn commit(access: Access) -> &'static str;

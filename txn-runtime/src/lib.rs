@@ -40,6 +40,7 @@ mod settle;
 mod source;
 mod statement;
 mod tx;
+mod verify;
 
 #[cfg(feature = "mysql")]
 pub use sqlx::MySql;

@@ -157,8 +157,21 @@ impl<DB: Engine> Session<DB> {
 
     /// Runs one query of the runtime's own.
     pub(crate) async fn run(&mut self, sql: impl SqlSafeStr) -> Result<(), sqlx::Error> {
-        let mut rows = Rows::new(self, sql.into_sql_str(), None);
-        while rows.try_next().await?.is_some() {}
+        self.ask(sql, |_| ()).await
+    }
+
+    /// Runs one query of the runtime's own, and lets `read` see its rows.
+    pub(crate) async fn ask(
+        &mut self,
+        sql: impl SqlSafeStr,
+        mut read: impl FnMut(&DB::Row),
+    ) -> Result<(), sqlx::Error> {
+        let mut steps = Rows::new(self, sql.into_sql_str(), None);
+        while let Some(step) = steps.try_next().await? {
+            if let Some(row) = step.right() {
+                read(&row);
+            }
+        }
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use crate::hooks::{self, Conclusion, Fate};
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
 use crate::settle::Shield;
+use crate::verify::{Verified, verify};
 use crate::{Db, Error, Session};
 
 /// The server ends a transaction that is over its time only if nobody here does.
@@ -42,6 +43,8 @@ pub struct Tx<DB: Engine> {
     pub(crate) level: Level,
     isolation: Option<Isolation>,
     read_only: bool,
+    /// Its name on the server, where commits are verified.
+    id: Option<String>,
     depth: u32,
     /// Names of savepoints are never used twice.
     savepoints: u32,
@@ -105,19 +108,20 @@ impl<DB: Engine> Tx<DB> {
         deadline: Option<Deadline>,
     ) -> Result<(), Error> {
         let name = options.name;
-        let Some(deadline) = deadline else {
-            let begun = control::begin(&mut self.session, options, None).await;
-            return begun.map_err(|error| Error::begin(name, error));
-        };
-        let limit = Some(deadline.remaining() + SERVER_SLACK);
+        let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
         let begin = control::begin(&mut self.session, options, limit);
-        match timeout_at(deadline.at, begin).await {
-            Ok(begun) => begun.map_err(|error| Error::begin(name, error)),
-            Err(_) => {
-                self.roll_back().await;
-                Err(Error::timeout(name, deadline.over(Phase::Begin)))
-            }
-        }
+        let begun = match deadline {
+            None => begin.await,
+            Some(deadline) => match timeout_at(deadline.at, begin).await {
+                Ok(begun) => begun,
+                Err(_) => {
+                    self.roll_back().await;
+                    return Err(Error::timeout(name, deadline.over(Phase::Begin)));
+                }
+            },
+        };
+        self.id = begun.map_err(|error| Error::begin(name, error))?;
+        Ok(())
     }
 
     fn new(session: Session<DB>, options: &Options) -> Self {
@@ -127,6 +131,7 @@ impl<DB: Engine> Tx<DB> {
             level: Level::new(options.name, None),
             isolation: options.isolation,
             read_only: options.read_only,
+            id: None,
             depth: 0,
             savepoints: 0,
             release: None,
@@ -243,13 +248,27 @@ impl<DB: Engine> Tx<DB> {
             Err(failure) => failure,
         };
         if self.session.in_transaction && self.session.wire == Wire::Idle {
-            self.rollback_now().await;
+            self.roll_back().await;
         }
-        Err(match failure {
-            CommitFailure::Refused(error) => Error::commit_refused(scope, error),
-            CommitFailure::Failed(error) => Error::commit(scope, error),
-            CommitFailure::Unknown(error) => Error::commit_unknown(scope, error),
-        })
+        match failure {
+            CommitFailure::Refused(error) => Err(Error::commit_refused(scope, error)),
+            CommitFailure::Failed(error) => Err(Error::commit(scope, error)),
+            CommitFailure::Unknown(error) => self.verify(error).await,
+        }
+    }
+
+    /// The answer to the COMMIT was lost.
+    async fn verify(self, error: sqlx::Error) -> Result<(), Error> {
+        let scope = self.level.scope;
+        let verified = match &self.id {
+            Some(id) => verify(self.db(), id).await,
+            None => None,
+        };
+        match verified {
+            Some(Verified::Committed) => Ok(()),
+            Some(Verified::Aborted) => Err(Error::commit(scope, error)),
+            _ => Err(Error::commit_unknown(scope, error)),
+        }
     }
 
     /// Invariant 7: a failure of this is an event; closing the session rolls back as well.

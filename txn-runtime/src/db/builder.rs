@@ -21,6 +21,7 @@ pub(super) struct Limits {
     pub(super) acquire_timeout: Duration,
     pub(super) settle_timeout: Duration,
     pub(super) cancel: Cancel,
+    pub(super) verify_commits: bool,
 }
 
 /// Settings of a [`Db`], from [`Db::builder`].
@@ -42,6 +43,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 acquire_timeout: Duration::from_secs(30),
                 settle_timeout: Duration::from_secs(5),
                 cancel: Cancel::Server,
+                verify_commits: false,
             },
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
@@ -89,6 +91,17 @@ impl<DB: Engine> DbBuilder<DB> {
     /// What to do with an operation that was dropped in flight. Default: [`Cancel::Server`].
     pub fn cancel(mut self, cancel: Cancel) -> Self {
         self.limits.cancel = cancel;
+        self
+    }
+
+    /// Whether to ask the server what became of a transaction when the answer to its COMMIT was lost. Default: no.
+    ///
+    /// On PostgreSQL 13 or newer the caller then gets `Ok` or a plain error; [`Error::is_commit_unknown`] remains only where no
+    /// server could be asked within the `settle_timeout`, or the server asked is a standby that was promoted without the
+    /// transaction. It costs no round trip while nothing is lost, but every write scope takes a transaction id, even one that writes
+    /// nothing. The other engines cannot tell, and ignore it.
+    pub fn verify_commits(mut self, verify: bool) -> Self {
+        self.limits.verify_commits = verify;
         self
     }
 

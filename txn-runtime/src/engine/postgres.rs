@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity, Postgres};
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
 use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
+use crate::verify::Verified;
 
 const IN_FAILED_TRANSACTION: &str = "25P02";
 const NO_ACTIVE_TRANSACTION: &str = "25P01";
@@ -95,6 +96,25 @@ impl Engine for Postgres {
             ));
         }
         begin
+    }
+
+    const IDENTIFY: Option<&'static str> = Some("; SELECT pg_current_xact_id()::text");
+
+    fn transaction_id(row: &PgRow) -> Option<String> {
+        row.try_get(0).ok()
+    }
+
+    fn ask_about(transaction: &str) -> Option<String> {
+        Some(format!("SELECT pg_xact_status('{transaction}'::xid8)"))
+    }
+
+    fn verified(row: &PgRow) -> Verified {
+        match row.try_get(0) {
+            Ok(Some("committed")) => Verified::Committed,
+            Ok(Some("aborted")) => Verified::Aborted,
+            Ok(Some("in progress")) => Verified::InProgress,
+            _ => Verified::Forgotten,
+        }
     }
 
     fn commit(_access: Access) -> &'static str {
