@@ -156,7 +156,7 @@ impl Expand<'_> {
         let propagation = match args.propagation {
             Propagation::Required => None,
             Propagation::Nested => Some(ours!(.nested())),
-            Propagation::RequiresNew(_) => Some(ours!(.requires_new())),
+            Propagation::RequiresNew => Some(ours!(.requires_new())),
             Propagation::Mandatory(_) => Some(ours!(.mandatory())),
         };
         let isolation = args.isolation.as_ref().map(|isolation| {
@@ -172,21 +172,39 @@ impl Expand<'_> {
         quote!(#propagation #isolation #read_only #deferrable #timeout)
     }
 
-    /// What the engine cannot do is refused here if its type is known; blamed on the argument that asks for it.
+    /// What the session's type cannot do is refused here, where its engine is known; blamed on the argument that asks
+    /// for it.
     fn checks(&self) -> Option<TokenStream> {
         let Session::Parameter { target, .. } = &self.valid.session else {
             return None;
         };
         let args = &self.valid.args;
-        let requires_new = match &args.propagation {
-            Propagation::RequiresNew(key) => Some(key),
-            _ => None,
-        };
-        let isolation = args.isolation.as_ref().map(|isolation| &isolation.key);
-        let key = args.deferrable.as_ref().or(isolation).or(requires_new)?;
-        let (span, _) = blame(key);
+        let weak = args
+            .isolation
+            .as_ref()
+            .filter(|isolation| isolation.level != "Serializable");
+        let weak = weak.map(|isolation| self.check("weak_isolation", target, &isolation.key));
+        let deferrable = args.deferrable.as_ref();
+        let deferrable = deferrable.map(|key| self.check("deferrable", target, key));
         let krate = self.krate;
-        Some(quote_spanned!(span=> const { #krate::__private::check::<#target>(&OPTIONS) };))
+        Some(ours! {
+            #krate::__private::must_be_a_transaction::<#target>();
+            #weak
+            #deferrable
+        })
+    }
+
+    /// Output: `deferrable({ use AnyEngine as _; EngineOf::<PgTx>::new().engine() });`
+    fn check(&self, what: &str, target: &Type, key: &Ident) -> TokenStream {
+        let (span, _) = blame(key);
+        let what = Ident::new(what, span);
+        let krate = led_by(self.krate, span);
+        quote_spanned! {span=>
+            #krate::__private::#what({
+                use #krate::__private::AnyEngine as _;
+                #krate::__private::EngineOf::<#target>::new().engine()
+            });
+        }
     }
 
     /// Output: `let tx: &mut PgTx = Scope::<PgTx>::tx(&mut scope);`

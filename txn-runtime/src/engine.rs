@@ -15,6 +15,7 @@ use crate::error::Class;
 use crate::options::{Lacks, Options};
 use crate::verify::Verified;
 
+pub(crate) mod known;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

@@ -2,10 +2,13 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::marker::PhantomData;
 
 use tracing::Instrument;
 
 pub use crate::deadline::Deadline;
+pub use crate::engine::known::{AnyEngine, EngineOf};
+use crate::engine::known::{HasDeferrable, HasWeakIsolation};
 pub use crate::options::Options;
 pub use crate::scope::Scope;
 use crate::{Db, Engine, Error, Provide, Source, Tx, Verdict};
@@ -48,25 +51,25 @@ pub fn expire<T, S: Scope<T>>(scope: S) -> impl Future<Output = Error> + Send {
 }
 
 /// `Tx<DB>`, so that the engine can be named where only the parameter's type is known.
+/// What a session parameter refers to: a [`Tx`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no transaction",
-    label = "write `&mut Tx<Sqlite>`, `&mut Tx<Postgres>` or `&mut Tx<MySql>` here"
+    label = "write `&mut Tx<Sqlite>`, `&mut Tx<Postgres>` or `&mut Tx<MySql>` here",
+    note = "a connection of sqlx is inside of the `Tx`: `tx.connection()`"
 )]
-pub trait Transaction {
-    /// The engine of that transaction.
-    type Engine: Engine;
-}
+pub trait Transaction {}
 
-impl<DB: Engine> Transaction for Tx<DB> {
-    type Engine = DB;
-}
+#[diagnostic::do_not_recommend]
+impl<DB: Engine> Transaction for Tx<DB> {}
 
-/// Refuses at compile time what the engine lacks.
-pub const fn check<T: Transaction>(options: &Options) {
-    if let Some(advice) = options.refusal(&<T::Engine as Engine>::LACKS) {
-        panic!("{}", advice);
-    }
-}
+/// Refuses at compile time a session parameter that no source could ever open.
+pub const fn must_be_a_transaction<T: Transaction>() {}
+
+/// Refuses at compile time a `deferrable` that the engine lacks.
+pub const fn deferrable<E: HasDeferrable>(_: PhantomData<E>) {}
+
+/// Refuses at compile time a level below serializable that the engine lacks.
+pub const fn weak_isolation<E: HasWeakIsolation>(_: PhantomData<E>) {}
 
 /// Finds the text of an outcome's error where it has one: autoref picks [`ReasonDisplay`] if it applies, else
 /// [`ReasonOpaque`].

@@ -296,8 +296,11 @@ impl<DB: Engine> Tx<DB> {
 
     /// Why a scope with these options cannot run inside of this transaction, if it cannot.
     pub(crate) fn conflict(&self, options: &Options) -> Option<String> {
+        // Where there is one level only, the default is no other.
+        let one_level = DB::LACKS.weak_isolation.is_some();
         if let Some(wanted) = options.isolation
             && self.isolation != Some(wanted)
+            && !one_level
         {
             let has = self
                 .isolation

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Propagation {
     Required,
     Nested,
-    RequiresNew(Ident),
+    RequiresNew,
     Mandatory(Ident),
 }
 

@@ -200,7 +200,7 @@ fn is_word(tokens: &TokenStream) -> bool {
 fn set_flag(key: Ident, args: &mut Args) {
     match key.to_string().as_str() {
         "nested" => args.propagation = Propagation::Nested,
-        "requires_new" => args.propagation = Propagation::RequiresNew(key),
+        "requires_new" => args.propagation = Propagation::RequiresNew,
         "mandatory" => args.propagation = Propagation::Mandatory(key),
         "read_only" => args.read_only = true,
         _ => args.deferrable = Some(key),

@@ -19,7 +19,11 @@ where
                     .isolation(::my::txn::Isolation::Serializable)
                     .read_only()
                     .deferrable();
-                const { ::my::txn::__private::check::<Conn<DB>>(&OPTIONS) };
+                ::my::txn::__private::must_be_a_transaction::<Conn<DB>>();
+                ::my::txn::__private::deferrable({
+                    use ::my::txn::__private::AnyEngine as _;
+                    ::my::txn::__private::EngineOf::<Conn<DB>>::new().engine()
+                });
                 &OPTIONS
             },
         )

@@ -9,6 +9,7 @@ async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
                         ::core::concat!(::core::module_path!(), "::check"),
                     )
                     .mandatory();
+                ::txn::__private::must_be_a_transaction::<Tx<Sqlite>>();
                 &OPTIONS
             },
         )

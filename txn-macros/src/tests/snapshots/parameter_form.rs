@@ -15,6 +15,7 @@ pub(crate) async fn debit(
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                     ::core::concat!(::core::module_path!(), "::debit"),
                 );
+                ::txn::__private::must_be_a_transaction::<PgTx>();
                 &OPTIONS
             },
         )

@@ -8,6 +8,7 @@ async fn check(tx: impl ::txn::Source<Tx<Sqlite>>) -> Result<(), E> {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                     ::core::concat!(::core::module_path!(), "::check"),
                 );
+                ::txn::__private::must_be_a_transaction::<Tx<Sqlite>>();
                 &OPTIONS
             },
         )
