@@ -47,5 +47,5 @@ macro_rules! on {
 }
 
 on!(sqlite, Sqlite, only_sqlite);
-on!(postgres, Postgres, data_loss in_flight only_postgres server_faults server_input);
+on!(postgres, Postgres, data_loss in_flight lost_commit only_postgres server_faults server_input);
 on!(mysql, MySql, data_loss in_flight only_mysql server_faults server_input);
