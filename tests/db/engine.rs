@@ -33,6 +33,9 @@ pub(crate) trait TestEngine: Engine {
     /// How to ask for the seconds that the server gives an idle transaction; 0 for ever.
     const ASK_LIMIT: Option<&'static str>;
 
+    /// Counts the sessions that run the query whose text follows, where the server looks for clients that are gone.
+    const RUNNING: Option<&'static str> = None;
+
     /// A new, empty database.
     fn place() -> impl Future<Output = Place> + Send;
     /// What sqlx reads of `SELECT COUNT(*)` and other whole numbers.
@@ -85,6 +88,9 @@ impl TestEngine for Postgres {
     const ASK_LIMIT: Option<&'static str> = Some(
         "SELECT EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::INTERVAL)::BIGINT",
     );
+
+    const RUNNING: Option<&'static str> =
+        Some("SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND query =");
 
     async fn place() -> Place {
         let (server, name) = (shared_postgres_url(), name());

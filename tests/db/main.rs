@@ -36,6 +36,7 @@ macro_rules! on {
             mod faults;
             mod hooks;
             mod joining;
+            mod killed;
             mod outcome;
             mod pool;
             mod sessions;

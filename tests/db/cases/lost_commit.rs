@@ -56,7 +56,9 @@ struct Ran {
 impl Ran {
     fn watch(&self, tx: &mut Tx<Postgres>) {
         let (committed, ran) = (self.committed.clone(), self.clone());
-        tx.after_commit(async move { drop(committed.fetch_add(1, Ordering::Relaxed)) });
+        tx.after_commit(async move {
+            committed.fetch_add(1, Ordering::Relaxed);
+        });
         tx.after_rollback(move |cause| async move {
             let count = if cause.is_unknown() { &ran.unknown } else { &ran.undone };
             count.fetch_add(1, Ordering::Relaxed);
