@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::Executor;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
@@ -101,6 +101,29 @@ async fn dropped_at_any_point_of_a_nested_scope_the_outer_writes_everything_or_n
             break;
         }
     }
+    db.assert_at_rest().await;
+}
+
+/// No statement is in flight, so that every engine's connection survives.
+#[tokio::test]
+async fn a_nested_scope_dropped_between_its_statements_is_undone_alone() {
+    #[transactional(nested)]
+    async fn waits(tx: &mut Tx<DB>, inside: &Notify) -> Result<(), txn::Error> {
+        insert(tx, 2).await?;
+        inside.notify_one();
+        pending().await
+    }
+    let db = Fixture::<DB>::new().await;
+    let inside = Notify::new();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    tokio::select! {
+        _ = waits(&mut tx, &inside) => unreachable!("it waits for ever"),
+        () = inside.notified() => {}
+    }
+    insert(&mut tx, 3).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(db.ids().await, [1, 3]);
     db.assert_at_rest().await;
 }
 
