@@ -88,6 +88,12 @@
 //! in the background, holding its place in the pool, or it is closed; nobody else gets it before. A commit that was
 //! already on its way is finished. Each public operation says under *Cancel safety* what a drop loses.
 //!
+//! What the dropped future had begun on the server is cancelled there, so that its locks do not outlive it. `timeout = "2s"` on the
+//! annotation makes an end by itself, and waits for the cleanup before it returns the error.
+//!
+//! **Afterwards.** [`Tx::after_commit`] is for what may happen only if the transaction has committed; [`Tx::after_rollback`] and
+//! [`Tx::before_commit`] are its siblings.
+//!
 //! All arguments of the attribute are at [`transactional`], errors at [`Error`], settings at [`DbBuilder`].
 //!
 //! # Features
@@ -111,7 +117,7 @@ pub use txn_runtime::Postgres;
 pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
-    ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation, Joinable, Outcome, Provide, Session,
+    Cancel, Cause, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation, Joinable, Outcome, Provide, Session,
     Source, Status, Tx, Verdict,
 };
 

@@ -9,59 +9,21 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
+use deadpool::managed::Object;
 use futures_util::TryStreamExt;
 use sqlx::{Connection, SqlSafeStr};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::cancel::Backend;
-use crate::engine::{self, Access, ConnectOptionsOf, Engine, Wire};
+mod pooled;
+
+pub(crate) use self::pooled::Manager;
+use self::pooled::Pooled;
+use crate::engine::{Access, Engine, Wire};
 use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
 use crate::{Db, Error, settle, statement};
-
-/// What the pool keeps.
-pub(crate) struct Pooled<DB: Engine> {
-    connection: DB::Connection,
-    backend: Backend,
-    opened: Instant,
-    returned: Instant,
-}
-
-/// Makes sessions for the pool, and sorts out the ones that are too old.
-pub(crate) struct Manager<DB: Engine> {
-    pub(crate) options: ConnectOptionsOf<DB>,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) max_lifetime: Option<Duration>,
-}
-
-impl<DB: Engine> managed::Manager for Manager<DB> {
-    type Type = Pooled<DB>;
-    type Error = sqlx::Error;
-
-    async fn create(&self) -> Result<Pooled<DB>, sqlx::Error> {
-        let (connection, backend) = engine::connect::<DB>(&self.options).await?;
-        let now = Instant::now();
-        Ok(Pooled {
-            connection,
-            backend,
-            opened: now,
-            returned: now,
-        })
-    }
-
-    async fn recycle(&self, pooled: &mut Pooled<DB>, _: &Metrics) -> RecycleResult<sqlx::Error> {
-        let over = |limit: Option<Duration>, since: Instant| {
-            limit.is_some_and(|limit| since.elapsed() > limit)
-        };
-        if over(self.idle_timeout, pooled.returned) || over(self.max_lifetime, pooled.opened) {
-            return Err(RecycleError::message("too old"));
-        }
-        Ok(())
-    }
-}
 
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
 ///
@@ -302,11 +264,5 @@ impl<DB: Engine> Session<DB> {
             Some(connection) => connection.close().await,
             None => Ok(()),
         }
-    }
-}
-
-impl<DB: Engine> Pooled<DB> {
-    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
-        self.connection.close().await
     }
 }

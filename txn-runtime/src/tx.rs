@@ -1,29 +1,19 @@
 //! A transaction: a session inside one, and what is known of its state.
 
 use std::fmt;
-use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
-
+mod begin;
+mod end;
 mod level;
 mod state;
 
 pub(crate) use self::level::Level;
-use self::state::Ending;
 pub(crate) use self::state::Health;
-use crate::control::{self, CommitFailure};
-use crate::deadline::{Deadline, Phase};
-use crate::engine::{Engine, Wire};
+use crate::engine::Engine;
 use crate::error::Cause;
-use crate::hooks::{self, Conclusion, Fate};
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
-use crate::settle::Shield;
-use crate::verify::{Verified, verify};
 use crate::{Db, Error, Session};
-
-/// The server ends a transaction that is over its time only if nobody here does.
-const SERVER_SLACK: Duration = Duration::from_secs(1);
 
 /// An open transaction; `&mut Tx` is a [`sqlx::Executor`].
 ///
@@ -57,74 +47,7 @@ pub struct Tx<DB: Engine> {
 }
 
 impl<DB: Engine> Tx<DB> {
-    /// Begins a transaction on a session of `db`.
-    ///
-    /// A session that turns out dead is replaced: nothing has run on it yet.
-    pub(crate) async fn begin(
-        db: &Db<DB>,
-        options: &Options,
-        deadline: Option<Deadline>,
-    ) -> Result<Self, Error> {
-        let name = options.name;
-        if let Some(why) = options.refusal(&DB::LACKS) {
-            return Err(Error::refused(name, why));
-        }
-        let patience = db.deadline();
-        loop {
-            let session = Self::acquire(db, options, patience, deadline).await?;
-            let mut tx = Self::new(session, options);
-            match tx.send_begin(options, deadline).await {
-                Ok(()) => return Ok(tx),
-                Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
-                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
-                    tx.session.discard();
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Waits for as long as the `Db` lets every caller wait, or the scope has time, whichever is shorter.
-    async fn acquire(
-        db: &Db<DB>,
-        options: &Options,
-        patience: Instant,
-        deadline: Option<Deadline>,
-    ) -> Result<Session<DB>, Error> {
-        let name = options.name;
-        let acquired = db.acquire(patience, !options.read_only);
-        let acquired = match deadline {
-            Some(deadline) if deadline.at < patience => timeout_at(deadline.at, acquired)
-                .await
-                .map_err(|_| Error::timeout(name, deadline.over(Phase::Acquire)))?,
-            _ => acquired.await,
-        };
-        acquired.map_err(|error| error.in_scope(name))
-    }
-
-    async fn send_begin(
-        &mut self,
-        options: &Options,
-        deadline: Option<Deadline>,
-    ) -> Result<(), Error> {
-        let name = options.name;
-        let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
-        let begin = control::begin(&mut self.session, options, limit);
-        let begun = match deadline {
-            None => begin.await,
-            Some(deadline) => match timeout_at(deadline.at, begin).await {
-                Ok(begun) => begun,
-                Err(_) => {
-                    self.roll_back().await;
-                    return Err(Error::timeout(name, deadline.over(Phase::Begin)));
-                }
-            },
-        };
-        self.id = begun.map_err(|error| Error::begin(name, error))?;
-        Ok(())
-    }
-
-    fn new(session: Session<DB>, options: &Options) -> Self {
+    pub(super) fn new(session: Session<DB>, options: &Options) -> Self {
         Self {
             session,
             health: Health::Active,
@@ -194,102 +117,6 @@ impl<DB: Engine> Tx<DB> {
     /// Dropped, the rollback is finished in the background.
     pub async fn rollback(self) -> Result<(), Error> {
         self.end(Verdict::Rollback.into()).await
-    }
-
-    pub(crate) async fn end(self, conclusion: Conclusion) -> Result<(), Error> {
-        let db = self.db().clone();
-        Shield::new(db, self.finish(conclusion)).await
-    }
-
-    /// The session is given back before hooks run.
-    async fn finish(mut self, conclusion: Conclusion) -> Result<(), Error> {
-        let ending = self.conclude(conclusion).await;
-        let hooks = std::mem::take(&mut self.session.hooks);
-        let (result, fate) = match ending {
-            Ending::Keep => match self.commit_now().await {
-                Ok(()) => (Ok(()), Fate::Committed),
-                Err(error) => {
-                    let cause = Cause::of_scope(&error);
-                    (Err(error), Fate::RolledBack(cause))
-                }
-            },
-            Ending::Undo { result, cause } => {
-                self.rollback_now().await;
-                (result, Fate::RolledBack(cause))
-            }
-        };
-        if !hooks.is_empty() {
-            hooks::run(hooks.after(&fate)).await;
-        }
-        result
-    }
-
-    /// Decides, and lets the hooks before the commit change the decision.
-    async fn conclude(&mut self, conclusion: Conclusion) -> Ending {
-        match self.decide(conclusion).await {
-            Ending::Keep => {}
-            undo => return undo,
-        }
-        if let Err(error) = self.run_before_commit().await {
-            let cause = Cause::of_scope(&error);
-            return Ending::Undo {
-                result: Err(error),
-                cause,
-            };
-        }
-        self.decide(Verdict::Commit.into()).await
-    }
-
-    /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
-    async fn commit_now(mut self) -> Result<(), Error> {
-        let scope = self.level.scope;
-        let failure = match control::commit(&mut self.session).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        if self.session.in_transaction && self.session.wire == Wire::Idle {
-            self.roll_back().await;
-        }
-        match failure {
-            CommitFailure::Refused(error) => Err(Error::commit_refused(scope, error)),
-            CommitFailure::Failed(error) => Err(Error::commit(scope, error)),
-            CommitFailure::Unknown(error) => self.verify(error).await,
-        }
-    }
-
-    /// The answer to the COMMIT was lost.
-    async fn verify(self, error: sqlx::Error) -> Result<(), Error> {
-        let scope = self.level.scope;
-        let verified = match &self.id {
-            Some(id) => verify(self.db(), id).await,
-            None => None,
-        };
-        match verified {
-            Some(Verified::Committed) => Ok(()),
-            Some(Verified::Aborted) => Err(Error::commit(scope, error)),
-            _ => Err(Error::commit_unknown(scope, error)),
-        }
-    }
-
-    /// Invariant 7: a failure of this is an event; closing the session rolls back as well.
-    async fn rollback_now(mut self) {
-        if !self.roll_back().await {
-            self.session.discard();
-        }
-    }
-
-    /// Whether the session is fit for use again.
-    async fn roll_back(&mut self) -> bool {
-        let limit = self.db().settle_timeout();
-        let problem = match timeout(limit, control::rollback(&mut self.session)).await {
-            Ok(Ok(())) => return true,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {limit:?}"),
-        };
-        let scope = self.level.scope;
-        tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
-        self.session.wire = Wire::Broken;
-        false
     }
 
     // -- joining

@@ -1,0 +1,75 @@
+//! What errors say: lower-case fragments, what happened, to which scope, and why.
+
+use std::fmt;
+
+use super::{Error, Exhausted, Kind, Source};
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Kind::Statement = self.0.kind {
+            return fmt::Display::fmt(&self.0.source, f);
+        }
+        fmt::Display::fmt(&self.0.kind, f)?;
+        if let Some(scope) = self.0.scope {
+            write!(f, " (in `{scope}`)")?;
+        }
+        match &self.0.source {
+            Source::None => Ok(()),
+            source => write!(f, ": {source}"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Statement => "statement failed",
+            Self::Connect => "cannot open a session",
+            Self::Begin => "cannot begin",
+            Self::Savepoint => "cannot set a savepoint",
+            Self::Commit => "cannot commit, nothing was written",
+            Self::CommitUnknown => {
+                "connection lost during commit, which may or may not have taken effect"
+            }
+            Self::BeforeCommit => "rolled back because a hook before the commit failed",
+            Self::Aborted { what } => what,
+            Self::RollbackOnly { by, asked } => {
+                let did = if *asked { "asked for it" } else { "failed" };
+                return write!(f, "rolled back because `{by}` inside it {did}");
+            }
+            Self::AcquireTimeout(figures) => return fmt::Display::fmt(figures, f),
+            Self::Timeout(overrun) => return fmt::Display::fmt(overrun, f),
+            Self::Closed => "the database handle is closed, no new scope can be opened",
+            Self::Refused(why) => why,
+        })
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            limit,
+            waited,
+            max,
+            in_use,
+            settling,
+            waiting,
+        } = self;
+        write!(
+            f,
+            "no session became free within {limit:?} (waited {waited:?}): of {max} sessions {in_use} are in use and \
+             {settling} are settling, {waiting} other callers wait; raise `max_sessions`, or hold sessions for less long"
+        )
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Sqlx(error) => fmt::Display::fmt(error, f),
+            Self::Cause(cause) => fmt::Display::fmt(cause, f),
+            Self::Boxed(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}

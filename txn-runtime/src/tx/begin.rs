@@ -1,0 +1,84 @@
+//! How a transaction comes by its session, and begins on it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Tx;
+use crate::control;
+use crate::deadline::{Deadline, Phase};
+use crate::engine::{Engine, Wire};
+use crate::options::Options;
+use crate::{Db, Error, Session};
+
+/// The server ends a transaction that is over its time only if nobody here does.
+const SERVER_SLACK: Duration = Duration::from_secs(1);
+
+impl<DB: Engine> Tx<DB> {
+    /// Begins a transaction on a session of `db`.
+    ///
+    /// A session that turns out dead is replaced: nothing has run on it yet.
+    pub(crate) async fn begin(
+        db: &Db<DB>,
+        options: &Options,
+        deadline: Option<Deadline>,
+    ) -> Result<Self, Error> {
+        let name = options.name;
+        if let Some(why) = options.refusal(&DB::LACKS) {
+            return Err(Error::refused(name, why));
+        }
+        let patience = db.deadline();
+        loop {
+            let session = Self::acquire(db, options, patience, deadline).await?;
+            let mut tx = Self::new(session, options);
+            match tx.send_begin(options, deadline).await {
+                Ok(()) => return Ok(tx),
+                Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
+                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
+                    tx.session.discard();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for as long as the `Db` lets every caller wait, or the scope has time, whichever is shorter.
+    async fn acquire(
+        db: &Db<DB>,
+        options: &Options,
+        patience: Instant,
+        deadline: Option<Deadline>,
+    ) -> Result<Session<DB>, Error> {
+        let name = options.name;
+        let acquired = db.acquire(patience, !options.read_only);
+        let acquired = match deadline {
+            Some(deadline) if deadline.at < patience => timeout_at(deadline.at, acquired)
+                .await
+                .map_err(|_| Error::timeout(name, deadline.over(Phase::Acquire)))?,
+            _ => acquired.await,
+        };
+        acquired.map_err(|error| error.in_scope(name))
+    }
+
+    async fn send_begin(
+        &mut self,
+        options: &Options,
+        deadline: Option<Deadline>,
+    ) -> Result<(), Error> {
+        let name = options.name;
+        let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
+        let begin = control::begin(&mut self.session, options, limit);
+        let begun = match deadline {
+            None => begin.await,
+            Some(deadline) => match timeout_at(deadline.at, begin).await {
+                Ok(begun) => begun,
+                Err(_) => {
+                    self.roll_back().await;
+                    return Err(Error::timeout(name, deadline.over(Phase::Begin)));
+                }
+            },
+        };
+        self.id = begun.map_err(|error| Error::begin(name, error))?;
+        Ok(())
+    }
+}

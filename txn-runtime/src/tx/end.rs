@@ -1,0 +1,112 @@
+//! How a transaction ends: commit, rollback, and what comes after.
+
+use tokio::time::timeout;
+
+use super::Tx;
+use super::state::Ending;
+use crate::Error;
+use crate::control::{self, CommitFailure};
+use crate::engine::{Engine, Wire};
+use crate::error::Cause;
+use crate::hooks::{self, Conclusion, Fate};
+use crate::outcome::Verdict;
+use crate::settle::Shield;
+use crate::verify::{Verified, verify};
+
+impl<DB: Engine> Tx<DB> {
+    pub(crate) async fn end(self, conclusion: Conclusion) -> Result<(), Error> {
+        let db = self.db().clone();
+        Shield::new(db, self.finish(conclusion)).await
+    }
+
+    /// The session is given back before hooks run.
+    async fn finish(mut self, conclusion: Conclusion) -> Result<(), Error> {
+        let ending = self.conclude(conclusion).await;
+        let hooks = std::mem::take(&mut self.session.hooks);
+        let (result, fate) = match ending {
+            Ending::Keep => match self.commit_now().await {
+                Ok(()) => (Ok(()), Fate::Committed),
+                Err(error) => {
+                    let cause = Cause::of_scope(&error);
+                    (Err(error), Fate::RolledBack(cause))
+                }
+            },
+            Ending::Undo { result, cause } => {
+                self.rollback_now().await;
+                (result, Fate::RolledBack(cause))
+            }
+        };
+        if !hooks.is_empty() {
+            hooks::run(hooks.after(&fate)).await;
+        }
+        result
+    }
+
+    /// Decides, and lets the hooks before the commit change the decision.
+    async fn conclude(&mut self, conclusion: Conclusion) -> Ending {
+        match self.decide(conclusion).await {
+            Ending::Keep => {}
+            undo => return undo,
+        }
+        if let Err(error) = self.run_before_commit().await {
+            let cause = Cause::of_scope(&error);
+            return Ending::Undo {
+                result: Err(error),
+                cause,
+            };
+        }
+        self.decide(Verdict::Commit.into()).await
+    }
+
+    /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
+    async fn commit_now(mut self) -> Result<(), Error> {
+        let scope = self.level.scope;
+        let failure = match control::commit(&mut self.session).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        if self.session.in_transaction && self.session.wire == Wire::Idle {
+            self.roll_back().await;
+        }
+        match failure {
+            CommitFailure::Refused(error) => Err(Error::commit_refused(scope, error)),
+            CommitFailure::Failed(error) => Err(Error::commit(scope, error)),
+            CommitFailure::Unknown(error) => self.verify(error).await,
+        }
+    }
+
+    /// The answer to the COMMIT was lost.
+    async fn verify(self, error: sqlx::Error) -> Result<(), Error> {
+        let scope = self.level.scope;
+        let verified = match &self.id {
+            Some(id) => verify(self.db(), id).await,
+            None => None,
+        };
+        match verified {
+            Some(Verified::Committed) => Ok(()),
+            Some(Verified::Aborted) => Err(Error::commit(scope, error)),
+            _ => Err(Error::commit_unknown(scope, error)),
+        }
+    }
+
+    /// Invariant 7: a failure of this is an event; closing the session rolls back as well.
+    async fn rollback_now(mut self) {
+        if !self.roll_back().await {
+            self.session.discard();
+        }
+    }
+
+    /// Whether the session is fit for use again.
+    pub(super) async fn roll_back(&mut self) -> bool {
+        let limit = self.db().settle_timeout();
+        let problem = match timeout(limit, control::rollback(&mut self.session)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {limit:?}"),
+        };
+        let scope = self.level.scope;
+        tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
+        self.session.wire = Wire::Broken;
+        false
+    }
+}
