@@ -48,7 +48,10 @@ pub(crate) async fn begin<DB: Engine>(
 
 /// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
 pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
-    let Err(error) = session.run(DB::commit(session.access)).await else {
+    session.committing = true;
+    let result = session.run(DB::commit(session.access)).await;
+    session.committing = false;
+    let Err(error) = result else {
         session.in_transaction = false;
         return Ok(());
     };

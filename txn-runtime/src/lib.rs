@@ -37,6 +37,7 @@ mod propagation;
 mod scope;
 mod session;
 mod settle;
+mod shield;
 mod source;
 mod statement;
 mod tx;

@@ -40,6 +40,8 @@ pub struct Session<DB: Engine> {
     pub(crate) wire: Wire,
     /// BEGIN was sent, and the end of the transaction is not confirmed.
     pub(crate) in_transaction: bool,
+    /// COMMIT was sent, and not answered.
+    pub(crate) committing: bool,
     /// What that transaction has set on the session.
     pub(crate) access: Access,
     /// The user had the raw connection.
@@ -64,6 +66,7 @@ impl<DB: Engine> Session<DB> {
             object: Some(object),
             wire: Wire::Idle,
             in_transaction: false,
+            committing: false,
             access: Access::default(),
             exposed: false,
             hooks: Hooks::default(),
@@ -239,7 +242,9 @@ impl<DB: Engine> Drop for Session<DB> {
             turn: self.turn.take(),
             ..*self
         };
-        if self.settling {
+        // There is nothing to settle on a connection that is of no more use.
+        let hopeless = session.wire == Wire::Broken && session.hooks.is_empty();
+        if self.settling || hopeless {
             session.discard();
         } else {
             settle::spawn(session);

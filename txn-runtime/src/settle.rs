@@ -5,17 +5,12 @@
 //! Invariant 5: a cleanup holds its pool slot until it ends, so that the pool never opens more than `max_sessions`.
 //! Invariant 8: it never needs the caller's runtime context: it runs on the runtime that the `Db` was made in.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use futures_core::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::engine::{Engine, Wire};
 use crate::error::Cause;
 use crate::hooks::{self, Fate};
-use crate::{Db, Error, Session, control};
+use crate::{Session, control};
 
 /// Settles in the background.
 ///
@@ -28,10 +23,14 @@ pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
 /// Hooks that are still there belong to a transaction that was dropped.
 async fn settle<DB: Engine>(mut session: Session<DB>) {
     let hooks = std::mem::take(&mut session.hooks);
-    let dropped = || Fate::RolledBack(Cause::new("it was dropped before it had ended"));
+    let committing = session.committing;
     settle_session(session).await;
     if !hooks.is_empty() {
-        hooks::run(hooks.after(&dropped())).await;
+        let cause = match committing {
+            true => Cause::unknown("its commit had not been answered when it was given up"),
+            false => Cause::new("it was dropped before it had ended"),
+        };
+        hooks::run(hooks.after(&Fate::RolledBack(cause))).await;
     }
 }
 
@@ -79,58 +78,4 @@ async fn forget_exposure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sq
     }
     session.is_known_again();
     Ok(())
-}
-
-/// Runs the end of a scope to its end: in the caller's task, and if that is dropped, in one of its own.
-///
-/// # Cancel safety
-///
-/// Nothing is lost: dropped at any point, the future goes on in the background. Only its result is then an event
-/// instead of a value.
-pub(crate) struct Shield<DB: Engine> {
-    ending: Option<BoxFuture<'static, Result<(), Error>>>,
-    db: Db<DB>,
-}
-
-impl<DB: Engine> Shield<DB> {
-    pub(crate) fn new(
-        db: Db<DB>,
-        ending: impl Future<Output = Result<(), Error>> + Send + 'static,
-    ) -> Self {
-        Self {
-            ending: Some(Box::pin(ending)),
-            db,
-        }
-    }
-}
-
-impl<DB: Engine> Future for Shield<DB> {
-    type Output = Result<(), Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        // Out of the shield while it runs: what panics is not to be polled again.
-        let mut ending = this.ending.take().expect("polled after completion");
-        let result = ending.as_mut().poll(cx);
-        if result.is_pending() {
-            this.ending = Some(ending);
-        }
-        result
-    }
-}
-
-impl<DB: Engine> Drop for Shield<DB> {
-    fn drop(&mut self) {
-        let Some(ending) = self.ending.take() else {
-            return;
-        };
-        self.db.spawn(async move {
-            match ending.await {
-                Ok(()) => tracing::debug!(target: "txn", "a scope ended after its caller was dropped"),
-                Err(error) => {
-                    tracing::warn!(target: "txn", %error, "a scope failed to end after its caller was dropped");
-                }
-            }
-        });
-    }
 }

@@ -58,6 +58,16 @@ impl Cause {
         Self::with_class(error.to_string(), Class::of(error), code(error))
     }
 
+    /// Nobody knows whether there is something to be a cause of.
+    pub(crate) fn unknown(message: &str) -> Self {
+        Self(Arc::new(CauseRepr {
+            message: message.into(),
+            class: Class::Connection,
+            code: None,
+            unknown: true,
+        }))
+    }
+
     /// The failure of a scope itself.
     pub(crate) fn of_scope(error: &Error) -> Self {
         Self(Arc::new(CauseRepr {

@@ -55,10 +55,17 @@ impl fmt::Display for Exhausted {
             settling,
             waiting,
         } = self;
+        write!(f, "no session within {limit:?} (waited {waited:?}): ")?;
+        if in_use + settling < *max {
+            return write!(
+                f,
+                "the server took too long to open one ({in_use} of {max} are in use)"
+            );
+        }
         write!(
             f,
-            "no session became free within {limit:?} (waited {waited:?}): of {max} sessions {in_use} are in use and \
-             {settling} are settling, {waiting} other callers wait; raise `max_sessions`, or hold sessions for less long"
+            "of {max} sessions {in_use} are in use and {settling} are settling, {waiting} other callers wait; \
+             raise `max_sessions`, or hold sessions for less long"
         )
     }
 }

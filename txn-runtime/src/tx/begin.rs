@@ -1,5 +1,6 @@
 //! How a transaction comes by its session, and begins on it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -31,7 +32,7 @@ impl<DB: Engine> Tx<DB> {
         loop {
             let session = Self::acquire(db, options, patience, deadline).await?;
             let mut tx = Self::new(session, options);
-            match tx.send_begin(options, deadline).await {
+            match tx.send_begin(options, patience, deadline).await {
                 Ok(()) => return Ok(tx),
                 Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
@@ -60,25 +61,27 @@ impl<DB: Engine> Tx<DB> {
         acquired.map_err(|error| error.in_scope(name))
     }
 
+    /// A server that does not answer is given up when the patience for a session, or the scope's time, is over.
     async fn send_begin(
         &mut self,
         options: &Options,
+        patience: Instant,
         deadline: Option<Deadline>,
     ) -> Result<(), Error> {
         let name = options.name;
         let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
+        let until = deadline.map_or(patience, |deadline| deadline.at.min(patience));
         let begin = control::begin(&mut self.session, options, limit);
-        let begun = match deadline {
-            None => begin.await,
-            Some(deadline) => match timeout_at(deadline.at, begin).await {
-                Ok(begun) => begun,
-                Err(_) => {
-                    self.roll_back().await;
-                    return Err(Error::timeout(name, deadline.over(Phase::Begin)));
-                }
-            },
-        };
-        self.id = begun.map_err(|error| Error::begin(name, error))?;
-        Ok(())
+        if let Ok(begun) = timeout_at(until, begin).await {
+            self.id = begun.map_err(|error| Error::begin(name, error))?;
+            return Ok(());
+        }
+        self.roll_back().await;
+        Err(match deadline {
+            Some(deadline) if deadline.at == until => {
+                Error::timeout(name, deadline.over(Phase::Begin))
+            }
+            _ => Error::begin(name, sqlx::Error::Io(ErrorKind::TimedOut.into())),
+        })
     }
 }

@@ -8,9 +8,9 @@ use crate::Error;
 use crate::control::{self, CommitFailure};
 use crate::engine::{Engine, Wire};
 use crate::error::Cause;
-use crate::hooks::{self, Conclusion, Fate};
+use crate::hooks::{Conclusion, Fate};
 use crate::outcome::Verdict;
-use crate::settle::Shield;
+use crate::shield::{Ended, Shield};
 use crate::verify::{Verified, verify};
 
 impl<DB: Engine> Tx<DB> {
@@ -20,10 +20,8 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// The session is given back before hooks run.
-    async fn finish(mut self, conclusion: Conclusion) -> Result<(), Error> {
-        let ending = self.conclude(conclusion).await;
-        let hooks = std::mem::take(&mut self.session.hooks);
-        let (result, fate) = match ending {
+    async fn finish(mut self, conclusion: Conclusion) -> Ended {
+        let (result, fate) = match self.conclude(conclusion).await {
             Ending::Keep => match self.commit_now().await {
                 Ok(()) => (Ok(()), Fate::Committed),
                 Err(error) => {
@@ -32,14 +30,12 @@ impl<DB: Engine> Tx<DB> {
                 }
             },
             Ending::Undo { result, cause } => {
-                self.rollback_now().await;
+                self.roll_back().await;
                 (result, Fate::RolledBack(cause))
             }
         };
-        if !hooks.is_empty() {
-            hooks::run(hooks.after(&fate)).await;
-        }
-        result
+        let hooks = std::mem::take(&mut self.session.hooks);
+        (result, hooks.after(&fate))
     }
 
     /// Decides, and lets the hooks before the commit change the decision.
@@ -59,7 +55,7 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
-    async fn commit_now(mut self) -> Result<(), Error> {
+    async fn commit_now(&mut self) -> Result<(), Error> {
         let scope = self.level.scope;
         let failure = match control::commit(&mut self.session).await {
             Ok(()) => return Ok(()),
@@ -76,7 +72,7 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// The answer to the COMMIT was lost.
-    async fn verify(self, error: sqlx::Error) -> Result<(), Error> {
+    async fn verify(&mut self, error: sqlx::Error) -> Result<(), Error> {
         let scope = self.level.scope;
         let verified = match &self.id {
             Some(id) => verify(self.db(), id).await,
@@ -90,23 +86,15 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// Invariant 7: a failure of this is an event; closing the session rolls back as well.
-    async fn rollback_now(mut self) {
-        if !self.roll_back().await {
-            self.session.discard();
-        }
-    }
-
-    /// Whether the session is fit for use again.
-    pub(super) async fn roll_back(&mut self) -> bool {
+    pub(super) async fn roll_back(&mut self) {
         let limit = self.db().settle_timeout();
         let problem = match timeout(limit, control::rollback(&mut self.session)).await {
-            Ok(Ok(())) => return true,
+            Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {limit:?}"),
         };
         let scope = self.level.scope;
         tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
         self.session.wire = Wire::Broken;
-        false
     }
 }
