@@ -103,8 +103,8 @@
 //!
 //! # Spans and events
 //!
-//! Each scope is a `tracing` span at level debug, target `txn`, with `name`, `engine`, `propagation`, `depth`, `outcome` and
-//! `elapsed_us`. What no caller can be told (a rollback that failed, a session that had to be closed) is an event at
+//! Each scope is a `tracing` span at level debug, target `txn`, with `name`, `engine`, `propagation`, `depth`, `outcome` (`committed`, `joined`, `kept` for a
+//! nested one, `rolled back`, `failed`, `dropped`) and `elapsed_us`. What no caller can be told (a rollback that failed, a session that had to be closed) is an event at
 //! level warn.
 
 pub use sqlx;
@@ -117,8 +117,8 @@ pub use txn_runtime::Postgres;
 pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
-    Cancel, Cause, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation, Joinable, Outcome, Provide, Session,
-    Source, Status, Tx, Verdict,
+    Cancel, Cause, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation, Joinable, Outcome,
+    Provide, Session, Source, Status, Tx, Verdict,
 };
 
 #[doc(hidden)]

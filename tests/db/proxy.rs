@@ -30,6 +30,9 @@ struct Wires {
     held: Vec<usize>,
     opened: usize,
     cuts: usize,
+    /// Requests that were sent after an answer had come.
+    turns: usize,
+    answered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -86,6 +89,11 @@ impl Proxy {
     pub(crate) async fn holding(&self) {
         let held = |wires: &Wires| !wires.held.is_empty();
         self.wires.subscribe().wait_for(held).await.unwrap();
+    }
+
+    /// Round trips so far: how often a client has spoken after it was answered. For one client at a time.
+    pub(crate) fn round_trips(&self) -> usize {
+        self.wires.borrow().turns
     }
 
     /// How often the clients have sent this word.
@@ -153,6 +161,7 @@ fn apply(this: usize, request: &[u8], wires: &watch::Sender<Wires>) -> Option<Th
     let mut applied = None;
     wires.send_modify(|wires| {
         wires.sent.extend_from_slice(request);
+        wires.turns += usize::from(std::mem::take(&mut wires.answered));
         let matches = |word: &str| {
             request
                 .windows(word.len())
@@ -181,6 +190,7 @@ async fn answers(
     while let Ok(length @ 1..) = server.read(&mut buffer).await {
         // What is waited for is a guard, not to be held on to.
         drop(state.wait_for(|wires| !wires.held.contains(&this)).await);
+        wires.send_modify(|wires| wires.answered = true);
         if client.write_all(&buffer[..length]).await.is_err() {
             return;
         }

@@ -130,15 +130,19 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
 
     async fn end(mut self, verdict: Verdict, reason: Option<String>) -> Result<(), Error> {
         let conclusion = Conclusion { verdict, reason };
-        let result = match self.body {
-            Body::Root(tx) => tx.end(conclusion).await,
-            Body::Nested(nested) => nested.end(conclusion).await,
+        let (result, kept) = match self.body {
+            Body::Root(tx) => (tx.end(conclusion).await, "committed"),
+            Body::Nested(nested) => (nested.end(conclusion).await, "kept"),
             Body::Joined(joined) => {
                 joined.end(conclusion);
-                Ok(())
+                (Ok(()), "joined")
             }
         };
-        self.trace.ended(verdict, &result);
+        self.trace.record(match (verdict, &result) {
+            (_, Err(_)) => "failed",
+            (Verdict::Commit, Ok(())) => kept,
+            (Verdict::Rollback, Ok(())) => "rolled back",
+        });
         result
     }
 }
@@ -231,14 +235,6 @@ impl Trace {
         );
         let opened = (!span.is_disabled()).then(Instant::now);
         Self { span, opened }
-    }
-
-    fn ended(&mut self, verdict: Verdict, result: &Result<(), Error>) {
-        self.record(match (verdict, result) {
-            (_, Err(_)) => "failed",
-            (Verdict::Commit, Ok(())) => "committed",
-            (Verdict::Rollback, Ok(())) => "rolled back",
-        });
     }
 
     fn record(&mut self, outcome: &'static str) {
