@@ -1,0 +1,78 @@
+//! What a scope allocates on the client, over the bare calls of the driver: counted, so that no change makes it worse unseen.
+//!
+//! A binary of its own, because the counter is the process's allocator.
+
+#![cfg(feature = "postgres")]
+#![allow(missing_docs, reason = "a test says what it is about by its name")]
+
+use std::future::poll_fn;
+use std::pin::pin;
+
+use allocation_counter::measure;
+use sqlx::{Connection, Executor, PgConnection};
+use txn::{Db, Error, Postgres, Tx, transactional};
+use txn_test_servers::shared_postgres_url;
+
+const ROUNDS: u64 = 100;
+
+/// The allocations that polling a future makes in this thread, which its runtime has to itself.
+async fn allocations<F: Future>(future: F) -> u64 {
+    let mut future = pin!(future);
+    let mut total = 0;
+    poll_fn(|cx| {
+        let mut poll = None;
+        total += measure(|| poll = Some(future.as_mut().poll(cx))).count_total;
+        poll.expect("it was polled")
+    })
+    .await;
+    total
+}
+
+#[transactional]
+async fn scope(tx: &mut Tx<Postgres>, joins: u32) -> Result<(), Error> {
+    for _ in 0..joins {
+        joined(tx).await?;
+    }
+    Ok(())
+}
+
+#[transactional]
+async fn joined(_tx: &mut Tx<Postgres>) -> Result<(), Error> {
+    Ok(())
+}
+
+async fn bare(connection: &mut PgConnection) {
+    connection.execute("BEGIN").await.unwrap();
+    let commit = connection.execute("SAVEPOINT txn_end; COMMIT").await;
+    commit.unwrap();
+}
+
+#[tokio::test]
+async fn a_scope_allocates_little_and_a_joined_one_nothing() {
+    let url = shared_postgres_url();
+    let db = Db::<Postgres>::builder(url.parse().unwrap());
+    let db = db.max_sessions(1).connect().await.unwrap();
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let (mut driver, mut root, mut with_joined) = (0, 0, 0);
+    for warm in [false, true] {
+        for _ in 0..ROUNDS {
+            let counts = [
+                allocations(bare(&mut connection)).await,
+                allocations(async { scope(&db, 0).await.unwrap() }).await,
+                allocations(async { scope(&db, 10).await.unwrap() }).await,
+            ];
+            if warm {
+                driver += counts[0];
+                root += counts[1];
+                with_joined += counts[2];
+            }
+        }
+    }
+    println!("{ROUNDS} rounds: driver {driver}, root scope {root}, with ten joined {with_joined}");
+    assert!(root <= driver, "{root} against {driver}");
+    // The driver's buffers grow now and then, in either.
+    assert!(
+        with_joined <= root + ROUNDS / 10,
+        "{with_joined} against {root}"
+    );
+}
