@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::Executor;
-use txn::{Error, Tx, transactional};
+use txn::{Cancel, Error, Tx, transactional};
 
 use super::*;
 
@@ -98,5 +98,18 @@ async fn a_nested_scope_dropped_in_a_query_is_undone_at_once() {
         assert_eq!(db.ids().await, [1, 3]);
     }
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    db.assert_at_rest().await;
+}
+
+/// Behind a pooler a cancel could hit somebody else's query.
+#[tokio::test]
+async fn with_the_policy_to_close_a_dropped_operation_costs_its_session() {
+    let db = Fixture::<DB>::with(|builder| builder.cancel(Cancel::Close)).await;
+    let mut tx = db.begin().await.unwrap();
+    let open = db.status().open;
+    drop_in_flight((&mut tx).execute(DB::SLOW_QUERY)).await;
+    drop(tx);
+    db.settled().await;
+    assert_eq!(db.status().open, open - 1);
     db.assert_at_rest().await;
 }

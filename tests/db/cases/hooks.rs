@@ -246,3 +246,32 @@ async fn a_hook_before_the_commit_that_swallows_a_failure_is_no_false_ok() {
     assert_eq!(tx.commit().await.is_err(), DB::FAILURE_ABORTS);
     assert_eq!(db.ids().await.is_empty(), DB::FAILURE_ABORTS);
 }
+
+/// Shielded like the COMMIT.
+#[tokio::test]
+async fn hooks_finish_in_the_background_when_the_caller_is_dropped() {
+    let db = Fixture::<DB>::new().await;
+    let log = Log::default();
+    let (go_on, told) = tokio::sync::oneshot::channel::<()>();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let begun = log.clone();
+    tx.after_commit(async move {
+        begun.note("begun");
+        told.await.unwrap();
+        begun.note("ended");
+    });
+    log.on_commit(&mut tx, "the next");
+    {
+        let mut commit = std::pin::pin!(tx.commit());
+        while log.0.lock().unwrap().is_empty() {
+            let moment = std::time::Duration::from_millis(10);
+            tokio::time::timeout(moment, commit.as_mut()).await.unwrap_err();
+        }
+    }
+    assert_eq!(log.take(), ["begun"]);
+    go_on.send(()).unwrap();
+    db.settled().await;
+    assert_eq!(log.take(), ["ended", "the next"]);
+    assert_eq!(db.ids().await, [1]);
+}
