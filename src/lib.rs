@@ -118,7 +118,7 @@ pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
     Cancel, Cause, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation, Joinable, Outcome,
-    Provide, Session, Source, Status, Tx, Verdict,
+    Provide, Retry, Session, Source, Status, Tx, Verdict,
 };
 
 #[doc(hidden)]

@@ -25,6 +25,9 @@ pub(crate) trait Remote: TestEngine {
     /// A server option that closes sessions which lie idle for two seconds: longer than any goes unasked.
     const CLOSE_IDLE: &'static [&'static str];
 
+    /// A statement in which the server hangs up.
+    const LOSE_CONNECTION: &'static str;
+
     /// The file name of a server's socket.
     const SOCKET: &'static str;
 
@@ -77,6 +80,7 @@ impl Remote for Postgres {
     const BACKEND: &'static str = "SELECT pg_backend_pid()::bigint";
     const WRONG_PASSWORD: &'static str = "28P01";
     const SURVIVES_DROPS: bool = true;
+    const LOSE_CONNECTION: &'static str = "SELECT pg_terminate_backend(pg_backend_pid())";
     const SOCKET: &'static str = ".s.PGSQL.5432";
     const CLOSE_IDLE: &'static [&'static str] = &["-c", "idle_session_timeout=2s"];
 
@@ -114,6 +118,7 @@ impl Remote for MySql {
     const BACKEND: &'static str = "SELECT CAST(CONNECTION_ID() AS SIGNED)";
     const WRONG_PASSWORD: &'static str = "1045";
     const SURVIVES_DROPS: bool = false;
+    const LOSE_CONNECTION: &'static str = "KILL CONNECTION_ID()";
     const SOCKET: &'static str = "my.sock";
     const CLOSE_IDLE: &'static [&'static str] = &["--wait-timeout=2"];
 

@@ -8,7 +8,7 @@ use syn::{Expr, Token, Type, token};
 use crate::error::Errors;
 
 /// Every argument there is, with an example of its shape.
-pub(crate) const KEYS: [(&str, &str); 11] = [
+pub(crate) const KEYS: [(&str, &str); 12] = [
     ("nested", "nested"),
     ("requires_new", "requires_new"),
     ("mandatory", "mandatory"),
@@ -16,6 +16,7 @@ pub(crate) const KEYS: [(&str, &str); 11] = [
     ("read_only", "read_only"),
     ("deferrable", "deferrable"),
     ("timeout", "timeout = \"2s\""),
+    ("retry", "retry"),
     ("commit_on", "commit_on(PATTERN)"),
     ("rollback_on", "rollback_on(PATTERN)"),
     ("name", "name = \"bank.transfer\""),

@@ -3,6 +3,8 @@
 //! Generated tokens carry the hygiene of the macro, so that no name of the body is shadowed and no lint takes them for
 //! the user's, and the place of what they depend on, so that a missing bound is blamed on the user's type.
 
+use std::time::Duration;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
@@ -11,7 +13,7 @@ use syn::{FnArg, Pat, Path, Type};
 use self::names::{blame, brace_span, ends, led_by, named, parameter_name};
 use crate::item::{RawItem, braced, take_marks};
 use crate::reborrow::reborrow;
-use crate::validate::{Propagation, Session, Valid, is_mut_reference};
+use crate::validate::{Propagation, Retry, Session, Valid, is_mut_reference};
 
 /// Tokens with the hygiene of the macro.
 macro_rules! ours {
@@ -20,6 +22,7 @@ macro_rules! ours {
 
 mod names;
 mod outcome;
+mod retry;
 
 /// Input:  `async fn debit(tx: &mut PgTx, id: i64) -> Ret { BODY }`
 /// Output: `async fn debit(tx: impl Source<PgTx>, id: i64) -> Ret { open; run BODY; judge; end }`
@@ -33,6 +36,9 @@ pub(crate) fn expand(item: &RawItem, valid: &Valid) -> TokenStream {
         krate: &valid.args.krate,
     };
     let mut sig = sig.clone();
+    if valid.args.retry.is_some() {
+        retry::name_arguments(&mut sig.inputs, valid);
+    }
     if let Session::Parameter { index, target, pat } = &valid.session {
         expand.parameter(&mut sig.inputs[*index], target, pat);
     }
@@ -87,7 +93,11 @@ impl Expand<'_> {
         let run = self.run(body, span);
         let verdict = self.verdict();
         let end = self.end();
-        quote!(#open #session #run #verdict #end)
+        if self.valid.args.retry.is_none() {
+            return quote!(#open #session #run #verdict #end);
+        }
+        let copies = self.copies();
+        ours!(#open loop { #session #copies #run #verdict #end })
     }
 
     fn open(&self) -> TokenStream {
@@ -169,7 +179,21 @@ impl Expand<'_> {
             let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
             ours!(.timeout_ms(#millis))
         });
-        quote!(#propagation #isolation #read_only #deferrable #timeout)
+        let retry = args.retry.as_ref().map(|retry| self.retry_policy(retry));
+        quote!(#propagation #isolation #read_only #deferrable #timeout #retry)
+    }
+
+    fn retry_policy(&self, retry: &Retry) -> TokenStream {
+        let krate = self.krate;
+        let max_attempts = retry.max_attempts.map(|count| ours!(.max_attempts(#count)));
+        let delay = |name: &str, delay: Option<Duration>| {
+            let millis = u64::try_from(delay?.as_millis()).unwrap_or(u64::MAX);
+            let name = Ident::new(name, Span::mixed_site());
+            Some(ours!(.#name(::core::time::Duration::from_millis(#millis))))
+        };
+        let base_delay = delay("base_delay", retry.base_delay);
+        let max_delay = delay("max_delay", retry.max_delay);
+        ours!(.retry(#krate::Retry::DEFAULT #max_attempts #base_delay #max_delay))
     }
 
     /// What the session's type cannot do is refused here, where its engine is known; blamed on the argument that asks

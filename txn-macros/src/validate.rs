@@ -1,6 +1,7 @@
 //! Every rule about the annotated function and its session. Only what comes out of here can expand.
 
 mod arguments;
+mod durations;
 mod function;
 mod parameter;
 mod values;
@@ -8,9 +9,9 @@ mod values;
 use proc_macro2::Ident;
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt as _;
-use syn::{Expr, Pat, Type};
+use syn::{Expr, FnArg, Pat, Type};
 
-pub(crate) use self::arguments::{Args, Propagation, Rule};
+pub(crate) use self::arguments::{Args, Propagation, Retry, Rule};
 use self::parameter::{Candidate, candidates};
 use crate::args::{RawArgs, RawSource, RawValue};
 use crate::error::Errors;
@@ -45,8 +46,9 @@ pub(crate) fn validate(raw: RawArgs, item: &RawItem, errors: &mut Errors) -> Opt
         Some(source) => binding(source, item, &function, errors),
         None => parameter::parameter(item, &function, errors),
     };
-    let (args, session, output) = (args?, session?, output?);
+    let (mut args, session, output) = (args?, session?, output?);
     refuse_mandatory_begin(&args, &session, &function, errors);
+    refuse_retry_of_unique(&mut args, &session, item, &function, errors);
     Some(Valid {
         args,
         session,
@@ -85,6 +87,57 @@ fn refuse_mandatory_begin(args: &Args, session: &Session, function: &str, errors
                 text(source),
             ),
         );
+    }
+}
+
+/// What the first attempt would take away, the second has no more. At fault, `retry` is left out.
+fn refuse_retry_of_unique(
+    args: &mut Args,
+    session: &Session,
+    item: &RawItem,
+    function: &str,
+    errors: &mut Errors,
+) {
+    let Some(retry) = &args.retry else { return };
+    let mut faults = Vec::new();
+    for (at, input) in item.sig.inputs.iter().enumerate() {
+        let is_session = matches!(session, Session::Parameter { index, .. } if *index == at);
+        if let (false, Some(advice)) = (is_session, taken_away(input)) {
+            let input = text(input);
+            faults.push(format!("`retry` runs the body of `{function}` again, but the first attempt takes `{input}` away: {advice}, or remove `retry`"));
+        }
+    }
+    if let Session::Binding { source, .. } = session
+        && is_mut_reference(source)
+    {
+        let source = text(source);
+        faults.push(format!("`retry` runs a root scope again, but `{source}` is a session that is in one: name a `Db`, or remove `retry`"));
+    }
+    if faults.is_empty() {
+        return;
+    }
+    for fault in faults {
+        errors.at(&retry.key, fault);
+    }
+    args.retry = None;
+}
+
+/// What to write instead of a parameter that cannot be had twice.
+fn taken_away(input: &FnArg) -> Option<&'static str> {
+    let ty = match input {
+        FnArg::Receiver(receiver)
+            if receiver.mutability.is_none() && receiver.reference.is_some() =>
+        {
+            return None;
+        }
+        FnArg::Receiver(_) => return Some("write `&self`"),
+        FnArg::Typed(typed) => &typed.ty,
+    };
+    match &**ty {
+        Type::Reference(reference) if reference.mutability.is_some() => {
+            Some("pass it by value or by `&`")
+        }
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ pub use self::cause::Cause;
 pub(crate) use self::cause::Class;
 use self::cause::code;
 use crate::deadline::Overrun;
+use crate::retry::Tried;
 
 /// What went wrong with a transaction, as opposed to what its body returned.
 ///
@@ -22,6 +23,7 @@ pub struct Error(Box<Repr>);
 
 struct Repr {
     kind: Kind,
+    tried: Option<Tried>,
     scope: Option<&'static str>,
     source: Source,
 }
@@ -70,6 +72,7 @@ impl Error {
     fn new(kind: Kind, scope: Option<&'static str>, source: Source) -> Self {
         Self(Box::new(Repr {
             kind,
+            tried: None,
             scope,
             source,
         }))
@@ -138,6 +141,12 @@ impl Error {
     /// Names the scope that could not be opened.
     pub(crate) fn in_scope(mut self, scope: &'static str) -> Self {
         self.0.scope.get_or_insert(scope);
+        self
+    }
+
+    /// Says how often it was tried before this failure stood.
+    pub(crate) fn after(mut self, tried: Option<Tried>) -> Self {
+        self.0.tried = tried;
         self
     }
 

@@ -18,12 +18,16 @@ use crate::{Db, Session, Tx};
 /// Sees to it that a transaction learns of its failed statements, even if the user swallows the error.
 pub(crate) struct Watch<'a> {
     pub(crate) health: &'a mut Health,
+    /// Set by a failure after which the whole transaction may be run again.
+    pub(crate) conflict: &'a mut bool,
 }
 
 impl Watch<'_> {
     pub(crate) fn failed<DB: Engine>(&mut self, error: &sqlx::Error) {
+        let class = Class::of(error);
+        *self.conflict |= class != Class::Other;
         let effect = match error {
-            _ if Class::of(error) == Class::Connection => Effect::Gone,
+            _ if class == Class::Connection => Effect::Gone,
             sqlx::Error::Database(error) => DB::effect(&**error),
             _ => Effect::None,
         };

@@ -34,6 +34,7 @@ mod outcome;
 #[doc(hidden)]
 pub mod private;
 mod propagation;
+mod retry;
 mod scope;
 mod session;
 mod settle;
@@ -56,6 +57,7 @@ pub use crate::engine::{ConnectOptionsOf, Engine};
 pub use crate::error::{Cause, Error};
 pub use crate::options::Isolation;
 pub use crate::outcome::{Outcome, Verdict};
+pub use crate::retry::Retry;
 pub use crate::session::Session;
 pub use crate::source::{Joinable, Provide, Source};
 pub use crate::tx::Tx;

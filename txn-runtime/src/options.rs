@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::Retry;
+
 /// Isolation level of a transaction, in the words of the SQL standard.
 ///
 /// What a level prevents is the engine's affair: PostgreSQL runs `ReadUncommitted` as `ReadCommitted`; SQLite
@@ -76,6 +78,7 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) deferrable: bool,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Option<Retry>,
 }
 
 impl Options {
@@ -89,6 +92,7 @@ impl Options {
             read_only: false,
             deferrable: false,
             timeout: None,
+            retry: None,
         }
     }
 
@@ -138,6 +142,13 @@ impl Options {
     #[must_use]
     pub const fn timeout_ms(mut self, millis: u64) -> Self {
         self.timeout = Some(Duration::from_millis(millis));
+        self
+    }
+
+    /// `retry…`
+    #[must_use]
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
         self
     }
 

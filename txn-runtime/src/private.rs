@@ -10,7 +10,7 @@ pub use crate::deadline::Deadline;
 pub use crate::engine::known::{AnyEngine, EngineOf};
 use crate::engine::known::{HasDeferrable, HasWeakIsolation};
 pub use crate::options::Options;
-pub use crate::scope::Scope;
+pub use crate::scope::{Next, Scope};
 use crate::{Db, Engine, Error, Provide, Source, Tx, Verdict};
 
 /// Opens a scope on `source`.
@@ -28,6 +28,38 @@ pub fn end<T, S: Scope<T>>(
     reason: Option<String>,
 ) -> impl Future<Output = Result<(), Error>> + Send {
     scope.end(verdict, reason)
+}
+
+/// Ends `scope`, or opens it again.
+pub fn end_or_retry<T, S: Scope<T>>(
+    scope: S,
+    verdict: Verdict,
+    reason: Option<String>,
+) -> impl Future<Output = Next<S>> + Send {
+    scope.end_or_retry(verdict, reason)
+}
+
+/// An argument that each attempt gets a copy of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be cloned, but `retry` runs the body again, and each attempt needs its own",
+    label = "each attempt takes a clone of this argument",
+    note = "derive `Clone` for it, pass it by reference, or remove `retry`"
+)]
+pub trait CloneForEachAttempt: Sized {
+    /// A copy for one attempt.
+    fn for_this_attempt(&self) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> CloneForEachAttempt for T {
+    fn for_this_attempt(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// A copy of an argument for one attempt.
+pub fn for_this_attempt<T: CloneForEachAttempt>(argument: &T) -> T {
+    argument.for_this_attempt()
 }
 
 /// The source of a binding form.

@@ -1,17 +1,22 @@
 //! A scope: the extent of one annotated call, from opening to commit, rollback or join.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::Span;
 
+mod inside;
+mod trace;
+
+use self::inside::{Joined, Nested};
+use self::trace::Trace;
 use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::hooks::Conclusion;
 use crate::options::Options;
 use crate::outcome::Verdict;
-use crate::tx::Level;
+use crate::retry::Attempts;
 use crate::{Db, Tx};
 
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -32,6 +37,23 @@ pub trait Scope<T>: Send {
         verdict: Verdict,
         reason: Option<String>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Ends the scope, and opens it again if a conflict was to blame and it has attempts left.
+    fn end_or_retry(
+        self,
+        verdict: Verdict,
+        reason: Option<String>,
+    ) -> impl Future<Output = Next<Self>> + Send
+    where
+        Self: Sized;
+}
+
+/// What follows the end of a scope with `retry`.
+#[derive(Debug)]
+pub enum Next<S> {
+    /// Its outcome stands.
+    Done(Result<(), Error>),
+    /// Its body is to be run again, in this scope.
+    Again(S),
 }
 
 /// The one scope there is: it began a transaction, set a savepoint, or joined.
@@ -39,6 +61,9 @@ pub struct Entered<'a, DB: Engine> {
     body: Body<'a, DB>,
     options: &'static Options,
     deadline: Option<Deadline>,
+    attempts: Attempts,
+    /// Of this scope, among those that its caller is in.
+    depth: u32,
     trace: Trace,
 }
 
@@ -54,37 +79,80 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         options: &'static Options,
         depth: u32,
     ) -> Result<Self, Error> {
-        let opening = Opening::new::<DB>(options, depth);
-        let tx = Tx::begin(db, options, opening.deadline).await?;
-        Ok(opening.with(Body::Root(tx)))
+        let deadline = options.timeout.map(Deadline::after);
+        let attempts = Attempts::new(options.retry);
+        Self::attempt(db, options, depth, deadline, attempts).await
+    }
+
+    /// Begins; where there are attempts left, again if that failed for a reason that may pass.
+    async fn attempt(
+        db: &Db<DB>,
+        options: &'static Options,
+        depth: u32,
+        deadline: Option<Deadline>,
+        mut attempts: Attempts,
+    ) -> Result<Self, Error> {
+        loop {
+            let trace = Trace::new::<DB>(options, depth, attempts.count());
+            let error = match Tx::begin(db, options, deadline).await {
+                Ok(mut tx) => {
+                    tx.set_attempt(attempts.count());
+                    return Ok(Self {
+                        body: Body::Root(tx),
+                        options,
+                        deadline,
+                        attempts,
+                        depth,
+                        trace,
+                    });
+                }
+                Err(error) => error,
+            };
+            if !error.is_retryable() || !pause(&mut attempts, deadline).await {
+                return Err(error.after(attempts.tried()));
+            }
+        }
     }
 
     pub(crate) async fn nest(tx: &'a mut Tx<DB>, options: &'static Options) -> Result<Self, Error> {
-        let opening = Opening::new::<DB>(options, tx.depth() + 1);
+        let opening = Inside::new::<DB>(options, tx.depth() + 1);
         let outer = tx.push(options.name).await?;
         let outer = Some(outer);
         Ok(opening.with(Body::Nested(Nested { tx, outer })))
     }
 
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
-        let opening = Opening::new::<DB>(options, tx.depth());
+        let opening = Inside::new::<DB>(options, tx.depth());
         opening.with(Body::Joined(Joined::enter(tx, options.name)))
     }
 }
 
-/// A scope before it has its session.
-struct Opening {
+/// Pauses before the next attempt; false if there is none left, or no time for it.
+async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {
+    match deadline {
+        None => attempts.next().await,
+        Some(deadline) => {
+            let next = tokio::time::timeout_at(deadline.at, attempts.next());
+            next.await.unwrap_or(false)
+        }
+    }
+}
+
+/// A scope inside of a transaction, before it has entered. It is not run again: its root is, if that asks for it.
+struct Inside {
     options: &'static Options,
     deadline: Option<Deadline>,
+    depth: u32,
     trace: Trace,
 }
 
-impl Opening {
+impl Inside {
     fn new<DB: Engine>(options: &'static Options, depth: u32) -> Self {
         Self {
             options,
             deadline: options.timeout.map(Deadline::after),
-            trace: Trace::new::<DB>(options, depth),
+            depth,
+            trace: Trace::new::<DB>(options, depth, 1),
         }
     }
 
@@ -93,6 +161,8 @@ impl Opening {
             body,
             options: self.options,
             deadline: self.deadline,
+            attempts: Attempts::new(None),
+            depth: self.depth,
             trace: self.trace,
         }
     }
@@ -128,6 +198,22 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
             .unwrap_or_else(|| Error::timeout(name, deadline.over(Phase::Body)))
     }
 
+    async fn end_or_retry(self, verdict: Verdict, reason: Option<String>) -> Next<Self> {
+        let Body::Root(tx) = &self.body else {
+            return Next::Done(self.end(verdict, reason).await);
+        };
+        let (db, depth, conflict) = (tx.db().clone(), self.depth, tx.met_conflict());
+        let (options, deadline, mut attempts) = (self.options, self.deadline, self.attempts);
+        let result = self.end(verdict, reason).await;
+        if may_be_retried(verdict, &result, conflict) && pause(&mut attempts, deadline).await {
+            return match Self::attempt(&db, options, depth, deadline, attempts).await {
+                Ok(next) => Next::Again(next),
+                Err(error) => Next::Done(Err(error)),
+            };
+        }
+        Next::Done(result.map_err(|error| error.after(attempts.tried())))
+    }
+
     async fn end(mut self, verdict: Verdict, reason: Option<String>) -> Result<(), Error> {
         let conclusion = Conclusion { verdict, reason };
         let (result, kept) = match self.body {
@@ -147,108 +233,10 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     }
 }
 
-/// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
-struct Nested<'a, DB: Engine> {
-    tx: &'a mut Tx<DB>,
-    /// The level around this one; taken when the scope has ended.
-    outer: Option<Level>,
-}
-
-impl<DB: Engine> Nested<'_, DB> {
-    async fn end(mut self, conclusion: Conclusion) -> Result<(), Error> {
-        let result = self.tx.close_level(conclusion).await;
-        if let Some(outer) = self.outer.take() {
-            self.tx.pop(outer);
-        }
-        result
-    }
-}
-
-impl<DB: Engine> Drop for Nested<'_, DB> {
-    fn drop(&mut self) {
-        if let Some(outer) = self.outer.take() {
-            self.tx.abandon(outer);
-        }
-    }
-}
-
-/// A scope inside of another's transaction. If it fails, or is dropped, that transaction is rollback-only.
-struct Joined<'a, DB: Engine> {
-    tx: &'a mut Tx<DB>,
-    name: &'static str,
-    outer: &'static str,
-    ended: bool,
-}
-
-impl<'a, DB: Engine> Joined<'a, DB> {
-    fn enter(tx: &'a mut Tx<DB>, name: &'static str) -> Self {
-        tx.level.joined += 1;
-        let outer = std::mem::replace(&mut tx.level.scope, name);
-        Self {
-            tx,
-            name,
-            outer,
-            ended: false,
-        }
-    }
-
-    fn end(mut self, conclusion: Conclusion) {
-        self.ended = true;
-        if conclusion.verdict == Verdict::Rollback {
-            self.tx.level.joined_failed(self.name, conclusion.cause());
-        }
-    }
-}
-
-impl<DB: Engine> Drop for Joined<'_, DB> {
-    fn drop(&mut self) {
-        self.tx.level.joined -= 1;
-        self.tx.level.scope = self.outer;
-        if !self.ended {
-            let why = match std::thread::panicking() {
-                true => "it panicked",
-                false => "it was dropped before it had ended",
-            };
-            self.tx.level.joined_failed(self.name, Cause::new(why));
-        }
-    }
-}
-
-/// The span of a scope, completed when the scope ends.
-struct Trace {
-    span: Span,
-    /// `None` where nobody listens.
-    opened: Option<Instant>,
-}
-
-impl Trace {
-    fn new<DB: Engine>(options: &'static Options, depth: u32) -> Self {
-        let span = tracing::debug_span!(
-            target: "txn",
-            "transaction",
-            name = options.name,
-            engine = DB::SYSTEM,
-            propagation = options.propagation.as_str(),
-            depth,
-            outcome = tracing::field::Empty,
-            elapsed_us = tracing::field::Empty,
-        );
-        let opened = (!span.is_disabled()).then(Instant::now);
-        Self { span, opened }
-    }
-
-    fn record(&mut self, outcome: &'static str) {
-        let Some(opened) = self.opened.take() else {
-            return;
-        };
-        let elapsed = u64::try_from(opened.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.span.record("outcome", outcome);
-        self.span.record("elapsed_us", elapsed);
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        self.record("dropped");
+/// Whether what a root scope came to is due to a conflict. Never after a commit that may have happened.
+fn may_be_retried(verdict: Verdict, result: &Result<(), Error>, conflict: bool) -> bool {
+    match result {
+        Ok(()) => verdict == Verdict::Rollback && conflict,
+        Err(error) => !error.is_commit_unknown() && (conflict || error.is_retryable()),
     }
 }

@@ -29,6 +29,9 @@ use crate::{Db, Error, Session};
 pub struct Tx<DB: Engine> {
     pub(crate) session: Session<DB>,
     health: Health,
+    /// A statement failed in a way that running all of it again may mend, whatever the body made of that.
+    conflict: bool,
+    attempt: u32,
     /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
     pub(crate) level: Level,
     isolation: Option<Isolation>,
@@ -51,6 +54,8 @@ impl<DB: Engine> Tx<DB> {
         Self {
             session,
             health: Health::Active,
+            conflict: false,
+            attempt: 1,
             level: Level::new(options.name, None),
             isolation: options.isolation,
             read_only: options.read_only,
@@ -72,6 +77,20 @@ impl<DB: Engine> Tx<DB> {
     /// How many nested scopes this point is inside of; 0 in the transaction itself.
     pub(crate) fn depth(&self) -> u32 {
         self.depth
+    }
+
+    /// Which attempt at the root scope this is, from 1; more than 1 only with `retry`.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub(crate) fn set_attempt(&mut self, attempt: u32) {
+        self.attempt = attempt;
+    }
+
+    pub(crate) fn met_conflict(&self) -> bool {
+        self.conflict
     }
 
     /// The raw sqlx connection, for what no executor offers: COPY, advisory locks.

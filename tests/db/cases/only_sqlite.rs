@@ -132,3 +132,30 @@ async fn a_file_that_is_no_database_is_an_error_at_once() {
         .unwrap_err();
     assert_eq!(error.code().as_deref(), Some("26"), "{error}");
 }
+
+#[transactional(retry(max_attempts = 3, base_delay = "1ms"))]
+async fn tries_thrice(tx: &mut Tx<Sqlite>) -> Result<u32, Error> {
+    insert(tx, 1).await?;
+    Ok(tx.attempt())
+}
+
+/// CASES 71: another process has the lock; nothing had run when BEGIN failed.
+#[tokio::test]
+async fn a_begin_on_a_locked_database_is_retried_and_then_says_how_often() {
+    let fixture = Fixture::<Sqlite>::new().await;
+    let options: SqliteConnectOptions = fixture.url().parse().unwrap();
+    let db = Db::<Sqlite>::builder(options.busy_timeout(Duration::ZERO));
+    let db = db.connect().await.unwrap();
+    let mut other = SqliteConnection::connect(fixture.url()).await.unwrap();
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+
+    let error = tries_thrice(&db).await.unwrap_err();
+
+    assert!(
+        error.to_string().starts_with("after 3 attempts in "),
+        "{error}"
+    );
+    other.execute("ROLLBACK").await.unwrap();
+    assert_eq!(tries_thrice(&db).await.unwrap(), 1);
+    assert_eq!(fixture.ids().await, [1]);
+}

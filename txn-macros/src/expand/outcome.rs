@@ -62,10 +62,20 @@ impl Expand<'_> {
         let krate = self.krate;
         let from_error = self.outcome("from_error");
         let generics = self.generics();
+        if self.valid.args.retry.is_none() {
+            return ours! {
+                match #krate::__private::end #generics(scope, verdict, reason).await {
+                    ::core::result::Result::Ok(()) => outcome,
+                    ::core::result::Result::Err(error) => #from_error(error),
+                }
+            };
+        }
+        let next = ours!(#krate::__private::Next);
         ours! {
-            match #krate::__private::end #generics(scope, verdict, reason).await {
-                ::core::result::Result::Ok(()) => outcome,
-                ::core::result::Result::Err(error) => #from_error(error),
+            match #krate::__private::end_or_retry #generics(scope, verdict, reason).await {
+                #next::Again(again) => scope = again,
+                #next::Done(::core::result::Result::Ok(())) => return outcome,
+                #next::Done(::core::result::Result::Err(error)) => return #from_error(error),
             }
         }
     }

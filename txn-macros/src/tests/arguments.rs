@@ -37,7 +37,7 @@ fn valid_arguments_are_accepted() {
 #[test]
 fn an_unknown_argument_is_guessed_and_the_valid_ones_are_listed() {
     let valid = "(valid arguments: `nested`, `requires_new`, `mandatory`, `isolation`, `read_only`, `deferrable`, \
-                 `timeout`, `commit_on`, `rollback_on`, `name`, `crate`)";
+                 `timeout`, `retry`, `commit_on`, `rollback_on`, `name`, `crate`)";
     let guess = format!("`isolaton` on `f` is no argument, did you mean `isolation`? {valid}");
     refused("isolaton = serializable", &[&guess]);
     let unknown = format!("`savepoint` on `f` is no argument {valid}");

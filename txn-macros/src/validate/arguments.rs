@@ -15,6 +15,7 @@ pub(crate) struct Args {
     pub(crate) read_only: bool,
     pub(crate) deferrable: Option<Ident>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) commit_on: Option<Rule>,
     pub(crate) rollback_on: Option<Rule>,
     pub(crate) name: Option<LitStr>,
@@ -35,6 +36,14 @@ pub(crate) struct Isolation {
     pub(crate) level: &'static str,
 }
 
+/// What is not said is the runtime's default.
+pub(crate) struct Retry {
+    pub(crate) key: Ident,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) base_delay: Option<Duration>,
+    pub(crate) max_delay: Option<Duration>,
+}
+
 /// `PATTERN if GUARD`
 pub(crate) struct Rule {
     pub(crate) pat: Pat,
@@ -42,7 +51,11 @@ pub(crate) struct Rule {
 }
 
 /// At most one of each group.
-const EXCLUSIVE: [&[&str]; 1] = [&["nested", "requires_new", "mandatory"]];
+const EXCLUSIVE: [&[&str]; 2] = [
+    &["nested", "requires_new", "mandatory"],
+    // Only a root is run again, and what is mandatory is none.
+    &["retry", "mandatory"],
+];
 
 /// The first takes effect only with the second.
 const NEEDS: [(&str, &str); 2] = [
@@ -68,6 +81,7 @@ pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -
         read_only: false,
         deferrable: None,
         timeout: None,
+        retry: None,
         commit_on: None,
         rollback_on: None,
         name: None,

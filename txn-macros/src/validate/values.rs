@@ -1,7 +1,5 @@
 //! Every rule about the value of an argument.
 
-use std::time::Duration;
-
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt as _;
@@ -30,6 +28,7 @@ impl Check<'_> {
             "isolation" => self
                 .isolation(arg)
                 .map(|level| args.isolation = Some(level)),
+            "retry" => self.retry(&arg).map(|retry| args.retry = Some(retry)),
             "timeout" => self.duration(&arg).map(|limit| args.timeout = Some(limit)),
             "name" => self.name(&arg).map(|name| args.name = Some(name)),
             "crate" => self.path(&arg).map(|path| args.krate = path),
@@ -116,30 +115,6 @@ impl Check<'_> {
         }
     }
 
-    fn duration(&mut self, arg: &RawArg) -> Option<Duration> {
-        let value = match &arg.value {
-            RawValue::Assigned(value) => syn::parse2::<Lit>(value.clone()).ok(),
-            _ => None,
-        };
-        let key = &arg.key;
-        match value {
-            Some(Lit::Str(value)) => match parse_duration(&value.value()) {
-                Ok(duration) => return Some(duration),
-                Err(wrong) => self.refuse(arg, wrong, &format!("{key} = \"2s\"")),
-            },
-            Some(Lit::Int(number)) => {
-                let fix = format!("{key} = \"{}s\"", number.base10_digits());
-                self.refuse(arg, "needs a unit", &fix);
-            }
-            _ => self.refuse(
-                arg,
-                "needs a duration in quotes",
-                &format!("{key} = \"2s\""),
-            ),
-        }
-        None
-    }
-
     fn path(&mut self, arg: &RawArg) -> Option<Path> {
         if let RawValue::Assigned(value) = &arg.value
             && let Ok(path) = Path::parse_mod_style.parse2(value.clone())
@@ -182,7 +157,7 @@ impl Check<'_> {
         self.refuse(arg, "needs a pattern in parentheses", &fix);
     }
 
-    fn refuse(&mut self, arg: &RawArg, wrong: &str, fix: &str) {
+    pub(super) fn refuse(&mut self, arg: &RawArg, wrong: &str, fix: &str) {
         let (key, function) = (&arg.key, self.function);
         let message = format!("`{key}` on `{function}` {wrong}: write `{fix}`");
         self.errors.at(key, message);
@@ -204,29 +179,6 @@ fn set_flag(key: Ident, args: &mut Args) {
         "mandatory" => args.propagation = Propagation::Mandatory(key),
         "read_only" => args.read_only = true,
         _ => args.deferrable = Some(key),
-    }
-}
-
-const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000)];
-
-/// `250ms`, `2s`, `1min`, `1h`: a whole number and a unit.
-fn parse_duration(text: &str) -> Result<Duration, &'static str> {
-    let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "needs a whole number and a unit, `ms`, `s`, `min` or `h`")?;
-    let (_, millis) = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit.trim())
-        .ok_or("needs a unit, `ms`, `s`, `min` or `h`")?;
-    match number.checked_mul(*millis) {
-        Some(0) => Err("would be over before it has begun"),
-        Some(millis) => Ok(Duration::from_millis(millis)),
-        None => Err("is too long"),
     }
 }
 

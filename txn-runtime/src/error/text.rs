@@ -9,6 +9,9 @@ impl fmt::Display for Error {
         if let Kind::Statement = self.0.kind {
             return fmt::Display::fmt(&self.0.source, f);
         }
+        if let Some(tried) = &self.0.tried {
+            fmt::Display::fmt(tried, f)?;
+        }
         fmt::Display::fmt(&self.0.kind, f)?;
         if let Some(scope) = self.0.scope {
             write!(f, " (in `{scope}`)")?;

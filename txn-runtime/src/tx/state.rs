@@ -120,6 +120,7 @@ impl<DB: Engine> Tx<DB> {
         };
         let mut watch = Watch {
             health: &mut self.health,
+            conflict: &mut self.conflict,
         };
         watch.failed::<DB>(&problem);
     }
@@ -147,6 +148,7 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<Watch<'_>>) {
         let watch = Watch {
             health: &mut self.health,
+            conflict: &mut self.conflict,
         };
         (&mut self.session, Some(watch))
     }

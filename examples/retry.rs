@@ -1,0 +1,66 @@
+//! Transactions that meet: a serializable one is run again when the database could not order it among the others.
+//!
+//! On SQLite writers wait for each other in this process; the conflict here is with another one, which this program plays itself.
+//!
+//! ```text
+//! cargo run --example retry
+//! ```
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, Executor, SqliteConnection};
+use txn::{Db, Sqlite, Tx, transactional};
+
+/// Each attempt gets a copy of `note`.
+#[transactional(retry(max_attempts = 50, base_delay = "5ms", max_delay = "20ms"))]
+async fn append(tx: &mut Tx<Sqlite>, note: String) -> Result<u32, txn::Error> {
+    sqlx::query("INSERT INTO notes VALUES (?)")
+        .bind(note)
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.attempt())
+}
+
+/// Gives up soon.
+#[transactional(retry = 2)]
+async fn append_or_give_up(tx: &mut Tx<Sqlite>, note: &str) -> Result<(), txn::Error> {
+    sqlx::query("INSERT INTO notes VALUES (?)")
+        .bind(note)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("notes.db");
+    let options = SqliteConnectOptions::new()
+        .filename(&file)
+        .create_if_missing(true)
+        .busy_timeout(Duration::ZERO); // so that the conflict shows at once
+    let db = Db::<Sqlite>::builder(options.clone()).connect().await?;
+    sqlx::query("CREATE TABLE notes (text TEXT)")
+        .execute(&db)
+        .await?;
+
+    let mut other = SqliteConnection::connect_with(&options).await?;
+    other.execute("BEGIN IMMEDIATE").await?;
+    let error = append_or_give_up(&db, "while the other writes")
+        .await
+        .unwrap_err();
+    println!("{error}");
+    assert!(error.is_retryable());
+
+    let append = tokio::spawn({
+        let db = db.clone();
+        async move { append(&db, "when it is done".to_owned()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(30)).await; // the other takes its time
+    other.execute("COMMIT").await?;
+    let attempt = append.await??;
+    println!("written at attempt {attempt}");
+    assert!(attempt > 1);
+    Ok(())
+}
