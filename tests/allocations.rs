@@ -76,3 +76,38 @@ async fn a_scope_allocates_little_and_a_joined_one_nothing() {
         "{with_joined} against {root}"
     );
 }
+
+#[transactional(timeout = "1s")]
+async fn limited(_tx: &mut Tx<Postgres>) -> Result<(), Error> {
+    Ok(())
+}
+
+#[transactional]
+async fn two_deep(tx: &mut Tx<Postgres>) -> Result<(), Error> {
+    joined(tx).await
+}
+
+#[transactional]
+async fn four_deep(tx: &mut Tx<Postgres>) -> Result<(), Error> {
+    three_deep(tx).await
+}
+
+#[transactional]
+async fn three_deep(tx: &mut Tx<Postgres>) -> Result<(), Error> {
+    two_deep(tx).await
+}
+
+/// Futures are kept on the stack or in a task; what they hold of the runtime must not grow unseen.
+#[tokio::test]
+async fn the_future_of_a_scope_is_small() {
+    let db = Db::<Postgres>::connect(shared_postgres_url())
+        .await
+        .unwrap();
+    let sizes = [
+        size_of_val(&scope(&db, 0)),
+        size_of_val(&four_deep(&db)),
+        size_of_val(&limited(&db)),
+    ];
+    println!("root, four deep, with a timeout: {sizes:?} bytes");
+    assert!(sizes.iter().all(|size| *size <= 8 << 10), "{sizes:?}");
+}

@@ -45,6 +45,10 @@ const GRACE: Duration = Duration::from_millis(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// A control statement is answered in less than a round trip and a signal; past this its connection is given up, so that one
+/// that is dead does not hold up every other cleanup. What it asked for may be asked for again.
+const CONTROL_LIMIT: Duration = Duration::from_millis(500);
+
 /// The connection over which the others are cancelled.
 pub(crate) struct ControlConnection<DB: Engine>(Mutex<Option<DB::Connection>>);
 
@@ -66,10 +70,14 @@ impl<DB: Engine> ControlConnection<DB> {
         loop {
             let (mut connection, reused) = match place.take() {
                 Some(connection) => (connection, true),
-                None => (options.connect().await?, false),
+                None => {
+                    let opened = timeout(CONTROL_LIMIT, options.connect()).await;
+                    (opened.unwrap_or_else(|_| Err(timed_out()))?, false)
+                }
             };
-            match exec::<DB>(&mut connection, sql, &mut read).await {
-                Err(error) if Class::of(&error) == Class::Connection && reused => {}
+            let answered = timeout(CONTROL_LIMIT, exec::<DB>(&mut connection, sql, &mut read));
+            match answered.await.unwrap_or_else(|_| Err(timed_out())) {
+                Err(error) if Class::of(&error) == Class::Connection && reused => {} // a new one may do
                 Err(error) if Class::of(&error) == Class::Connection => return Err(error),
                 result => {
                     *place = Some(connection);
@@ -85,6 +93,10 @@ impl<DB: Engine> ControlConnection<DB> {
             connection.close().await.ok();
         }
     }
+}
+
+fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 async fn exec<DB: Engine>(

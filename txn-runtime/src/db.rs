@@ -18,10 +18,10 @@ mod builder;
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
 use crate::cancel::{self, Backend, Cancel, ControlConnection};
-use crate::engine::{ConnectOptionsOf, Engine, Wire};
+use crate::engine::{ConnectOptionsOf, Engine, Wire, dropped_in_flight};
 use crate::options::Options;
 use crate::session::Manager;
-use crate::{Error, Session, Tx};
+use crate::{Error, Session, Tx, statement};
 
 /// After this much idleness an autocommit session is asked whether it is alive before it is used: what runs on it
 /// cannot be repeated, unlike a BEGIN.
@@ -135,9 +135,19 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Nothing is lost: dropped, it leaves the queue.
     pub async fn session(&self) -> Result<Session<DB>, Error> {
+        self.autocommit_session(false).await
+    }
+
+    /// A session for one statement; one that writes waits for its turn, where there is such a thing.
+    pub(crate) async fn session_for(&self, sql: &str) -> Result<Session<DB>, Error> {
+        self.autocommit_session(DB::ONE_WRITER && statement::may_write(sql))
+            .await
+    }
+
+    async fn autocommit_session(&self, writes: bool) -> Result<Session<DB>, Error> {
         let deadline = self.deadline();
         loop {
-            let mut session = self.acquire(deadline, false).await?;
+            let mut session = self.acquire(deadline, writes).await?;
             if !session.is_reused() || session.idle_for() < TRUSTED {
                 return Ok(session);
             }
@@ -233,9 +243,7 @@ impl<DB: Engine> Db<DB> {
         let shared = &*self.0;
         let options = &shared.pool.manager().options;
         match (left, shared.limits.cancel) {
-            (Wire::Busy, Cancel::Close) => Err(sqlx::Error::Protocol(
-                "an operation was dropped in flight".into(),
-            )),
+            (Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
             (Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
                 cancel::cancel(&shared.control, options, backend).await;
                 answer.await

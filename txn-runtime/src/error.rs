@@ -60,6 +60,8 @@ enum Kind {
 pub(crate) struct Exhausted {
     pub(crate) limit: Duration,
     pub(crate) waited: Duration,
+    /// To write, where only one can at a time.
+    pub(crate) has_turn: bool,
     pub(crate) max: usize,
     pub(crate) in_use: usize,
     pub(crate) settling: usize,

@@ -234,7 +234,10 @@ impl<'c, DB: Engine> Executor<'c> for &'c Db<DB> {
         E: Execute<'q, DB> + 'q,
     {
         let statement = Statement::new(query);
-        Box::pin(async move { self.session().await?.execute(statement).await })
+        Box::pin(async move {
+            let mut session = self.session_for(statement.as_str()).await?;
+            session.execute(statement).await
+        })
     }
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
@@ -244,7 +247,7 @@ impl<'c, DB: Engine> Executor<'c> for &'c Db<DB> {
     {
         let statement = Statement::new(query);
         Box::pin(async_stream::try_stream! {
-            let mut session = self.session().await?;
+            let mut session = self.session_for(statement.as_str()).await?;
             let mut rows = session.rows(statement).await?;
             while let Some(step) = rows.try_next().await? {
                 yield step;
@@ -258,7 +261,10 @@ impl<'c, DB: Engine> Executor<'c> for &'c Db<DB> {
         E: Execute<'q, DB> + 'q,
     {
         let statement = Statement::new(query);
-        Box::pin(async move { self.session().await?.fetch_all(statement).await })
+        Box::pin(async move {
+            let mut session = self.session_for(statement.as_str()).await?;
+            session.fetch_all(statement).await
+        })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -270,7 +276,10 @@ impl<'c, DB: Engine> Executor<'c> for &'c Db<DB> {
         E: Execute<'q, DB> + 'q,
     {
         let statement = Statement::new(query);
-        Box::pin(async move { self.session().await?.fetch_optional(statement).await })
+        Box::pin(async move {
+            let mut session = self.session_for(statement.as_str()).await?;
+            session.fetch_optional(statement).await
+        })
     }
 
     fn prepare_with<'e>(

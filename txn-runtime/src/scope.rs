@@ -68,7 +68,8 @@ pub struct Entered<'a, DB: Engine> {
 }
 
 enum Body<'a, DB: Engine> {
-    Root(Tx<DB>),
+    /// Boxed: it would make the future of every joined scope as large as its own.
+    Root(Box<Tx<DB>>),
     Nested(Nested<'a, DB>),
     Joined(Joined<'a, DB>),
 }
@@ -98,7 +99,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
                 Ok(mut tx) => {
                     tx.set_attempt(attempts.count());
                     return Ok(Self {
-                        body: Body::Root(tx),
+                        body: Body::Root(Box::new(tx)),
                         options,
                         deadline,
                         attempts,

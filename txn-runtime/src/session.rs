@@ -7,6 +7,7 @@
 //! other way. The guard is the [`Wire`]: `Busy` is written before an operation is first polled.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
@@ -116,6 +117,11 @@ impl<DB: Engine> Session<DB> {
         (&mut object.connection, &mut self.wire)
     }
 
+    /// An operation was dropped on it, and the driver does not survive that: closing it is what there is to do.
+    pub(crate) fn is_lost_by_a_drop(&self) -> bool {
+        DB::DROPS_BREAK && self.wire == Wire::Busy
+    }
+
     fn is_clean(&self) -> bool {
         self.wire == Wire::Idle && !self.in_transaction && !self.exposed
     }
@@ -148,7 +154,7 @@ impl<DB: Engine> Session<DB> {
         }
         self.wire = Wire::Busy;
         let drained = match left {
-            Wire::Broken => Err(sqlx::Error::Protocol("the connection is broken".into())),
+            Wire::Broken => Err(sqlx::Error::Io(ErrorKind::NotConnected.into())),
             _ => self.finish_exchange(left).await,
         };
         self.wire = match drained {
@@ -172,7 +178,7 @@ impl<DB: Engine> Session<DB> {
         let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
         answered
             .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
     }
 
     /// Whether user code left a transaction open behind our back.

@@ -37,12 +37,17 @@ async fn settle<DB: Engine>(mut session: Session<DB>) {
 async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
+    let lost = session.is_lost_by_a_drop();
     let problem = match timeout(limit, bring_to_rest(&mut session)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("not settled within {limit:?}")),
     };
     if let Some(problem) = problem {
+        if lost {
+            tracing::debug!(target: "txn", system = DB::SYSTEM, backend, "session closed after an operation was dropped");
+            return session.discard();
+        }
         tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
         return session.discard();
     }

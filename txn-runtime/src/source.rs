@@ -67,7 +67,8 @@ impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
             Action::BeginAnother => {
                 refuse_second_writer(self, options)?;
                 let db = self.db().clone();
-                Entered::begin(&db, options, self.depth() + 1).await
+                // Boxed, or every joined scope's future would have room for a BEGIN.
+                Box::pin(Entered::begin(&db, options, self.depth() + 1)).await
             }
             Action::Savepoint => {
                 refuse_conflict(self, options)?;

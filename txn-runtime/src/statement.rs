@@ -81,6 +81,17 @@ pub(crate) fn refusal<DB: Engine>(sql: &str, in_transaction: bool) -> Option<Str
     None
 }
 
+/// Statements that only read, by their first keyword. `WITH` may write, `PRAGMA` is the user's affair.
+const READS: &[&str] = &["EXPLAIN", "PRAGMA", "SELECT", "VALUES"];
+
+/// Whether a statement may write.
+pub(crate) fn may_write(sql: &str) -> bool {
+    let keyword = first_keyword(sql);
+    !READS
+        .iter()
+        .any(|known| keyword.eq_ignore_ascii_case(known))
+}
+
 fn second_keyword<'a>(sql: &'a str, first: &str) -> &'a str {
     let at = first.as_ptr() as usize - sql.as_ptr() as usize + first.len();
     first_keyword(&sql[at..])

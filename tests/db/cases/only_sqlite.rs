@@ -159,3 +159,34 @@ async fn a_begin_on_a_locked_database_is_retried_and_then_says_how_often() {
     assert_eq!(tries_thrice(&db).await.unwrap(), 1);
     assert_eq!(fixture.ids().await, [1]);
 }
+
+/// It waits in the queue of writers and not in SQLite, where a drop would go unnoticed until `busy_timeout`.
+#[tokio::test]
+async fn an_autocommit_write_waits_for_its_turn_and_can_be_dropped() {
+    let db = Fixture::<Sqlite>::new().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let write = db.execute("INSERT INTO t (id, n) VALUES (2, 0)");
+    let moment = tokio::time::timeout(Duration::from_millis(50), write);
+    moment.await.unwrap_err();
+    assert_eq!((db.status().waiting, db.status().settling), (0, 0));
+    assert!(db.ids().await.is_empty(), "readers wait for nobody");
+    tx.commit().await.unwrap();
+    assert_eq!(db.ids().await, [1]);
+    db.execute("INSERT INTO t (id, n) VALUES (3, 0)").await.unwrap();
+    assert_eq!(db.ids().await, [1, 3]);
+}
+
+#[tokio::test]
+async fn a_write_beside_the_scope_that_it_is_in_is_an_error_that_says_so() {
+    let db = Fixture::<Sqlite>::with(|builder| {
+        builder.acquire_timeout(Duration::from_millis(100))
+    })
+    .await;
+    let tx = db.begin().await.unwrap();
+    let error = db.execute("DELETE FROM t").await.map_err(Error::from);
+    let error = error.unwrap_err();
+    assert!(error.is_acquire_timeout(), "{error}");
+    assert!(error.to_string().contains("one writer at a time"), "{error}");
+    tx.rollback().await.unwrap();
+}

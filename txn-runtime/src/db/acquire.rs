@@ -1,6 +1,6 @@
 //! How a caller comes by a session.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use deadpool::managed::{Object, PoolError};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,14 +18,16 @@ impl<DB: Engine> Db<DB> {
         writes: bool,
     ) -> Result<Session<DB>, Error> {
         let waiting = Waiting::new(&self.0.waiting);
+        let has_turn = AtomicBool::new(false);
         let lease = async {
             let turn = self.turn(writes).await?;
+            has_turn.store(true, Ordering::Relaxed);
             let object = self.0.pool.get().await.map_err(pool_error)?;
             Ok((object, turn))
         };
         let leased: Result<(Object<_>, _), Error> = match timeout_at(deadline, lease).await {
             Ok(leased) => leased,
-            Err(_) => return Err(self.exhausted(deadline)),
+            Err(_) => return Err(self.exhausted(deadline, has_turn.into_inner())),
         };
         drop(waiting);
         let (object, turn) = leased?;
@@ -48,13 +50,14 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    fn exhausted(&self, deadline: Instant) -> Error {
+    fn exhausted(&self, deadline: Instant, has_turn: bool) -> Error {
         let status = self.status();
         let limit = self.0.limits.acquire_timeout;
         let waited = limit + Instant::now().saturating_duration_since(deadline);
         Error::acquire_timeout(Exhausted {
             limit,
             waited,
+            has_turn,
             max: status.max,
             in_use: status.in_use,
             settling: status.settling,

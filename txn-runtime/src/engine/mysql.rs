@@ -10,7 +10,7 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
-use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
+use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx, dropped_in_flight};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -78,9 +78,7 @@ impl Engine for MySql {
     ) -> Result<Option<sqlx::Error>, sqlx::Error> {
         if wire == Wire::Busy {
             // sqlx loses its place in the protocol: to read on could hang, or read another statement's answer.
-            return Err(sqlx::Error::Protocol(
-                "an operation was dropped in flight".into(),
-            ));
+            return Err(dropped_in_flight());
         }
         connection.ping().await.map(|()| None)
     }

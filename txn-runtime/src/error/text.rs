@@ -53,23 +53,25 @@ impl fmt::Display for Exhausted {
         let Self {
             limit,
             waited,
+            has_turn,
             max,
             in_use,
             settling,
             waiting,
         } = self;
-        write!(f, "no session within {limit:?} (waited {waited:?}): ")?;
-        if in_use + settling < *max {
-            return write!(
-                f,
-                "the server took too long to open one ({in_use} of {max} are in use)"
-            );
-        }
         write!(
             f,
-            "of {max} sessions {in_use} are in use and {settling} are settling, {waiting} other callers wait; \
-             raise `max_sessions`, or hold sessions for less long"
-        )
+            "no session within {limit:?} (waited {waited:?}), of {max} sessions {in_use} are in use and {settling} are \
+             settling, {waiting} other callers wait: "
+        )?;
+        f.write_str(if !has_turn {
+            "another scope writes for that long, and this engine has one writer at a time; mark what only reads \
+             `read_only`, and write through the `tx` of the scope that you are in"
+        } else if in_use + settling < *max {
+            "the server took too long to open one"
+        } else {
+            "raise `max_sessions`, or hold sessions for less long"
+        })
     }
 }
 

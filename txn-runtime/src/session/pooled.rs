@@ -28,7 +28,9 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Pooled<DB>, sqlx::Error> {
-        let (connection, backend) = engine::connect::<DB>(&self.options).await?;
+        // Boxed, or every scope's future would have room for it.
+        let connect = Box::pin(engine::connect::<DB>(&self.options));
+        let (connection, backend) = connect.await?;
         let now = Instant::now();
         Ok(Pooled {
             connection,

@@ -88,13 +88,16 @@ impl<DB: Engine> Tx<DB> {
     /// Invariant 7: a failure of this is an event; closing the session rolls back as well.
     pub(super) async fn roll_back(&mut self) {
         let limit = self.db().settle_timeout();
+        let lost = self.session.is_lost_by_a_drop();
         let problem = match timeout(limit, control::rollback(&mut self.session)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {limit:?}"),
         };
-        let scope = self.level.scope;
-        tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
         self.session.wire = Wire::Broken;
+        if !lost {
+            let scope = self.level.scope;
+            tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
+        }
     }
 }
