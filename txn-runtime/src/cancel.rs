@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::engine::{ConnectOptionsOf, Engine};
+use crate::engine::{ConnectOptionsOf, Engine, timed_out};
 use crate::error::Class;
 
 /// What to do with an operation that was dropped in flight.
@@ -93,10 +93,6 @@ impl<DB: Engine> ControlConnection<DB> {
             connection.close().await.ok();
         }
     }
-}
-
-fn timed_out() -> sqlx::Error {
-    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 async fn exec<DB: Engine>(

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::Pool;
-use sqlx::Connection as _;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 mod acquire;
@@ -151,9 +150,10 @@ impl<DB: Engine> Db<DB> {
             if !session.is_reused() || session.idle_for() < TRUSTED {
                 return Ok(session);
             }
-            match timeout_at(deadline, session.split().0.ping()).await {
-                Ok(Ok(())) => return Ok(session),
-                _ => session.discard(),
+            let left = deadline.saturating_duration_since(Instant::now());
+            match session.ping(left).await {
+                Ok(()) => return Ok(session),
+                Err(_) => session.discard(),
             }
         }
     }

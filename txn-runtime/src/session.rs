@@ -21,7 +21,7 @@ mod pooled;
 
 pub(crate) use self::pooled::Manager;
 use self::pooled::Pooled;
-use crate::engine::{Access, Engine, Wire};
+use crate::engine::{Access, Engine, Wire, timed_out};
 use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
 use crate::{Db, Error, settle, statement};
@@ -176,22 +176,36 @@ impl<DB: Engine> Session<DB> {
         } = &mut **object;
         let answer = DB::drain(connection, left);
         let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
-        answered
-            .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
+        answered.await.unwrap_or_else(|_| Err(timed_out()))
     }
 
     /// Whether user code left a transaction open behind our back.
     pub(crate) async fn probe(&mut self) -> Result<bool, sqlx::Error> {
+        let limit = self.db.settle_timeout();
+        self.attend(limit, |connection| DB::in_transaction(connection))
+            .await
+    }
+
+    /// Whether the server is there.
+    pub(crate) async fn ping(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
+        self.attend(limit, Connection::ping).await
+    }
+
+    /// An operation of the runtime's own, guarded and bounded. Failed, the connection is of no more use.
+    async fn attend<'a, T, F: Future<Output = Result<T, sqlx::Error>> + 'a>(
+        &'a mut self,
+        limit: Duration,
+        operation: impl FnOnce(&'a mut DB::Connection) -> F,
+    ) -> Result<T, sqlx::Error> {
         let (connection, wire) = self.split();
         *wire = Wire::Busy;
-        let inside = DB::in_transaction(connection).await;
-        *wire = if inside.is_ok() {
-            Wire::Idle
-        } else {
-            Wire::Broken
+        let result = timeout(limit, operation(connection)).await;
+        let result = result.unwrap_or_else(|_| Err(timed_out()));
+        *wire = match result {
+            Ok(_) => Wire::Idle,
+            Err(_) => Wire::Broken,
         };
-        inside
+        result
     }
 
     pub(crate) fn was_exposed(&self) -> bool {

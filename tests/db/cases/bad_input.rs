@@ -107,7 +107,10 @@ async fn an_exhausted_pool_says_how_long_was_waited_and_who_has_the_sessions() {
         "within 150ms",
         "(waited ",
         "of 1 sessions 1 are in use",
-        if DB::ONE_WRITER { "one writer at a time" } else { "`max_sessions`" },
+        match <DB as crate::engine::TestEngine>::ONE_WRITER {
+            true => "one writer at a time",
+            false => "`max_sessions`",
+        },
         "::writes`)",
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -1,9 +1,11 @@
 //! Levels: what a nested scope has done can be undone by itself.
 
+use tokio::time::timeout;
+
 use super::Tx;
 use super::state::{Ending, Health, REFUSED};
 use crate::control;
-use crate::engine::{Effect, Engine};
+use crate::engine::{Effect, Engine, timed_out};
 use crate::error::{Cause, Error};
 use crate::hooks::Conclusion;
 
@@ -121,7 +123,11 @@ impl<DB: Engine> Tx<DB> {
             self.undo = None; // with everything else
             return Ok(());
         }
-        if let Err(error) = control::rollback_to(&mut self.session, savepoint).await {
+        // Whatever is on the wire is drained now, be it a SAVEPOINT or not.
+        self.setting = false;
+        let limit = self.db().settle_timeout();
+        let undone = timeout(limit, control::rollback_to(&mut self.session, savepoint)).await;
+        if let Err(error) = undone.unwrap_or_else(|_| Err(timed_out())) {
             self.health.after(Effect::Gone, || Cause::of(&error));
             return Err(error);
         }
