@@ -49,5 +49,5 @@ macro_rules! on {
 }
 
 on!(sqlite, Sqlite, only_sqlite);
-on!(postgres, Postgres, data_loss in_flight lost_commit only_postgres retry round_trips server_faults server_input);
-on!(mysql, MySql, data_loss in_flight only_mysql retry round_trips server_faults server_input);
+on!(postgres, Postgres, data_loss in_flight lost_commit only_postgres retry round_trips second_sessions server_faults server_input);
+on!(mysql, MySql, data_loss in_flight only_mysql retry round_trips second_sessions server_faults server_input);

@@ -13,12 +13,16 @@ use tokio_util::task::TaskTracker;
 
 mod acquire;
 mod builder;
+mod seconds;
 
+pub(crate) use self::acquire::{Need, Permits};
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
+use self::seconds::Seconds;
 use crate::cancel::{self, Backend, Cancel, ControlConnection};
 use crate::engine::{ConnectOptionsOf, Engine, Wire, dropped_in_flight};
 use crate::options::Options;
+use crate::scope::Request;
 use crate::session::Manager;
 use crate::{Error, Session, Tx, statement};
 
@@ -26,7 +30,7 @@ use crate::{Error, Session, Tx, statement};
 /// cannot be repeated, unlike a BEGIN.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-const BY_HAND: Options = Options::new("a transaction begun by hand");
+static BY_HAND: Options = Options::new("a transaction begun by hand");
 
 /// A handle to a database: hands out sessions, begins transactions, and is itself a [`sqlx::Executor`] that runs each
 /// statement in autocommit mode on a session of its own.
@@ -57,6 +61,9 @@ struct Shared<DB: Engine> {
     waiting: AtomicUsize,
     /// Writers queue here where the engine has one at a time.
     writers: Option<Arc<Semaphore>>,
+    /// Callers that hold no session yet queue here where some are reserved for those who do.
+    firsts: Option<Arc<Semaphore>>,
+    seconds: Seconds,
 }
 
 /// How a pool stands, from [`Db::status`]. The figures are read one after the other: under load they may disagree by
@@ -121,7 +128,7 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Nothing is lost: dropped while it waits it leaves the queue, dropped during BEGIN the session is settled.
     pub async fn begin(&self) -> Result<Tx<DB>, Error> {
-        Tx::begin(self, &BY_HAND, None).await
+        Tx::begin(self, Request::outside(&BY_HAND)).await
     }
 
     /// A session in autocommit mode.
@@ -146,7 +153,11 @@ impl<DB: Engine> Db<DB> {
     async fn autocommit_session(&self, writes: bool) -> Result<Session<DB>, Error> {
         let deadline = self.deadline();
         loop {
-            let mut session = self.acquire(deadline, writes).await?;
+            let need = Need {
+                writes,
+                ..Need::AUTOCOMMIT
+            };
+            let mut session = self.acquire(deadline, need).await?;
             if !session.is_reused() || session.idle_for() < TRUSTED {
                 return Ok(session);
             }
@@ -194,8 +205,8 @@ impl<DB: Engine> Db<DB> {
         let shared = &*self.0;
         let idle = shared.pool.retain(|_, _| false).removed;
         shared.pool.close();
-        if let Some(writers) = &shared.writers {
-            writers.close();
+        for queue in [&shared.writers, &shared.firsts].into_iter().flatten() {
+            queue.close();
         }
         for pooled in idle {
             // What does not hear us out is dropped.

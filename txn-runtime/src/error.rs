@@ -50,9 +50,17 @@ enum Kind {
     Aborted { what: &'static str },
     RollbackOnly { by: &'static str, asked: bool },
     AcquireTimeout(Exhausted),
+    Starved(Starved),
     Timeout(Overrun),
     Closed,
     Refused(Cow<'static, str>),
+}
+
+/// Who would wait for whom for ever.
+#[derive(Debug)]
+pub(crate) struct Starved {
+    pub(crate) max: usize,
+    pub(crate) others: Vec<&'static str>,
 }
 
 /// The figures of a pool that had no session to give.
@@ -128,6 +136,10 @@ impl Error {
         Self::new(Kind::AcquireTimeout(figures), None, Source::None)
     }
 
+    pub(crate) fn starved(scope: &'static str, starved: Starved) -> Self {
+        Self::new(Kind::Starved(starved), Some(scope), Source::None)
+    }
+
     pub(crate) fn timeout(scope: &'static str, overrun: Overrun) -> Self {
         Self::new(Kind::Timeout(overrun), Some(scope), Source::None)
     }
@@ -165,10 +177,11 @@ impl Error {
 // ---- what users ask them ----------------------------------------------------------------------------------
 
 impl Error {
-    /// No session became free within the `acquire_timeout` of the [`Db`](crate::Db).
+    /// No session became free within the `acquire_timeout` of the [`Db`](crate::Db), or none ever would: all were held by scopes that
+    /// wait for another (`requires_new`).
     #[must_use]
     pub fn is_acquire_timeout(&self) -> bool {
-        matches!(self.0.kind, Kind::AcquireTimeout(_))
+        matches!(self.0.kind, Kind::AcquireTimeout(_) | Kind::Starved(_))
     }
 
     /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session. Nothing was written.

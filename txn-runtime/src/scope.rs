@@ -10,6 +10,7 @@ mod trace;
 
 use self::inside::{Joined, Nested};
 use self::trace::Trace;
+use crate::db::Need;
 use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -56,14 +57,49 @@ pub enum Next<S> {
     Again(S),
 }
 
+/// What is asked for when a scope opens; the same for all its attempts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) options: &'static Options,
+    /// Of this scope, among those that its caller is in.
+    pub(crate) depth: u32,
+    /// Sessions that the caller holds while this one is open.
+    pub(crate) held: u32,
+    pub(crate) deadline: Option<Deadline>,
+}
+
+impl Request {
+    pub(crate) fn outside(options: &'static Options) -> Self {
+        Self {
+            options,
+            depth: 0,
+            held: 0,
+            deadline: options.timeout.map(Deadline::after),
+        }
+    }
+
+    pub(crate) fn inside<DB: Engine>(options: &'static Options, tx: &Tx<DB>) -> Self {
+        Self {
+            depth: tx.depth() + 1,
+            held: tx.held(),
+            ..Self::outside(options)
+        }
+    }
+
+    pub(crate) fn need(&self) -> Need {
+        Need {
+            scope: self.options.name,
+            writes: !self.options.read_only,
+            held: self.held,
+        }
+    }
+}
+
 /// The one scope there is: it began a transaction, set a savepoint, or joined.
 pub struct Entered<'a, DB: Engine> {
     body: Body<'a, DB>,
-    options: &'static Options,
-    deadline: Option<Deadline>,
+    request: Request,
     attempts: Attempts,
-    /// Of this scope, among those that its caller is in.
-    depth: u32,
     trace: Trace,
 }
 
@@ -75,56 +111,63 @@ enum Body<'a, DB: Engine> {
 }
 
 impl<'a, DB: Engine> Entered<'a, DB> {
-    pub(crate) async fn begin(
-        db: &Db<DB>,
-        options: &'static Options,
-        depth: u32,
-    ) -> Result<Self, Error> {
-        let deadline = options.timeout.map(Deadline::after);
-        let attempts = Attempts::new(options.retry);
-        Self::attempt(db, options, depth, deadline, attempts).await
+    pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Self, Error> {
+        Self::attempt(db, request, Attempts::new(request.options.retry)).await
     }
 
     /// Begins; where there are attempts left, again if that failed for a reason that may pass.
-    async fn attempt(
-        db: &Db<DB>,
-        options: &'static Options,
-        depth: u32,
-        deadline: Option<Deadline>,
-        mut attempts: Attempts,
-    ) -> Result<Self, Error> {
+    async fn attempt(db: &Db<DB>, request: Request, mut attempts: Attempts) -> Result<Self, Error> {
         loop {
-            let trace = Trace::new::<DB>(options, depth, attempts.count());
-            let error = match Tx::begin(db, options, deadline).await {
+            let trace = Trace::new::<DB>(request.options, request.depth, attempts.count());
+            let error = match Tx::begin(db, request).await {
                 Ok(mut tx) => {
                     tx.set_attempt(attempts.count());
                     return Ok(Self {
                         body: Body::Root(Box::new(tx)),
-                        options,
-                        deadline,
+                        request,
                         attempts,
-                        depth,
                         trace,
                     });
                 }
                 Err(error) => error,
             };
-            if !error.is_retryable() || !pause(&mut attempts, deadline).await {
+            if !error.is_retryable() || !pause(&mut attempts, request.deadline).await {
                 return Err(error.after(attempts.tried()));
             }
         }
     }
 
     pub(crate) async fn nest(tx: &'a mut Tx<DB>, options: &'static Options) -> Result<Self, Error> {
-        let opening = Inside::new::<DB>(options, tx.depth() + 1);
+        let request = Request::inside(options, tx);
+        let trace = Trace::new::<DB>(options, request.depth, 1);
         let outer = tx.push(options.name).await?;
         let outer = Some(outer);
-        Ok(opening.with(Body::Nested(Nested { tx, outer })))
+        Ok(Self::inside(
+            Body::Nested(Nested { tx, outer }),
+            request,
+            trace,
+        ))
     }
 
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
-        let opening = Inside::new::<DB>(options, tx.depth());
-        opening.with(Body::Joined(Joined::enter(tx, options.name)))
+        let mut request = Request::inside(options, tx);
+        request.depth = tx.depth();
+        let trace = Trace::new::<DB>(options, request.depth, 1);
+        Self::inside(
+            Body::Joined(Joined::enter(tx, options.name)),
+            request,
+            trace,
+        )
+    }
+
+    /// Not run again by itself: its root is, if that asks for it.
+    fn inside(body: Body<'a, DB>, request: Request, trace: Trace) -> Self {
+        Self {
+            body,
+            request,
+            attempts: Attempts::new(None),
+            trace,
+        }
     }
 }
 
@@ -135,36 +178,6 @@ async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {
         Some(deadline) => {
             let next = tokio::time::timeout_at(deadline.at, attempts.next());
             next.await.unwrap_or(false)
-        }
-    }
-}
-
-/// A scope inside of a transaction, before it has entered. It is not run again: its root is, if that asks for it.
-struct Inside {
-    options: &'static Options,
-    deadline: Option<Deadline>,
-    depth: u32,
-    trace: Trace,
-}
-
-impl Inside {
-    fn new<DB: Engine>(options: &'static Options, depth: u32) -> Self {
-        Self {
-            options,
-            deadline: options.timeout.map(Deadline::after),
-            depth,
-            trace: Trace::new::<DB>(options, depth, 1),
-        }
-    }
-
-    fn with<DB: Engine>(self, body: Body<'_, DB>) -> Entered<'_, DB> {
-        Entered {
-            body,
-            options: self.options,
-            deadline: self.deadline,
-            attempts: Attempts::new(None),
-            depth: self.depth,
-            trace: self.trace,
         }
     }
 }
@@ -185,11 +198,11 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     fn deadline(&self) -> Deadline {
         // Asked for only where the annotation has a timeout.
         let forever = || Deadline::after(FOREVER);
-        self.deadline.unwrap_or_else(forever)
+        self.request.deadline.unwrap_or_else(forever)
     }
 
     async fn expire(self) -> Error {
-        let name = self.options.name;
+        let name = self.request.options.name;
         let deadline = self.deadline();
         let reason = Error::timeout(name, deadline.over(Phase::Body)).to_string();
         let ended = self.end(Verdict::Rollback, Some(reason)).await;
@@ -203,11 +216,12 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         let Body::Root(tx) = &self.body else {
             return Next::Done(self.end(verdict, reason).await);
         };
-        let (db, depth, conflict) = (tx.db().clone(), self.depth, tx.met_conflict());
-        let (options, deadline, mut attempts) = (self.options, self.deadline, self.attempts);
+        let (db, conflict) = (tx.db().clone(), tx.met_conflict());
+        let (request, mut attempts) = (self.request, self.attempts);
         let result = self.end(verdict, reason).await;
-        if may_be_retried(verdict, &result, conflict) && pause(&mut attempts, deadline).await {
-            return match Self::attempt(&db, options, depth, deadline, attempts).await {
+        let again = may_be_retried(verdict, &result, conflict);
+        if again && pause(&mut attempts, request.deadline).await {
+            return match Self::attempt(&db, request, attempts).await {
                 Ok(next) => Next::Again(next),
                 Err(error) => Next::Done(Err(error)),
             };

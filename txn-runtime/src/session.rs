@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use deadpool::managed::Object;
 use futures_util::TryStreamExt;
 use sqlx::{Connection, SqlSafeStr};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -21,6 +20,7 @@ mod pooled;
 
 pub(crate) use self::pooled::Manager;
 use self::pooled::Pooled;
+use crate::db::Permits;
 use crate::engine::{Access, Engine, Wire, timed_out};
 use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
@@ -52,8 +52,7 @@ pub struct Session<DB: Engine> {
     settling: bool,
     db: Db<DB>,
     lease: TaskTrackerToken,
-    /// The place in the queue of writers, where the engine has one.
-    turn: Option<OwnedSemaphorePermit>,
+    permits: Permits,
 }
 
 impl<DB: Engine> Session<DB> {
@@ -61,7 +60,7 @@ impl<DB: Engine> Session<DB> {
         object: Object<Manager<DB>>,
         db: Db<DB>,
         lease: TaskTrackerToken,
-        turn: Option<OwnedSemaphorePermit>,
+        permits: Permits,
     ) -> Self {
         Self {
             object: Some(object),
@@ -74,7 +73,7 @@ impl<DB: Engine> Session<DB> {
             settling: false,
             db,
             lease,
-            turn,
+            permits,
         }
     }
 
@@ -259,7 +258,7 @@ impl<DB: Engine> Drop for Session<DB> {
             settling: true,
             db: self.db.clone(),
             lease: self.lease.clone(),
-            turn: self.turn.take(),
+            permits: std::mem::take(&mut self.permits),
             ..*self
         };
         // There is nothing to settle on a connection that is of no more use.

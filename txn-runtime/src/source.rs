@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::options::Options;
 use crate::propagation::{Action, Place, resolve};
-use crate::scope::{Entered, Scope};
+use crate::scope::{Entered, Request, Scope};
 use crate::{Db, Tx};
 
 /// What an annotated function takes in place of its `&mut Tx`: `&Db` or `&mut Tx`.
@@ -53,7 +53,7 @@ impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
                 options.name,
                 "`mandatory` needs an open transaction: pass a `&mut Tx`",
             )),
-            _ => Entered::begin(self, options, 0).await,
+            _ => Entered::begin(self, Request::outside(options)).await,
         }
     }
 }
@@ -68,7 +68,7 @@ impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
                 refuse_second_writer(self, options)?;
                 let db = self.db().clone();
                 // Boxed, or every joined scope's future would have room for a BEGIN.
-                Box::pin(Entered::begin(&db, options, self.depth() + 1)).await
+                Box::pin(Entered::begin(&db, Request::inside(options, self))).await
             }
             Action::Savepoint => {
                 refuse_conflict(self, options)?;

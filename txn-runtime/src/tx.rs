@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::Cause;
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
+use crate::scope::Request;
 use crate::{Db, Error, Session};
 
 /// An open transaction; `&mut Tx` is a [`sqlx::Executor`].
@@ -47,10 +48,13 @@ pub struct Tx<DB: Engine> {
     setting: bool,
     /// A savepoint to which a dropped scope has left us to roll back, before anything else is sent.
     undo: Option<u32>,
+    /// Sessions that its callers hold, its own included.
+    held: u32,
 }
 
 impl<DB: Engine> Tx<DB> {
-    pub(super) fn new(session: Session<DB>, options: &Options) -> Self {
+    pub(super) fn new(session: Session<DB>, request: Request) -> Self {
+        let options = request.options;
         Self {
             session,
             health: Health::Active,
@@ -65,6 +69,7 @@ impl<DB: Engine> Tx<DB> {
             release: None,
             setting: false,
             undo: None,
+            held: request.held + 1,
         }
     }
 
@@ -74,8 +79,27 @@ impl<DB: Engine> Tx<DB> {
         self.session.db()
     }
 
+    /// The name of the innermost open scope: the `name` of its annotation, or the path of its function.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.level.scope
+    }
+
+    /// The isolation that the transaction was begun with; `None` where that is the database's default.
+    #[must_use]
+    pub fn isolation(&self) -> Option<Isolation> {
+        self.isolation
+    }
+
+    /// Whether the database refuses writes in it.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// How many nested scopes this point is inside of; 0 in the transaction itself.
-    pub(crate) fn depth(&self) -> u32 {
+    #[must_use]
+    pub fn depth(&self) -> u32 {
         self.depth
     }
 
@@ -161,8 +185,8 @@ impl<DB: Engine> Tx<DB> {
         })
     }
 
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.read_only
+    pub(crate) fn held(&self) -> u32 {
+        self.held
     }
 }
 

@@ -122,6 +122,32 @@ async fn ask_isolation(tx: &mut Tx<DB>, ask: &'static str) -> Result<String, sql
     sqlx::query_scalar(ask).fetch_one(tx).await
 }
 
+#[transactional(name = "asked", isolation = serializable, read_only)]
+async fn asks_for_itself(tx: &mut Tx<DB>) -> Result<(), Error> {
+    let found = (tx.name(), tx.depth(), tx.attempt(), tx.is_read_only());
+    assert_eq!(found, ("asked", 0, 1, true));
+    assert_eq!(tx.isolation(), Some(txn::Isolation::Serializable));
+    nested_asks(tx).await?;
+    assert_eq!(tx.depth(), 0);
+    let shown = format!("{tx:?}");
+    assert!(shown.contains("asked") && shown.contains("Active"), "{shown}");
+    Ok(())
+}
+
+#[transactional(name = "inner", nested, read_only)]
+async fn nested_asks(tx: &mut Tx<DB>) -> Result<(), Error> {
+    assert_eq!((tx.name(), tx.depth()), ("inner", 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_can_be_asked_about_itself() {
+    let db = Fixture::<DB>::new().await;
+    asks_for_itself(&*db).await.unwrap();
+    let tx = db.begin().await.unwrap();
+    assert!(!tx.is_read_only() && tx.isolation().is_none());
+}
+
 #[transactional(db as tx, isolation = serializable, read_only, deferrable)]
 async fn deferred(db: &txn::Db<DB>) -> Result<i64, Error> {
     Ok(number(tx, "SELECT COUNT(*) FROM t").await?)

@@ -1,9 +1,10 @@
 //! How a caller comes by a session.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use deadpool::managed::{Object, PoolError};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::Db;
@@ -11,43 +12,61 @@ use crate::engine::Engine;
 use crate::error::{Error, Exhausted};
 use crate::session::Session;
 
+/// What a caller needs a session for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    pub(crate) scope: &'static str,
+    /// It may write: where the engine has one writer, it waits for its turn first.
+    pub(crate) writes: bool,
+    /// Sessions that the caller holds already, and goes on to hold while it waits.
+    pub(crate) held: u32,
+}
+
+impl Need {
+    pub(crate) const AUTOCOMMIT: Self = Self {
+        scope: "a session in autocommit mode",
+        writes: false,
+        held: 0,
+    };
+}
+
+/// Permits that a session is given out with, and that end with it.
+#[derive(Debug, Default)]
+pub(crate) struct Permits {
+    /// The place in the queue of writers, where the engine has one.
+    _turn: Option<OwnedSemaphorePermit>,
+    /// One of the sessions that are not kept for callers who hold one already.
+    _first: Option<OwnedSemaphorePermit>,
+}
+
 impl<DB: Engine> Db<DB> {
     pub(crate) async fn acquire(
         &self,
         deadline: Instant,
-        writes: bool,
+        need: Need,
     ) -> Result<Session<DB>, Error> {
         let waiting = Waiting::new(&self.0.waiting);
+        let _seconds = self.0.seconds.enter(need, self.0.limits.max_sessions)?;
         let has_turn = AtomicBool::new(false);
         let lease = async {
-            let turn = self.turn(writes).await?;
+            let turn = permit(self.0.writers.as_ref().filter(|_| need.writes)).await?;
             has_turn.store(true, Ordering::Relaxed);
+            let first = permit(self.0.firsts.as_ref().filter(|_| need.held == 0)).await?;
             let object = self.0.pool.get().await.map_err(pool_error)?;
-            Ok((object, turn))
+            let permits = Permits {
+                _turn: turn,
+                _first: first,
+            };
+            Ok((object, permits))
         };
         let leased: Result<(Object<_>, _), Error> = match timeout_at(deadline, lease).await {
             Ok(leased) => leased,
             Err(_) => return Err(self.exhausted(deadline, has_turn.into_inner())),
         };
         drop(waiting);
-        let (object, turn) = leased?;
-        Ok(Session::new(
-            object,
-            self.clone(),
-            self.0.leases.token(),
-            turn,
-        ))
-    }
-
-    /// A place at the head of the writers' queue, before a session is taken: who waits holds none.
-    async fn turn(&self, writes: bool) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        match &self.0.writers {
-            Some(writers) if writes => match writers.clone().acquire_owned().await {
-                Ok(turn) => Ok(Some(turn)),
-                Err(_) => Err(Error::closed()),
-            },
-            _ => Ok(None),
-        }
+        let (object, permits) = leased?;
+        let lease = self.0.leases.token();
+        Ok(Session::new(object, self.clone(), lease, permits))
     }
 
     fn exhausted(&self, deadline: Instant, has_turn: bool) -> Error {
@@ -63,6 +82,17 @@ impl<DB: Engine> Db<DB> {
             settling: status.settling,
             waiting: status.waiting.saturating_sub(1),
         })
+    }
+}
+
+/// Who waits for a permit holds no session; where there is nothing to wait for, there is no permit.
+async fn permit(of: Option<&Arc<Semaphore>>) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    match of {
+        Some(semaphore) => match Arc::clone(semaphore).acquire_owned().await {
+            Ok(permit) => Ok(Some(permit)),
+            Err(_) => Err(Error::closed()),
+        },
+        None => Ok(None),
     }
 }
 

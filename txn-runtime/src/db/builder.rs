@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::{Db, Shared};
+use super::seconds::Seconds;
+use super::{Db, Need, Shared};
 use crate::Error;
 use crate::cancel::{Cancel, ControlConnection};
 use crate::engine::{ConnectOptionsOf, Engine};
@@ -22,6 +23,7 @@ pub(super) struct Limits {
     pub(super) settle_timeout: Duration,
     pub(super) cancel: Cancel,
     pub(super) verify_commits: bool,
+    pub(super) reserve: usize,
 }
 
 /// Settings of a [`Db`], from [`Db::builder`].
@@ -44,6 +46,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 settle_timeout: Duration::from_secs(5),
                 cancel: Cancel::Server,
                 verify_commits: false,
+                reserve: 0,
             },
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
@@ -105,6 +108,21 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
+    /// Keeps sessions for callers who hold one already and need another (`requires_new`). Default: 0.
+    ///
+    /// When all sessions are held by callers who wait for another, none of them can go on; the last one to ask then fails at once
+    /// ([`Error::is_acquire_timeout`]), and names the scopes that wait. With one reserved session that cannot be, as long as
+    /// `requires_new` is not nested in `requires_new`; with *k* of them inside each other, reserve *k*. Without a reserve, a pool of at
+    /// least `callers · k + 1` sessions cannot starve, `callers` being those that are in such scopes at a time.
+    ///
+    /// # Panics
+    ///
+    /// In [`connect`](Self::connect), if nothing is left of `max_sessions`.
+    pub fn reserve(mut self, sessions: usize) -> Self {
+        self.limits.reserve = sessions;
+        self
+    }
+
     /// Makes the handle, and opens a first session to see that it works.
     ///
     /// # Errors
@@ -120,7 +138,7 @@ impl<DB: Engine> DbBuilder<DB> {
     /// Nothing is lost: dropped, the connection attempt is given up.
     pub async fn connect(self) -> Result<Db<DB>, Error> {
         let db = self.build();
-        drop(db.acquire(db.deadline(), false).await?);
+        drop(db.acquire(db.deadline(), Need::AUTOCOMMIT).await?);
         Ok(db)
     }
 
@@ -135,6 +153,11 @@ impl<DB: Engine> DbBuilder<DB> {
             }
             None => (self.idle_timeout, self.max_lifetime),
         };
+        assert!(
+            limits.reserve < limits.max_sessions,
+            "all {} sessions would be reserved for second acquisitions: lower `reserve`, or raise `max_sessions`",
+            limits.max_sessions
+        );
         let manager = Manager {
             options,
             idle_timeout,
@@ -153,6 +176,9 @@ impl<DB: Engine> DbBuilder<DB> {
             control: ControlConnection::new(),
             waiting: AtomicUsize::new(0),
             writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
+            firsts: (limits.reserve > 0)
+                .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
+            seconds: Seconds::default(),
         }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Error, Exhausted, Kind, Source};
+use super::{Error, Exhausted, Kind, Source, Starved};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,10 +41,25 @@ impl fmt::Display for Kind {
                 return write!(f, "rolled back because `{by}` inside it {did}");
             }
             Self::AcquireTimeout(figures) => return fmt::Display::fmt(figures, f),
+            Self::Starved(starved) => return fmt::Display::fmt(starved, f),
             Self::Timeout(overrun) => return fmt::Display::fmt(overrun, f),
             Self::Closed => "the database handle is closed, no new scope can be opened",
             Self::Refused(why) => why,
         })
+    }
+}
+
+impl fmt::Display for Starved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let max = self.max;
+        write!(
+            f,
+            "would wait for a second session for ever, all {max} are held by scopes that do: this one"
+        )?;
+        for other in &self.others {
+            write!(f, ", `{other}`")?;
+        }
+        f.write_str("; raise `max_sessions`, set `reserve`, or make it `nested`")
     }
 }
 

@@ -7,9 +7,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Tx;
 use crate::control;
-use crate::deadline::{Deadline, Phase};
+use crate::deadline::Phase;
 use crate::engine::{Engine, Wire};
-use crate::options::Options;
+use crate::scope::Request;
 use crate::{Db, Error, Session};
 
 /// The server ends a transaction that is over its time only if nobody here does.
@@ -19,20 +19,16 @@ impl<DB: Engine> Tx<DB> {
     /// Begins a transaction on a session of `db`.
     ///
     /// A session that turns out dead is replaced: nothing has run on it yet.
-    pub(crate) async fn begin(
-        db: &Db<DB>,
-        options: &Options,
-        deadline: Option<Deadline>,
-    ) -> Result<Self, Error> {
-        let name = options.name;
+    pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Self, Error> {
+        let options = request.options;
         if let Some(why) = options.refusal(&DB::LACKS) {
-            return Err(Error::refused(name, why));
+            return Err(Error::refused(options.name, why));
         }
         let patience = db.deadline();
         loop {
-            let session = Self::acquire(db, options, patience, deadline).await?;
-            let mut tx = Self::new(session, options);
-            match tx.send_begin(options, patience, deadline).await {
+            let session = Self::acquire(db, request, patience).await?;
+            let mut tx = Self::new(session, request);
+            match tx.send_begin(request, patience).await {
                 Ok(()) => return Ok(tx),
                 Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
@@ -46,13 +42,12 @@ impl<DB: Engine> Tx<DB> {
     /// Waits for as long as the `Db` lets every caller wait, or the scope has time, whichever is shorter.
     async fn acquire(
         db: &Db<DB>,
-        options: &Options,
+        request: Request,
         patience: Instant,
-        deadline: Option<Deadline>,
     ) -> Result<Session<DB>, Error> {
-        let name = options.name;
-        let acquired = db.acquire(patience, !options.read_only);
-        let acquired = match deadline {
+        let name = request.options.name;
+        let acquired = db.acquire(patience, request.need());
+        let acquired = match request.deadline {
             Some(deadline) if deadline.at < patience => timeout_at(deadline.at, acquired)
                 .await
                 .map_err(|_| Error::timeout(name, deadline.over(Phase::Acquire)))?,
@@ -62,12 +57,10 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// A server that does not answer is given up when the patience for a session, or the scope's time, is over.
-    async fn send_begin(
-        &mut self,
-        options: &Options,
-        patience: Instant,
-        deadline: Option<Deadline>,
-    ) -> Result<(), Error> {
+    async fn send_begin(&mut self, request: Request, patience: Instant) -> Result<(), Error> {
+        let Request {
+            options, deadline, ..
+        } = request;
         let name = options.name;
         let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
         let until = deadline.map_or(patience, |deadline| deadline.at.min(patience));
