@@ -55,6 +55,16 @@ impl<'ast> Visit<'ast> for Bindings<'_> {
         self.found |= pat.ident == *self.name;
         syn::visit::visit_pat_ident(self, pat);
     }
+
+    /// An item has names of its own inside; only its own name is one of the body's.
+    fn visit_item(&mut self, item: &'ast Item) {
+        self.found |= match item {
+            Item::Fn(item) => item.sig.ident == *self.name,
+            Item::Const(item) => item.ident == *self.name,
+            Item::Static(item) => item.ident == *self.name,
+            _ => false,
+        };
+    }
 }
 
 struct Reborrow<'a> {

@@ -119,6 +119,12 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
+    /// A refusal to connect that may pass by itself, soon.
+    #[doc(hidden)]
+    fn may_connect_soon(_error: &dyn DatabaseError) -> bool {
+        false
+    }
+
     // -- the dialect of transactions
 
     #[doc(hidden)]

@@ -33,6 +33,10 @@ fn plain_arguments_are_reborrowed() {
         ),
         ("m!(a(tx)); a(tx);", "m!(a(tx)); a(&mut *tx);"),
         ("fn g() { a(tx) } a(tx);", "fn g() { a(tx) } a(&mut *tx);"),
+        (
+            "fn g(tx: u8) { a(tx) } a(tx);",
+            "fn g(tx: u8) { a(tx) } a(&mut *tx);",
+        ),
     ] {
         let body = format!("fn f() {{ {} }}", reborrowed(body));
         let expected = format!("fn f() {{ {expected} }}");
@@ -64,7 +68,7 @@ fn a_body_that_binds_the_name_again_is_left_alone() {
         "if let Some(tx) = x { a(tx) }",
         "a(tx); b(|tx| c(tx));",
         "for tx in all { a(tx) }",
-        "fn inner(tx: u8) {} a(tx);",
+        "fn tx() {} a(tx);",
         "let S { tx } = s; a(tx);",
     ] {
         assert_eq!(reborrowed(body), same(body));

@@ -162,6 +162,7 @@ impl<DB: Engine> DbBuilder<DB> {
             options,
             idle_timeout,
             max_lifetime,
+            patience: limits.acquire_timeout * 3 / 4,
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.

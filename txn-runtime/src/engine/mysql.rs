@@ -15,6 +15,7 @@ use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 
+const TOO_MANY_CONNECTIONS: u16 = 1040;
 const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const LOCK_TABLE_FULL: u16 = 1206;
@@ -95,6 +96,10 @@ impl Engine for MySql {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn may_connect_soon(error: &dyn DatabaseError) -> bool {
+        number(error) == TOO_MANY_CONNECTIONS
     }
 
     fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str> {

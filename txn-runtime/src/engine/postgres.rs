@@ -98,6 +98,11 @@ impl Engine for Postgres {
         begin
     }
 
+    fn may_connect_soon(error: &dyn DatabaseError) -> bool {
+        // too_many_connections, cannot_connect_now: it is starting up
+        matches!(error.code().as_deref(), Some("53300" | "57P03"))
+    }
+
     const IDENTIFY: Option<&'static str> = Some("; SELECT pg_current_xact_id()::text");
 
     fn transaction_id(row: &PgRow) -> Option<String> {

@@ -84,6 +84,13 @@ impl Engine for Sqlite {
         }
     }
 
+    fn may_connect_soon(error: &dyn DatabaseError) -> bool {
+        // The switch to a write-ahead log takes a lock that `busy_timeout` does not wait for.
+        error
+            .try_downcast_ref()
+            .is_some_and(|error| class(error) == Class::Busy)
+    }
+
     fn begin(options: &Options, _limit: Option<Duration>) -> Cow<'static, str> {
         Cow::Borrowed(match options.read_only {
             true => "PRAGMA query_only = 1; BEGIN",

@@ -21,6 +21,37 @@ pub(crate) struct Manager<DB: Engine> {
     pub(crate) options: ConnectOptionsOf<DB>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
+    /// How long a refusal that may pass is met with another try: less than a caller waits, who is told of the refusal then.
+    pub(crate) patience: Duration,
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+impl<DB: Engine> Manager<DB> {
+    async fn connect(&self) -> Result<(DB::Connection, Backend), sqlx::Error> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match engine::connect::<DB>(&self.options).await {
+                Err(error) if may_pass::<DB>(&error) && begun.elapsed() + pause < self.patience => {
+                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "cannot connect yet");
+                }
+                result => return result,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn may_pass<DB: Engine>(error: &sqlx::Error) -> bool {
+    match error {
+        // The server has not yet taken those who came before off its list (EAGAIN on a unix socket).
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        sqlx::Error::Database(error) => DB::may_connect_soon(&**error),
+        _ => false,
+    }
 }
 
 impl<DB: Engine> managed::Manager for Manager<DB> {
@@ -29,8 +60,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
 
     async fn create(&self) -> Result<Pooled<DB>, sqlx::Error> {
         // Boxed, or every scope's future would have room for it.
-        let connect = Box::pin(engine::connect::<DB>(&self.options));
-        let (connection, backend) = connect.await?;
+        let (connection, backend) = Box::pin(self.connect()).await?;
         let now = Instant::now();
         Ok(Pooled {
             connection,

@@ -102,7 +102,12 @@ impl<DB: Engine> Tx<DB> {
         let (effect, why) = match self.session.wire {
             Wire::Idle => return,
             Wire::Partial => return self.finish_exchange().await,
-            Wire::Busy if std::mem::take(&mut self.setting) => return self.finish_exchange().await,
+            Wire::Busy if self.setting => {
+                // Dropped in here it is still no more than a SAVEPOINT.
+                self.finish_exchange().await;
+                self.setting = false;
+                return;
+            }
             // The operation stays on the wire until a rollback drains it.
             Wire::Busy if DB::DROPS_BREAK => (Effect::Gone, DROPPED),
             Wire::Busy => (Effect::Failed, DROPPED),
