@@ -96,6 +96,33 @@
 //!
 //! All arguments of the attribute are at [`transactional`], errors at [`Error`], settings at [`DbBuilder`].
 //!
+//! # What a drop costs
+//!
+//! | dropped while | what happens | the session |
+//! |---|---|---|
+//! | waiting for a session | it leaves the queue | untouched |
+//! | BEGIN is in flight | rolled back, whether or not it arrived | clean or closed |
+//! | the body runs, no query in flight | rolled back | clean or closed |
+//! | the body runs, a query in flight | the query is cancelled on the server, then rolled back | clean or closed |
+//! | a nested scope runs | its query is cancelled, its level undone before the outer scope sends anything else | stays with the outer scope |
+//! | a joined scope runs | the transaction is rollback-only, with that as the cause | stays with the outer scope |
+//! | a statement of a body that goes on | cancelled; the innermost scope has failed, since nobody knows what the statement did | stays with the scope |
+//! | a row stream, between two rows | nothing: what is left is read before the next statement | stays with the scope |
+//! | COMMIT or ROLLBACK is in flight | finished in the background, hooks run; given up after `settle_timeout` if the server does not answer | clean or closed |
+//! | hooks run | they finish in the background | already back |
+//!
+//! On MySQL and MariaDB the driver does not survive a drop in flight: there such a session is always closed, its query killed, and a
+//! transaction that goes on around it is lost (every further statement says so).
+//!
+//! # Shutting down
+//!
+//! - [`Db::close`] refuses new scopes and callers that wait, lets open scopes end, waits for every cleanup, and says goodbye to the server.
+//! - A runtime that shuts down with scopes open drops them: their sessions are closed, and the server rolls back. Cleanups run on the runtime
+//!   that the `Db` was made in; where that is gone, sessions are closed instead. Nothing of it needs a runtime where the drop happens.
+//! - A process that is killed leaves it to the server. Between statements that sees the end of the connection at once. While a query runs,
+//!   PostgreSQL (14 or newer) looks every second; MySQL and MariaDB look when the query has ended, or when the `timeout` of the scope is over,
+//!   which they are told along with BEGIN (one second is added, so that they end only what nobody here does).
+//!
 //! # Features
 //!
 //! `sqlite` (default), `postgres`, `mysql` (serves MariaDB): the engines. Everything else of sqlx (types, TLS, migrations) is
@@ -103,7 +130,7 @@
 //!
 //! # Spans and events
 //!
-//! Each scope is a `tracing` span at level debug, target `txn`, with `name`, `engine`, `propagation`, `depth`, `outcome` (`committed`, `joined`, `kept` for a
+//! Each scope is a `tracing` span at level debug, target `txn`, with `name`, `engine`, `propagation`, `depth`, `attempt`, `outcome` (`committed`, `joined`, `kept` for a
 //! nested one, `rolled back`, `failed`, `dropped`) and `elapsed_us`. What no caller can be told (a rollback that failed, a session that had to be closed) is an event at
 //! level warn.
 
