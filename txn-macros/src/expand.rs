@@ -3,17 +3,14 @@
 //! Generated tokens carry the hygiene of the macro, so that no name of the body is shadowed and no lint takes them for
 //! the user's, and the place of what they depend on, so that a missing bound is blamed on the user's type.
 
-use std::time::Duration;
-
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::ext::IdentExt as _;
 use syn::{FnArg, Pat, Path, Type};
 
 use self::names::{blame, brace_span, ends, led_by, named, parameter_name};
 use crate::item::{RawItem, braced, take_marks};
 use crate::reborrow::reborrow;
-use crate::validate::{Propagation, Retry, Session, Valid, is_mut_reference};
+use crate::validate::{Propagation, Session, Valid, is_mut_reference};
 
 /// Tokens with the hygiene of the macro.
 macro_rules! ours {
@@ -21,6 +18,7 @@ macro_rules! ours {
 }
 
 mod names;
+mod options;
 mod outcome;
 mod retry;
 
@@ -134,100 +132,6 @@ impl Expand<'_> {
         match &self.valid.session {
             Session::Parameter { target, .. } => ours!(::<#target, _>),
             Session::Binding { .. } => TokenStream::new(),
-        }
-    }
-
-    /// A constant of its own block, where no name of the user's can meet it.
-    fn options(&self) -> TokenStream {
-        let krate = self.krate;
-        let name = self.name();
-        let settings = self.settings();
-        let checks = self.checks();
-        ours! {{
-            const OPTIONS: #krate::__private::Options = #krate::__private::Options::new(#name) #settings;
-            #checks
-            &OPTIONS
-        }}
-    }
-
-    fn name(&self) -> TokenStream {
-        match &self.valid.args.name {
-            Some(name) => name.to_token_stream(),
-            None => {
-                let name = format!("::{}", self.item.sig.ident.unraw());
-                ours!(::core::concat!(::core::module_path!(), #name))
-            }
-        }
-    }
-
-    fn settings(&self) -> TokenStream {
-        let args = &self.valid.args;
-        let krate = self.krate;
-        let propagation = match args.propagation {
-            Propagation::Required => None,
-            Propagation::Nested => Some(ours!(.nested())),
-            Propagation::RequiresNew => Some(ours!(.requires_new())),
-            Propagation::Mandatory(_) => Some(ours!(.mandatory())),
-        };
-        let isolation = args.isolation.as_ref().map(|isolation| {
-            let level = Ident::new(isolation.level, Span::mixed_site());
-            ours!(.isolation(#krate::Isolation::#level))
-        });
-        let read_only = args.read_only.then(|| ours!(.read_only()));
-        let deferrable = args.deferrable.as_ref().map(|_| ours!(.deferrable()));
-        let timeout = args.timeout.map(|limit| {
-            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-            ours!(.timeout_ms(#millis))
-        });
-        let retry = args.retry.as_ref().map(|retry| self.retry_policy(retry));
-        quote!(#propagation #isolation #read_only #deferrable #timeout #retry)
-    }
-
-    fn retry_policy(&self, retry: &Retry) -> TokenStream {
-        let krate = self.krate;
-        let max_attempts = retry.max_attempts.map(|count| ours!(.max_attempts(#count)));
-        let delay = |name: &str, delay: Option<Duration>| {
-            let millis = u64::try_from(delay?.as_millis()).unwrap_or(u64::MAX);
-            let name = Ident::new(name, Span::mixed_site());
-            Some(ours!(.#name(::core::time::Duration::from_millis(#millis))))
-        };
-        let base_delay = delay("base_delay", retry.base_delay);
-        let max_delay = delay("max_delay", retry.max_delay);
-        ours!(.retry(#krate::Retry::DEFAULT #max_attempts #base_delay #max_delay))
-    }
-
-    /// What the session's type cannot do is refused here, where its engine is known; blamed on the argument that asks
-    /// for it.
-    fn checks(&self) -> Option<TokenStream> {
-        let Session::Parameter { target, .. } = &self.valid.session else {
-            return None;
-        };
-        let args = &self.valid.args;
-        let weak = args
-            .isolation
-            .as_ref()
-            .filter(|isolation| isolation.level != "Serializable");
-        let weak = weak.map(|isolation| self.check("weak_isolation", target, &isolation.key));
-        let deferrable = args.deferrable.as_ref();
-        let deferrable = deferrable.map(|key| self.check("deferrable", target, key));
-        let krate = self.krate;
-        Some(ours! {
-            #krate::__private::must_be_a_transaction::<#target>();
-            #weak
-            #deferrable
-        })
-    }
-
-    /// Output: `deferrable({ use AnyEngine as _; EngineOf::<PgTx>::new().engine() });`
-    fn check(&self, what: &str, target: &Type, key: &Ident) -> TokenStream {
-        let (span, _) = blame(key);
-        let what = Ident::new(what, span);
-        let krate = led_by(self.krate, span);
-        quote_spanned! {span=>
-            #krate::__private::#what({
-                use #krate::__private::AnyEngine as _;
-                #krate::__private::EngineOf::<#target>::new().engine()
-            });
         }
     }
 
