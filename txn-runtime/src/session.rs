@@ -29,7 +29,8 @@ use crate::{Db, Error, settle, statement};
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
 ///
 /// For what must run on one connection but not in a transaction: session settings, advisory locks, `LISTEN`,
-/// statements that an engine refuses inside a transaction.
+/// statements that an engine refuses inside a transaction. What is set on it stays set when it goes back to the pool: reset it, or
+/// set it in the connect options instead.
 ///
 /// # Cancel safety
 ///
