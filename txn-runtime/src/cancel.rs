@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::engine::{ConnectOptionsOf, Engine, timed_out};
 use crate::error::Class;
@@ -133,8 +133,8 @@ pub(crate) async fn until_answered<DB: Engine, T>(
     }
 }
 
-/// Ends what the session is doing.
-pub(crate) async fn cancel<DB: Engine>(
+/// Ends what the session is doing, or tries to.
+async fn cancel<DB: Engine>(
     control: &ControlConnection<DB>,
     options: &ConnectOptionsOf<DB>,
     backend: &Backend,
@@ -142,11 +142,36 @@ pub(crate) async fn cancel<DB: Engine>(
     if let Some(interrupt) = &backend.interrupt {
         interrupt.store(true, Ordering::Relaxed);
     }
-    let Some(sql) = DB::cancel(backend.id) else {
-        return;
-    };
-    if let Err(error) = control.run(options, &sql, |_| ()).await {
+    if let Err(error) = tell(control, options, backend).await {
         tracing::warn!(target: "txn", system = DB::SYSTEM, backend = backend.id, %error, "cancel failed");
+    }
+}
+
+/// Ends a session on the server that is of no more use here; asks until the server has understood.
+pub(crate) async fn kill<DB: Engine>(
+    control: &ControlConnection<DB>,
+    options: &ConnectOptionsOf<DB>,
+    backend: &Backend,
+) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = tell(control, options, backend).await {
+        tracing::debug!(target: "txn", system = DB::SYSTEM, backend = backend.id, %error, "kill failed, is repeated");
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn tell<DB: Engine>(
+    control: &ControlConnection<DB>,
+    options: &ConnectOptionsOf<DB>,
+    backend: &Backend,
+) -> Result<(), sqlx::Error> {
+    let Some(sql) = DB::cancel(backend.id) else {
+        return Ok(());
+    };
+    match control.run(options, &sql, |_| ()).await {
+        Err(sqlx::Error::Database(error)) if DB::is_gone(&*error) => Ok(()),
+        result => result,
     }
 }
 

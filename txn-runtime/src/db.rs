@@ -256,7 +256,7 @@ impl<DB: Engine> Db<DB> {
         match (left, shared.limits.cancel) {
             (Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
             (Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
-                cancel::cancel(&shared.control, options, backend).await;
+                cancel::kill(&shared.control, options, backend).await;
                 answer.await
             }
             (Wire::Busy, Cancel::Server) => {

@@ -106,6 +106,11 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     /// The statement that ends on the server what session `id` is doing; `None` where it is stopped from within.
     #[doc(hidden)]
     fn cancel(id: u64) -> Option<String>;
+    /// There is no such session (any more) to be ended.
+    #[doc(hidden)]
+    fn is_gone(_error: &dyn DatabaseError) -> bool {
+        false
+    }
     /// Reads what is left of an operation that was dropped, and forgets it. An error of the statement itself is
     /// returned: it is the caller's to judge, and never the next statement's.
     #[doc(hidden)]

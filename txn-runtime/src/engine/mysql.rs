@@ -15,6 +15,7 @@ use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 
+const NO_SUCH_THREAD: u16 = 1094;
 const TOO_MANY_CONNECTIONS: u16 = 1040;
 const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
@@ -71,6 +72,10 @@ impl Engine for MySql {
     fn cancel(id: u64) -> Option<String> {
         // The connection is closed in any case; unlike KILL QUERY this cannot overtake the query that it is meant for.
         Some(format!("KILL CONNECTION {id}"))
+    }
+
+    fn is_gone(error: &dyn DatabaseError) -> bool {
+        number(error) == NO_SUCH_THREAD
     }
 
     async fn drain(
