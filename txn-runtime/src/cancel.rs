@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
@@ -159,6 +159,21 @@ pub(crate) async fn kill<DB: Engine>(
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Whether the server is the one that gave this session its id: up for longer than the session was open, whole seconds told.
+pub(crate) async fn is_same_server<DB: Engine>(
+    control: &ControlConnection<DB>,
+    options: &ConnectOptionsOf<DB>,
+    opened: Instant,
+) -> Result<bool, sqlx::Error> {
+    let Some(question) = DB::ASK_UPTIME else {
+        return Ok(false);
+    };
+    let mut uptime = None;
+    let read = |row: &DB::Row| uptime = DB::uptime(row);
+    control.run(options, question, read).await?;
+    Ok(uptime.is_some_and(|uptime| uptime > opened.elapsed() + Duration::from_secs(1)))
 }
 
 async fn tell<DB: Engine>(

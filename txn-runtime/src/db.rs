@@ -266,6 +266,19 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
+    /// Ends a session on the server, if that is still the one that it was opened on.
+    pub(crate) async fn kill(&self, backend: &Backend, opened: std::time::Instant) {
+        let shared = &*self.0;
+        let options = &shared.pool.manager().options;
+        match cancel::is_same_server(&shared.control, options, opened).await {
+            Ok(true) => cancel::kill(&shared.control, options, backend).await,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "a broken session is left to the server");
+            }
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.0.limits.acquire_timeout
     }

@@ -106,6 +106,14 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     /// The statement that ends on the server what session `id` is doing; `None` where it is stopped from within.
     #[doc(hidden)]
     fn cancel(id: u64) -> Option<String>;
+    /// Asks how long the server has been up, where it notices the end of a connection only when the query on it has ended. Ids of
+    /// sessions begin anew with the server: without this a kill could hit another's.
+    #[doc(hidden)]
+    const ASK_UPTIME: Option<&'static str> = None;
+    #[doc(hidden)]
+    fn uptime(_row: &Self::Row) -> Option<Duration> {
+        None
+    }
     /// There is no such session (any more) to be ended.
     #[doc(hidden)]
     fn is_gone(_error: &dyn DatabaseError) -> bool {

@@ -122,6 +122,20 @@ impl<DB: Engine> Session<DB> {
         DB::DROPS_BREAK && self.wire == Wire::Busy
     }
 
+    /// Its connection broke inside of a transaction, and the server may go on with the query that was running, and its locks, for
+    /// as long as that takes.
+    fn lingers(&self) -> bool {
+        DB::ASK_UPTIME.is_some() && self.wire == Wire::Broken && self.in_transaction
+    }
+
+    /// Ends on the server what lingers there.
+    pub(crate) async fn kill_if_it_lingers(&mut self) {
+        if let (true, Some(object)) = (self.lingers(), &self.object) {
+            self.db.kill(&object.backend, object.opened).await;
+        }
+        self.in_transaction = false;
+    }
+
     fn is_clean(&self) -> bool {
         self.wire == Wire::Idle && !self.in_transaction && !self.exposed
     }
@@ -264,7 +278,8 @@ impl<DB: Engine> Drop for Session<DB> {
             ..*self
         };
         // There is nothing to settle on a connection that is of no more use.
-        let hopeless = session.wire == Wire::Broken && session.hooks.is_empty();
+        let hopeless =
+            session.wire == Wire::Broken && session.hooks.is_empty() && !session.lingers();
         if self.settling || hopeless {
             session.discard();
         } else {

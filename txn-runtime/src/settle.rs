@@ -37,25 +37,33 @@ async fn settle<DB: Engine>(mut session: Session<DB>) {
 async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
-    let lost = session.is_lost_by_a_drop();
-    let problem = match timeout(limit, bring_to_rest(&mut session)).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some(format!("not settled within {limit:?}")),
-    };
-    if let Some(problem) = problem {
-        if lost {
-            tracing::debug!(target: "txn", system = DB::SYSTEM, backend, "session closed after an operation was dropped");
-            return session.discard();
-        }
-        tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
+    if session.wire == Wire::Broken {
+        // In vain past the limit, as everything here. Whoever had the session was told that it broke.
+        timeout(limit, session.kill_if_it_lingers()).await.ok();
         return session.discard();
     }
-    if session.db().is_closed() {
-        let goodbye = session.close();
-        if let Ok(Err(error)) = timeout(limit, goodbye).await {
-            tracing::debug!(target: "txn", system = DB::SYSTEM, backend, %error, "session not closed in good order");
-        }
+    let lost = session.is_lost_by_a_drop();
+    let problem = match timeout(limit, bring_to_rest(&mut session)).await {
+        Ok(Ok(())) => return close_if_the_pool_is(session).await,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not settled within {limit:?}"),
+    };
+    if lost {
+        tracing::debug!(target: "txn", system = DB::SYSTEM, backend, "session closed after an operation was dropped");
+    } else {
+        tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
+    }
+    session.discard();
+}
+
+/// A clean session goes back to the pool by being dropped; there may be none any more.
+async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
+    if !session.db().is_closed() {
+        return;
+    }
+    let (limit, backend) = (session.db().settle_timeout(), session.backend());
+    if let Ok(Err(error)) = timeout(limit, session.close()).await {
+        tracing::debug!(target: "txn", system = DB::SYSTEM, backend, %error, "session not closed in good order");
     }
 }
 

@@ -1,8 +1,10 @@
-//! Bad input that only MySQL and MariaDB refuse.
+//! What only MySQL and MariaDB do.
 
+use sqlx::Executor;
 use txn::{Db, Error, MySql, transactional};
 
 use super::Fixture;
+use crate::remote::Remote;
 
 /// A binding form does not name the engine: it is refused when the scope opens.
 #[tokio::test]
@@ -18,4 +20,35 @@ async fn deferrable_is_refused_with_advice_before_the_body() {
         "{text}"
     );
     db.assert_at_rest().await;
+}
+
+/// The server would go on with it, and with its locks, for as long as it takes.
+#[tokio::test]
+async fn the_query_of_a_session_whose_connection_broke_is_killed() {
+    let fixture = Fixture::<MySql>::new().await;
+    fixture
+        .execute("INSERT INTO t (id, n) VALUES (1, 0)")
+        .await
+        .unwrap();
+    let (proxy, options) = MySql::by_proxy(fixture.url());
+    let db = Db::<MySql>::builder(options).connect().await.unwrap();
+    let begun = std::time::Instant::now();
+    let mut tx = db.begin().await.unwrap();
+    tx.execute("UPDATE t SET n = 1 WHERE id = 1").await.unwrap();
+    proxy.hold_answer_to("BENCHMARK");
+    let cut = async {
+        proxy.holding().await;
+        proxy.cut();
+    };
+    let (slept, ()) = tokio::join!(tx.execute("SELECT BENCHMARK(2000000000, 1 + 1)"), cut);
+    slept.unwrap_err();
+    proxy.release();
+    tx.rollback().await.unwrap();
+    db.settled().await;
+    // Waits for the lock that the broken session has.
+    fixture
+        .execute("UPDATE t SET n = 2 WHERE id = 1")
+        .await
+        .unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(12), "{:?}", begun.elapsed());
 }

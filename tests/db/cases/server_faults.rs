@@ -128,6 +128,7 @@ async fn the_bodys_error_is_not_masked_by_the_rollback_that_failed() {
         "{:?}",
         warnings.all()
     );
+    db.settled().await;
     assert_eq!((db.status().in_use, db.status().open), (0, 0));
     assert!(fixture.ids().await.is_empty());
 }

@@ -7,7 +7,7 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::TryStreamExt;
 use sqlx::error::DatabaseError;
-use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError};
+use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
 use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx, dropped_in_flight};
@@ -72,6 +72,13 @@ impl Engine for MySql {
     fn cancel(id: u64) -> Option<String> {
         // The connection is closed in any case; unlike KILL QUERY this cannot overtake the query that it is meant for.
         Some(format!("KILL CONNECTION {id}"))
+    }
+
+    const ASK_UPTIME: Option<&'static str> = Some("SHOW GLOBAL STATUS LIKE 'Uptime'");
+
+    fn uptime(row: &MySqlRow) -> Option<Duration> {
+        let seconds: String = row.try_get(1).ok()?;
+        seconds.parse().ok().map(Duration::from_secs)
     }
 
     fn is_gone(error: &dyn DatabaseError) -> bool {

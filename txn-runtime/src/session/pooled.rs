@@ -12,7 +12,7 @@ use crate::engine::{self, ConnectOptionsOf, Engine};
 pub(crate) struct Pooled<DB: Engine> {
     pub(super) connection: DB::Connection,
     pub(super) backend: Backend,
-    opened: Instant,
+    pub(super) opened: Instant,
     pub(super) returned: Instant,
 }
 
