@@ -1,0 +1,64 @@
+//! How soon others have the lock of a scope that was dropped while its query would run for 20 s.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use txn::{Db, Tx, transactional};
+
+use super::{Bank, SLOW};
+use crate::report::Locks;
+
+const TAKE: &str = "UPDATE txn_storm_locks SET n = n + 1 WHERE id = 1";
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Until so many are measured, or it is over.
+pub(super) async fn measure(db: &Db<Bank>, seed: u64, is_enough: impl Fn(u64) -> bool) -> Locks {
+    let mut locks = Locks::default();
+    let mut rng = StdRng::seed_from_u64(seed);
+    while !is_enough(locks.released.count()) {
+        let moment = Duration::from_micros(rng.random_range(0..20_000));
+        // Faults of the server may keep us from it: no measurement then.
+        if let Some(dropped) = hold_and_drop(db, moment).await
+            && let Ok(locked) = take(db).await
+        {
+            locks.released.add(locked - dropped);
+            db.settled().await;
+            locks.settled.add(dropped.elapsed());
+        } else {
+            sleep(PAUSE).await;
+        }
+    }
+    locks
+}
+
+/// When it was dropped.
+async fn hold_and_drop(db: &Db<Bank>, moment: Duration) -> Option<Instant> {
+    let (held, is_held) = oneshot::channel();
+    let moment = async {
+        // An error here ends the scope as well.
+        is_held.await.ok();
+        sleep(moment).await;
+    };
+    tokio::select! {
+        _ = hold(db, held) => None,
+        () = moment => Some(Instant::now()),
+    }
+}
+
+#[transactional(name = "storm.hold")]
+async fn hold(tx: &mut Tx<Bank>, held: oneshot::Sender<()>) -> Result<(), sqlx::Error> {
+    sqlx::query(TAKE).execute(&mut *tx).await?;
+    held.send(()).ok();
+    sqlx::query(SLOW).execute(tx).await?;
+    Ok(())
+}
+
+/// When the lock was had.
+#[transactional(name = "storm.take")]
+async fn take(tx: &mut Tx<Bank>) -> Result<Instant, sqlx::Error> {
+    sqlx::query(TAKE).execute(tx).await?;
+    Ok(Instant::now())
+}

@@ -1,0 +1,115 @@
+//! A wire with faults: a TCP proxy that delays, cuts, or swallows what it should pass on.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+pub(crate) struct Network {
+    pub(crate) port: u16,
+    state: Arc<watch::Sender<State>>,
+    listener: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    opened: u64,
+    delay: Duration,
+    /// Connections up to this number are no more.
+    cut: u64,
+    /// Of those up to this number every other one is half-open: whatever is sent is lost.
+    holed: u64,
+}
+
+impl Network {
+    pub(crate) async fn to(upstream: u16) -> io::Result<Self> {
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = socket.local_addr()?.port();
+        let state = Arc::new(watch::Sender::default());
+        let listener = tokio::spawn(listen(socket, upstream, Arc::clone(&state)));
+        Ok(Self {
+            port,
+            state,
+            listener,
+        })
+    }
+
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.state.send_modify(|state| state.delay = delay);
+    }
+
+    /// Every connection ends.
+    pub(crate) fn cut(&self) {
+        self.state.send_modify(|state| state.cut = state.opened);
+    }
+
+    /// Half of the connections stay open, and lead nowhere.
+    pub(crate) fn half_open(&self) {
+        self.state.send_modify(|state| state.holed = state.opened);
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.listener.abort();
+        self.cut();
+    }
+}
+
+async fn listen(socket: TcpListener, upstream: u16, state: Arc<watch::Sender<State>>) {
+    while let Ok((client, _)) = socket.accept().await {
+        state.send_modify(|state| state.opened += 1);
+        let number = state.borrow().opened;
+        tokio::spawn(connect(client, upstream, number, state.subscribe()));
+    }
+}
+
+async fn connect(
+    client: TcpStream,
+    upstream: u16,
+    number: u64,
+    mut state: watch::Receiver<State>,
+) -> io::Result<()> {
+    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let both = state.clone();
+    tokio::select! {
+        done = pump(number, from_client, to_server, &both) => done,
+        done = pump(number, from_server, to_client, &both) => done,
+        _ = state.wait_for(|state| state.cut >= number) => Ok(()),
+    }
+}
+
+/// What is half-open still notices that an end hangs up.
+async fn pump(
+    number: u64,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    state: &watch::Receiver<State>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        let now = *state.borrow();
+        if !now.delay.is_zero() {
+            sleep(now.delay).await;
+        }
+        let is_holed = now.holed >= number && number.is_multiple_of(2);
+        if !is_holed {
+            to.write_all(&buffer[..length]).await?;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The command line.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+
+/// Drops scopes at every moment, and checks that nothing was lost.
+#[derive(Parser)]
+#[command(name = "storm")]
+pub(crate) struct Arguments {
+    /// `sqlite://FILE`, `postgres://…` or `mysql://…`; default: SQLite in a temporary file.
+    #[arg(long, value_name = "URL", conflicts_with = "engine")]
+    pub(crate) database: Option<String>,
+    /// A throwaway database of this engine, on a server of our own.
+    #[arg(long, default_value = "sqlite")]
+    engine: Engine,
+    /// Sessions terminated, the server crashed, the network slow, cut and half-open; needs a server of our own.
+    #[arg(long)]
+    pub(crate) faults: bool,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Settings {
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(i64).range(2..))]
+    pub(crate) accounts: i64,
+    /// How many scopes are under way at a time.
+    #[arg(long, value_name = "N", default_value = "32")]
+    pub(crate) tasks: usize,
+    /// The most database sessions open at a time.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = sessions)]
+    pub(crate) sessions: usize,
+    /// How long it lasts.
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    seconds: u64,
+    /// How many scopes, however long it takes.
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    pub(crate) scopes: Option<i64>,
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+    /// On sqlx alone, to compare.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Instead of a storm, measure so often how soon the lock of a scope dropped in a 20 s query is free for others.
+    #[arg(long, value_name = "N", conflicts_with = "raw")]
+    pub(crate) locks: Option<u64>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Engine {
+    Sqlite,
+    #[value(alias = "postgresql")]
+    Postgres,
+    #[value(alias = "mariadb")]
+    Mysql,
+}
+
+impl Arguments {
+    pub(crate) fn engine(&self) -> Result<Engine> {
+        let engine = match &self.database {
+            None => self.engine,
+            // The URL may hold a password, so no message repeats it.
+            Some(url) => match url.split_once(':').map_or("", |(scheme, _)| scheme) {
+                "sqlite" => Engine::Sqlite,
+                "postgres" | "postgresql" => Engine::Postgres,
+                "mysql" | "mariadb" => Engine::Mysql,
+                _ => bail!("--database: expected sqlite://FILE, postgres://… or mysql://…"),
+            },
+        };
+        if self.faults && (self.database.is_some() || matches!(engine, Engine::Sqlite)) {
+            bail!("--faults needs a server of our own: `--engine postgres` or `--engine mysql`");
+        }
+        Ok(engine)
+    }
+}
+
+impl Settings {
+    /// When no more scopes are begun.
+    pub(crate) fn end(&self) -> Instant {
+        const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+        let limit = Duration::from_secs(self.seconds);
+        Instant::now() + self.scopes.map_or(limit, |_| FOREVER)
+    }
+
+    /// How far it goes.
+    pub(crate) fn limit(&self) -> String {
+        match self.scopes {
+            Some(scopes) => format!("{scopes} scopes"),
+            None => format!("{} s", self.seconds),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+        })
+    }
+}
+
+fn sessions(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".into()),
+        Ok(sessions) => Ok(sessions),
+        Err(error) => Err(format!("{error}")),
+    }
+}
