@@ -11,9 +11,13 @@ use tokio::time::sleep;
 use crate::Settings;
 use crate::journal::{COUNTED, Journal};
 use crate::order::{Order, Range, Shape};
-use crate::record::Record;
+use crate::record::{Outcome, Record};
 use crate::strike::strike;
 use crate::subject::Subject;
+
+const NO_CONNECTION: Outcome = Outcome::Err("connection");
+/// While the server is down there is little to drop.
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
 struct Worker<S> {
@@ -65,7 +69,11 @@ impl<S: Subject> Worker<S> {
             };
             strike(self.subject.clone(), &record).await;
             drop(pair);
+            let is_down = record.outcome() == NO_CONNECTION;
             self.journal.add(record);
+            if is_down {
+                sleep(PAUSE).await;
+            }
         }
     }
 }

@@ -68,7 +68,8 @@ impl Faults {
     }
 
     async fn half_open(&mut self) {
-        self.network.half_open();
+        let answers_only = self.rng.random_bool(0.5);
+        self.network.half_open(answers_only);
         self.pause(500..5_000).await;
         self.network.cut();
         self.count("times the network was half-open", 1);

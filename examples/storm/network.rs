@@ -24,8 +24,20 @@ struct State {
     delay: Duration,
     /// Connections up to this number are no more.
     cut: u64,
-    /// Of those up to this number every other one is half-open: whatever is sent is lost.
+    /// Of those up to this number every other one is half-open: what is sent is lost.
     holed: u64,
+    /// Of those only the answers are lost.
+    answers_only: bool,
+}
+
+impl State {
+    fn loses(&self, number: u64) -> bool {
+        self.holed >= number && number.is_multiple_of(2)
+    }
+
+    fn loses_requests(&self, number: u64) -> bool {
+        self.loses(number) && !self.answers_only
+    }
 }
 
 impl Network {
@@ -51,8 +63,11 @@ impl Network {
     }
 
     /// Half of the connections stay open, and lead nowhere.
-    pub(crate) fn half_open(&self) {
-        self.state.send_modify(|state| state.holed = state.opened);
+    pub(crate) fn half_open(&self, answers_only: bool) {
+        self.state.send_modify(|state| {
+            state.holed = state.opened;
+            state.answers_only = answers_only;
+        });
     }
 }
 
@@ -84,17 +99,17 @@ async fn connect(
     let (from_server, to_server) = server.into_split();
     let both = state.clone();
     tokio::select! {
-        done = pump(number, from_client, to_server, &both) => done,
-        done = pump(number, from_server, to_client, &both) => done,
+        done = pump(from_client, to_server, |now| now.loses_requests(number), &both) => done,
+        done = pump(from_server, to_client, |now| now.loses(number), &both) => done,
         _ = state.wait_for(|state| state.cut >= number) => Ok(()),
     }
 }
 
 /// What is half-open still notices that an end hangs up.
 async fn pump(
-    number: u64,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
+    loses: impl Fn(State) -> bool,
     state: &watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
@@ -107,8 +122,7 @@ async fn pump(
         if !now.delay.is_zero() {
             sleep(now.delay).await;
         }
-        let is_holed = now.holed >= number && number.is_multiple_of(2);
-        if !is_holed {
+        if !loses(now) {
             to.write_all(&buffer[..length]).await?;
         }
     }

@@ -99,6 +99,9 @@ async fn unhurried(pool: &Pool<Bank>, record: &Record) -> Result<Fee, Failure> {
 
 async fn work(tx: &mut Tx<'_>, pool: &Pool<Bank>, record: &Record) -> Result<Fee, Failure> {
     let order = &record.order;
+    if order.shape == Shape::RequiresNew {
+        attempt(pool, record).await;
+    }
     for (account, cents) in order.postings() {
         record.checkpoint().await;
         post(tx, record, account, cents).await?;
@@ -108,12 +111,11 @@ async fn work(tx: &mut Tx<'_>, pool: &Pool<Bank>, record: &Record) -> Result<Fee
     record.checkpoint().await;
     match order.shape {
         Shape::Nested(moment) => return charge_or_not(tx, record, moment).await,
-        Shape::RequiresNew => attempt(pool, record).await,
         Shape::Swallowed => drop(enter(tx, record, 0, order.cents).await),
         Shape::Refused => return Err(Failure::Other("refused")),
         Shape::Abandoned => drop(IMPATIENCE.cut(run(tx, record, sqlx::query(SLOW))).await),
         Shape::Slow | Shape::Hurried => drop(run(tx, record, sqlx::query(SLOW)).await?),
-        Shape::Joined | Shape::Autocommit => {}
+        Shape::Joined | Shape::RequiresNew | Shape::Autocommit => {}
     }
     Ok(Fee::None)
 }

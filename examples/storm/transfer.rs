@@ -80,6 +80,10 @@ fn listen(tx: &mut Tx<Bank>, record: &Arc<Record>) {
 #[transactional(name = "storm.work", mandatory)]
 async fn work(tx: &mut Tx<Bank>, record: &Arc<Record>) -> Result<Fee, Failure> {
     let order = &record.order;
+    if order.shape == Shape::RequiresNew {
+        // Before any row is locked: who waits for those has a session that this one may need.
+        attempt(tx, record).await?;
+    }
     for (account, cents) in order.postings() {
         record.checkpoint().await;
         post(tx, record, account, cents).await?;
@@ -89,12 +93,11 @@ async fn work(tx: &mut Tx<Bank>, record: &Arc<Record>) -> Result<Fee, Failure> {
     record.checkpoint().await;
     match order.shape {
         Shape::Nested(moment) => return charge_or_not(tx, record, moment).await,
-        Shape::RequiresNew => attempt(tx, record).await?,
         Shape::Swallowed => drop(enter(tx, record, 0, order.cents).await),
         Shape::Refused => drop(refuse(tx).await),
         Shape::Abandoned => drop(IMPATIENCE.cut(run(tx, record, sqlx::query(SLOW))).await),
         Shape::Slow | Shape::Hurried => drop(run(tx, record, sqlx::query(SLOW)).await?),
-        Shape::Joined | Shape::Autocommit => {}
+        Shape::Joined | Shape::RequiresNew | Shape::Autocommit => {}
     }
     Ok(Fee::None)
 }
