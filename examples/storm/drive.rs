@@ -40,6 +40,7 @@ pub(crate) async fn drive<S: Subject>(
         seed: settings.seed,
         accounts: settings.accounts,
         second_writer: second_writer && settings.sessions > 1,
+        slow: !settings.no_slow,
     };
     let worker = Worker {
         subject,

@@ -5,7 +5,7 @@
 //! cargo run --release --example storm --features postgres -- --engine postgres --faults
 //! cargo run --release --example storm --features mysql -- --database mysql://root@localhost/test --seconds 60
 //! cargo run --release --example storm --features postgres -- --engine postgres --locks 1000
-//! cargo run --release --example storm --features postgres -- --engine postgres --raw
+//! cargo run --release --example storm --features postgres -- --engine postgres --raw --no-slow
 //! ```
 //!
 //! Transfers between accounts, by joined, nested and `requires_new` scopes; about half of them are dropped: by a

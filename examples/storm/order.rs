@@ -75,6 +75,8 @@ pub(crate) struct Range {
     pub(crate) accounts: i64,
     /// Whether a scope can have a second session for writing.
     pub(crate) second_writer: bool,
+    /// Whether there are queries that would run for 20 s.
+    pub(crate) slow: bool,
 }
 
 impl Order {
@@ -82,7 +84,7 @@ impl Order {
         let mut rng = StdRng::seed_from_u64(range.seed ^ id.unsigned_abs().rotate_left(32));
         let debtor = rng.random_range(1..=range.accounts);
         let others = rng.random_range(1..range.accounts);
-        let shape = Shape::draw(&mut rng, range.second_writer);
+        let shape = Shape::draw(&mut rng, range);
         Self {
             id,
             debtor,
@@ -107,15 +109,16 @@ impl Order {
 }
 
 impl Shape {
-    fn draw(rng: &mut StdRng, second_writer: bool) -> Self {
+    fn draw(rng: &mut StdRng, range: Range) -> Self {
         match rng.random_range(0..100) {
             0..40 => Self::Joined,
             40..55 => Self::Nested(None),
             55..70 => Self::Nested(Some(Moment::draw(rng, 60))),
-            70..80 if second_writer => Self::RequiresNew,
+            70..80 if range.second_writer => Self::RequiresNew,
             70..80 => Self::Joined,
             80..83 => Self::Swallowed,
             83..86 => Self::Refused,
+            86..91 if !range.slow => Self::Joined,
             86..88 => Self::Abandoned,
             88..90 => Self::Slow,
             90..91 => Self::Hurried,

@@ -144,8 +144,6 @@ impl Report {
                 "dropped before the commit but present",
                 broken.dropped_but_present,
             ),
-            ("hooks that were told wrong", broken.hooks_wrong),
-            ("hooks that did not run once", broken.hooks_amiss),
             (
                 "scopes that hung or panicked by themselves",
                 broken.ended_badly,
@@ -158,6 +156,12 @@ impl Report {
             ("slots lost", slots as u64),
             ("handles that cannot be closed", u64::from(!end.closed)),
         ];
+        if !settings.raw {
+            self.losses.extend([
+                ("hooks that were told wrong", broken.hooks_wrong),
+                ("hooks that did not run once", broken.hooks_amiss),
+            ]);
+        }
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) struct Settings {
     pub(crate) scopes: Option<i64>,
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,
+    /// Without queries of 20 s; on sqlx alone their sessions are soon all there is.
+    #[arg(long)]
+    pub(crate) no_slow: bool,
     /// On sqlx alone, to compare.
     #[arg(long)]
     pub(crate) raw: bool,

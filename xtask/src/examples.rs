@@ -9,7 +9,7 @@ use txn_test_servers::Server;
 use crate::steps::Steps;
 
 /// The examples that take `--database URL`; without it they use SQLite, as all others do.
-const ON_EVERY_ENGINE: [&str; 1] = ["bank"];
+const ON_EVERY_ENGINE: [&str; 2] = ["bank", "storm"];
 
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     let names = names()?;
