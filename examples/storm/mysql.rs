@@ -32,11 +32,12 @@ fn marked(options: MySqlConnectOptions) -> MySqlConnectOptions {
 }
 
 /// The server shows a transaction once it has read or written anything, and as it was up to 0.1 s ago.
-async fn open_transactions(direct: &mut MySqlConnection) -> Result<i64, sqlx::Error> {
-    let query = "SELECT COUNT(*) FROM information_schema.innodb_trx AS t \
+async fn open_transactions(direct: &mut MySqlConnection) -> Result<Vec<String>, sqlx::Error> {
+    let query = "SELECT CONCAT_WS(': ', p.id, p.command, p.info) \
+        FROM information_schema.innodb_trx AS t \
         JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id \
         WHERE p.db = DATABASE() AND p.id <> CONNECTION_ID()";
-    sqlx::query_scalar(query).fetch_one(direct).await
+    sqlx::query_scalar(query).fetch_all(direct).await
 }
 
 async fn terminate(options: &MySqlConnectOptions) -> Result<u64, sqlx::Error> {

@@ -37,11 +37,11 @@ fn marked(options: PgConnectOptions) -> PgConnectOptions {
     options.application_name("txn-storm")
 }
 
-async fn open_transactions(direct: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    let query = "SELECT COUNT(*) FROM pg_stat_activity \
+async fn open_transactions(direct: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    let query = "SELECT concat_ws(': ', pid, state, query) FROM pg_stat_activity \
         WHERE application_name = 'txn-storm' AND datname = current_database() AND pid <> pg_backend_pid() \
         AND (state LIKE 'idle in transaction%' OR xact_start IS NOT NULL)";
-    sqlx::query_scalar(query).fetch_one(direct).await
+    sqlx::query_scalar(query).fetch_all(direct).await
 }
 
 async fn terminate(options: &PgConnectOptions) -> Result<u64, sqlx::Error> {

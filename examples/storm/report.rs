@@ -44,7 +44,9 @@ impl Report {
             report.row(*what, count.to_string());
         }
         report.add_losses(summary, settings);
-        report.events = summary.events.counts().into_iter().collect();
+        let left = summary.end.in_transaction.iter();
+        let left = left.map(|what| (format!("still in a transaction: {what}"), 1));
+        report.events = summary.events.counts().into_iter().chain(left).collect();
         report
     }
 
@@ -148,10 +150,7 @@ impl Report {
                 "scopes that hung or panicked by themselves",
                 broken.ended_badly,
             ),
-            (
-                "sessions in a transaction",
-                end.in_transaction.unsigned_abs(),
-            ),
+            ("sessions in a transaction", end.in_transaction.len() as u64),
             ("sessions in use or settling", stuck as u64),
             ("slots lost", slots as u64),
             ("handles that cannot be closed", u64::from(!end.closed)),

@@ -146,7 +146,7 @@ async fn end<S: Subject>(subject: S, direct: &Options, settings: &Settings) -> R
     let rested = Instant::now();
     let mut direct = bank::connect(direct).await.context("audit")?;
     let mut in_transaction = open_transactions(&mut direct).await?;
-    while in_transaction > 0 && rested.elapsed() < NOTICE {
+    while !in_transaction.is_empty() && rested.elapsed() < NOTICE {
         sleep(Duration::from_millis(20)).await;
         in_transaction = open_transactions(&mut direct).await?;
     }

@@ -34,13 +34,13 @@ fn marked(options: SqliteConnectOptions) -> SqliteConnectOptions {
 }
 
 /// Who writes holds the one lock there is.
-async fn open_transactions(direct: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+async fn open_transactions(direct: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::raw_sql("PRAGMA busy_timeout = 0")
         .execute(&mut *direct)
         .await?;
     match direct.begin_with("BEGIN IMMEDIATE").await {
-        Ok(tx) => tx.rollback().await.map(|()| 0),
-        Err(_) => Ok(1),
+        Ok(tx) => tx.rollback().await.map(|()| Vec::new()),
+        Err(error) => Ok(vec![error.to_string()]),
     }
 }
 

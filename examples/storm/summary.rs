@@ -24,7 +24,7 @@ pub(crate) struct Summary {
 pub(crate) struct End {
     pub(crate) rest: Rest,
     /// Sessions in a transaction, as the server sees it.
-    pub(crate) in_transaction: i64,
+    pub(crate) in_transaction: Vec<String>,
     /// How long it took the server to see it so.
     pub(crate) noticed: Duration,
     /// Sessions that could be had at once.
