@@ -27,6 +27,14 @@
     clippy::duplicate_mod,
     reason = "the files that know their engine are compiled once per engine"
 )]
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(
+        dead_code,
+        unused_macros,
+        reason = "faults are for servers, and SQLite has none"
+    )
+)]
 
 mod drive;
 mod events;
