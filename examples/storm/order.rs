@@ -136,10 +136,10 @@ impl Ending {
                 1 => Self::Abort(Moment::After(milliseconds(rng, 5..40))),
                 _ => Self::Select(Moment::After(milliseconds(rng, 5..40))),
             },
-            (Shape::Hurried, _) | (_, 0..48) => Self::Live,
-            (_, 48..60) => Self::Timeout(milliseconds(rng, 1..12)),
-            (_, 60..78) => Self::Abort(Moment::draw(rng, 400)),
-            (_, 78..95) => Self::Select(Moment::draw(rng, 400)),
+            (Shape::Hurried, _) | (_, 0..31) => Self::Live,
+            (_, 31..45) => Self::Timeout(milliseconds(rng, 1..12)),
+            (_, 45..70) => Self::Abort(Moment::draw(rng, 400)),
+            (_, 70..95) => Self::Select(Moment::draw(rng, 400)),
             _ => Self::Panic(rng.random_range(0..CHECKPOINTS)),
         }
     }
