@@ -48,6 +48,8 @@ pub struct Session<DB: Engine> {
     pub(crate) access: Access,
     /// The user had the raw connection.
     exposed: bool,
+    /// An operation was dropped on it that the driver does not survive.
+    lost: bool,
     pub(crate) hooks: Hooks<DB>,
     /// Already in the hands of [`settle`]: what it leaves unclean is closed.
     settling: bool,
@@ -70,6 +72,7 @@ impl<DB: Engine> Session<DB> {
             committing: false,
             access: Access::default(),
             exposed: false,
+            lost: false,
             hooks: Hooks::default(),
             settling: false,
             db,
@@ -119,7 +122,7 @@ impl<DB: Engine> Session<DB> {
 
     /// An operation was dropped on it, and the driver does not survive that: closing it is what there is to do.
     pub(crate) fn is_lost_by_a_drop(&self) -> bool {
-        DB::DROPS_BREAK && self.wire == Wire::Busy
+        self.lost || (DB::DROPS_BREAK && self.wire == Wire::Busy)
     }
 
     /// Its connection broke inside of a transaction, and the server may go on with the query that was running, and its locks, for
@@ -163,6 +166,7 @@ impl<DB: Engine> Session<DB> {
     /// Finishes what a dropped operation left on the wire, cancelling it on the server. Returns that operation's own error.
     pub(crate) async fn drain(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let left = self.wire;
+        self.lost = self.is_lost_by_a_drop();
         if left == Wire::Idle {
             return Ok(None);
         }
