@@ -13,6 +13,8 @@ use tokio_util::task::TaskTracker;
 
 mod acquire;
 mod builder;
+#[cfg(feature = "migrate")]
+mod migrate;
 mod seconds;
 
 pub(crate) use self::acquire::{Need, Permits};

@@ -1,0 +1,52 @@
+//! Migrations, which sqlx runs on a raw connection.
+
+use sqlx::migrate::{Migrate, Migrator};
+
+use super::Db;
+use crate::engine::Engine;
+use crate::{Error, Session};
+
+impl<DB: Engine> Db<DB>
+where
+    DB::Connection: Migrate,
+{
+    /// Runs the migrations that this database has not had yet: `db.migrate(&sqlx::migrate!())`. Feature `migrate`.
+    ///
+    /// Each is a transaction of its own, as with [`Migrator::run`]. A migration that fails leaves no lock behind, as it does on a
+    /// session that goes back to its pool: the session is closed.
+    ///
+    /// For what else a `Migrator` can do, lend it a session: `migrator.undo(db.session().await?.connection(), 3)`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no session to be had, or a migration failed or is not the one that was run before; the
+    /// [`MigrateError`](sqlx::migrate::MigrateError) is the source.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the migration under way is rolled back where the engine can do that (MySQL/MariaDB cannot), and those before it stay.
+    pub async fn migrate(&self, migrator: &Migrator) -> Result<(), Error> {
+        let mut locked = Locked(Some(self.autocommit_session(DB::ONE_WRITER).await?));
+        if let Some(session) = &mut locked.0 {
+            // Not `run`: a future with that one inside is `Send` for nobody (rust-lang/rust#100013).
+            let done = migrator.run_direct(None, session.connection(), false).await;
+            done.map_err(sqlx::Error::from)?;
+        }
+        drop(locked.0.take());
+        Ok(())
+    }
+}
+
+/// A session on which migrations hold a lock, until they are done or it is closed.
+struct Locked<DB: Engine>(Option<Session<DB>>);
+
+impl<DB: Engine> Drop for Locked<DB> {
+    fn drop(&mut self) {
+        // Where there is one writer there is no such lock; and the database may be in memory, and in this session only.
+        if let Some(session) = self.0.take()
+            && !DB::ONE_WRITER
+        {
+            session.discard();
+        }
+    }
+}
