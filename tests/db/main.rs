@@ -41,6 +41,7 @@ macro_rules! on {
             mod pool;
             mod sessions;
             mod spans;
+            mod sqlx_surface;
             mod statements;
             mod timeout;
             $(mod $own;)*
@@ -48,6 +49,6 @@ macro_rules! on {
     };
 }
 
-on!(sqlite, Sqlite, only_sqlite);
-on!(postgres, Postgres, data_loss in_flight lost_commit only_postgres retry round_trips second_sessions server_faults server_input);
-on!(mysql, MySql, data_loss in_flight only_mysql retry round_trips second_sessions server_faults server_input);
+on!(sqlite, Sqlite, only_sqlite sqlx_surface_sqlite);
+on!(postgres, Postgres, data_loss in_flight lost_commit only_postgres retry round_trips second_sessions server_faults server_input sqlx_surface_postgres);
+on!(mysql, MySql, data_loss in_flight only_mysql retry round_trips second_sessions server_faults server_input sqlx_surface_mysql);

@@ -1,0 +1,1 @@
+INSERT INTO account (id, cents) VALUES (1, 1000);
