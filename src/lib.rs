@@ -125,14 +125,17 @@
 //!
 //! # Features
 //!
-//! `sqlite` (default), `postgres`, `mysql` (serves MariaDB): the engines. Everything else of sqlx (types, TLS, migrations) is
-//! turned on in sqlx itself, which is re-exported as [`txn::sqlx`](sqlx).
+//! `sqlite` (default), `postgres`, `mysql` (serves MariaDB): the engines. `migrate`: `Db::migrate`. Everything else of sqlx (types,
+//! TLS) is turned on in sqlx itself, which is re-exported as [`txn::sqlx`](sqlx).
 //!
 //! # Spans and events
 //!
 //! Each scope is a `tracing` span at level debug, target `txn`, with `name`, `engine`, `propagation`, `depth`, `attempt`, `outcome` (`committed`, `joined`, `kept` for a
 //! nested one, `rolled back`, `failed`, `dropped`) and `elapsed_us`. What no caller can be told (a rollback that failed, a session that had to be closed) is an event at
 //! level warn.
+
+#[cfg(any(doc, doctest))]
+pub mod guide;
 
 pub use sqlx;
 pub use txn_macros::transactional;
