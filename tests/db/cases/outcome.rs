@@ -143,6 +143,57 @@ async fn an_ok_that_matches_rollback_on_rolls_back_and_is_returned() {
     assert_eq!(db.ids().await, [2]);
 }
 
+#[transactional(
+    commit_on(ShopError::Unknown(id) if *id == LAST || *id < 0),
+    rollback_on(pieces if *pieces > LAST)
+)]
+async fn guarded(
+    tx: &mut Tx<DB>,
+    id: i64,
+    result: Result<i64, ShopError>,
+) -> Result<i64, ShopError> {
+    insert(tx, id).await?;
+    result
+}
+
+const LAST: i64 = 9;
+
+/// CASES 14, with guards.
+#[tokio::test]
+async fn a_guard_decides_whether_a_pattern_matches() {
+    let db = Fixture::<DB>::new().await;
+    guarded(&*db, 1, Err(ShopError::Unknown(LAST))).await.unwrap_err();
+    guarded(&*db, 2, Err(ShopError::Unknown(-1))).await.unwrap_err();
+    guarded(&*db, 3, Err(ShopError::Unknown(8))).await.unwrap_err();
+    guarded(&*db, 4, Err(ShopError::SoldOut)).await.unwrap_err();
+    assert_eq!(guarded(&*db, 5, Ok(LAST)).await.unwrap(), LAST);
+    assert_eq!(guarded(&*db, 6, Ok(LAST + 1)).await.unwrap(), LAST + 1);
+    assert_eq!(db.ids().await, [1, 2, 5]);
+}
+
+#[transactional(rollback_on(()))]
+async fn joins_guarded(tx: &mut Tx<DB>, result: Result<i64, ShopError>) -> Result<(), ShopError> {
+    guarded(tx, 1, result).await.ok();
+    Ok(())
+}
+
+/// The verdict of a joined scope is that of its own rules; what they let commit, its root may still roll back.
+#[tokio::test]
+async fn a_joined_scope_whose_err_commits_does_not_fail_the_transaction() {
+    let db = Fixture::<DB>::new().await;
+    joins_guarded(&*db, Err(ShopError::Unknown(LAST))).await.unwrap();
+    assert!(db.ids().await.is_empty());
+    let mut tx = db.begin().await.unwrap();
+    let joined = guarded(&mut tx, 2, Err(ShopError::Unknown(LAST))).await;
+    joined.unwrap_err();
+    tx.commit().await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let joined = guarded(&mut tx, 3, Ok(LAST + 1)).await;
+    joined.unwrap();
+    assert!(tx.commit().await.unwrap_err().is_rollback_only());
+    assert_eq!(db.ids().await, [2]);
+}
+
 #[transactional]
 async fn think_better_of_it(tx: &mut Tx<DB>) -> Result<i64, Error> {
     insert(tx, 1).await?;

@@ -1,0 +1,131 @@
+//! Handlers whose answer decides: a response of 400 or more rolls back, and is still the answer.
+//!
+//! - `Outcome` for a type of one's own: no `Result`, no `?` at the edge, and the transaction's own failure is a response too
+//! - `rollback_on` and `commit_on` with guards, for a `Result` of which only some values are to end otherwise
+//!
+//! ```text
+//! cargo run --example response
+//! ```
+
+use txn::{Db, Error, Outcome, Sqlite, Tx, Verdict, transactional};
+
+/// What a web framework would send.
+#[derive(Debug, PartialEq, Eq)]
+struct Response {
+    status: u16,
+    body: String,
+}
+
+impl Response {
+    fn new(status: u16, body: impl Into<String>) -> Self {
+        let body = body.into();
+        Self { status, body }
+    }
+}
+
+impl Outcome for Response {
+    fn verdict(&self) -> Verdict {
+        match self.status {
+            0..400 => Verdict::Commit,
+            _ => Verdict::Rollback,
+        }
+    }
+
+    /// The transaction could not begin, or not commit.
+    fn from_error(error: Error) -> Self {
+        let status = match () {
+            () if error.is_acquire_timeout() || error.is_closed() => 503,
+            () if error.is_timeout() => 504,
+            () if error.is_retryable() => 409,
+            () => 500,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+#[transactional(timeout = "2s")]
+async fn withdraw(tx: &mut Tx<Sqlite>, id: i64, cents: i64) -> Response {
+    match try_withdraw(tx, id, cents).await {
+        Ok(None) => Response::new(404, format!("no account {id}")),
+        Ok(Some(left)) if left < 0 => Response::new(422, format!("{} cents short", -left)),
+        Ok(Some(left)) => Response::new(200, format!("{left} cents left")),
+        Err(error) => Response::from_error(error.into()),
+    }
+}
+
+/// Not annotated: it decides nothing.
+async fn try_withdraw(
+    tx: &mut Tx<Sqlite>,
+    id: i64,
+    cents: i64,
+) -> Result<Option<i64>, sqlx::Error> {
+    let update = "UPDATE account SET cents = cents - ? WHERE id = ? RETURNING cents";
+    let query = sqlx::query_scalar(update).bind(cents).bind(id);
+    query.fetch_optional(tx).await
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LoginError {
+    #[error("wrong password, {left} attempts left")]
+    WrongPassword { left: i64 },
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+impl From<sqlx::Error> for LoginError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// A failed attempt is counted, though the login is refused: that `Err` commits, until there is nothing left to count.
+/// A guest is let in and leaves no trace: that `Ok` rolls back.
+#[transactional(
+    commit_on(LoginError::WrongPassword { left } if *left >= 0),
+    rollback_on(user if user == "guest")
+)]
+async fn log_in(tx: &mut Tx<Sqlite>, password: &str) -> Result<String, LoginError> {
+    let update = "UPDATE login SET attempts = attempts - 1 RETURNING attempts";
+    let left = sqlx::query_scalar(update).fetch_one(tx).await?;
+    match password {
+        "guest" => Ok("guest".to_owned()),
+        "sesame" => Ok("ali".to_owned()),
+        _ => Err(LoginError::WrongPassword { left }),
+    }
+}
+
+async fn attempts(db: &Db<Sqlite>) -> Result<i64, Error> {
+    let select = sqlx::query_scalar("SELECT attempts FROM login");
+    Ok(select.fetch_one(db).await?)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
+    sqlx::raw_sql(
+        "CREATE TABLE account (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL);
+         CREATE TABLE login (attempts INTEGER NOT NULL);
+         INSERT INTO account VALUES (1, 1000);
+         INSERT INTO login VALUES (2);",
+    )
+    .execute(&db)
+    .await?;
+
+    for (id, cents, expected) in [(1, 400, 200), (1, 700, 422), (2, 1, 404), (1, 600, 200)] {
+        let response = withdraw(&db, id, cents).await;
+        println!("withdraw {cents} from {id}: {response:?}");
+        assert_eq!(response.status, expected, "the refused ones took nothing");
+    }
+
+    for (password, left) in [("a", 1), ("guest", 1), ("b", 0), ("c", 0)] {
+        let answer = log_in(&db, password).await;
+        println!("log in with {password:?}: {answer:?}");
+        assert_eq!(attempts(&db).await?, left);
+    }
+
+    db.close().await;
+    let response = withdraw(&db, 1, 1).await;
+    println!("after closing time: {response:?}");
+    assert_eq!(response.status, 503);
+    Ok(())
+}
