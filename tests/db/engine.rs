@@ -11,6 +11,8 @@ use txn_test_servers::{shared_mariadb_url, shared_postgres_url, with_database};
 /// A place for one test's tables.
 pub(crate) struct Place {
     pub(crate) url: String,
+    /// By which the server knows the sessions of this test.
+    pub(crate) name: String,
     /// Removed with its database in it.
     _directory: Option<TempDir>,
 }
@@ -65,6 +67,7 @@ impl TestEngine for Sqlite {
         let file = directory.path().join("test.db");
         Place {
             url: format!("sqlite://{}?mode=rwc", file.display()),
+            name: file.display().to_string(),
             _directory: Some(directory),
         }
     }
@@ -98,7 +101,8 @@ impl TestEngine for Postgres {
         let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"));
         admin.execute(create).await.unwrap();
         Place {
-            url: format!("{server}&options=-c%20search_path%3D{name}"),
+            url: format!("{server}&options=-c%20search_path%3D{name}&application_name={name}"),
+            name,
             _directory: None,
         }
     }
@@ -128,6 +132,7 @@ impl TestEngine for MySql {
         admin.execute(create).await.unwrap();
         Place {
             url: with_database(server, &name),
+            name,
             _directory: None,
         }
     }

@@ -36,6 +36,10 @@ impl<DB: TestEngine> Fixture<DB> {
         Self::with(|builder| builder.max_sessions(max)).await
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.place.url
     }

@@ -14,9 +14,11 @@ mod differences;
 mod engine;
 mod events;
 mod fixture;
+mod observe;
 mod polls;
 mod proxy;
 mod remote;
+mod trial;
 
 /// The modules of every engine, and those that apply to this one.
 macro_rules! on {
@@ -37,7 +39,13 @@ macro_rules! on {
             mod hooks;
             mod joining;
             mod killed;
+            mod observing;
             mod outcome;
+            mod polls_executors;
+            mod polls_handle;
+            mod polls_hooks;
+            mod polls_inside;
+            mod polls_scopes;
             mod pool;
             mod sessions;
             mod spans;

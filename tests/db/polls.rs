@@ -6,6 +6,8 @@ use std::task::Poll;
 
 /// More than any operation here needs.
 pub(crate) const PLENTY: usize = 500;
+/// The same where the answers come byte by byte.
+const MOST: usize = 5_000;
 
 /// Polls the future this often, each time that it asks for it, and drops it if it is not complete then.
 pub(crate) async fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
@@ -28,4 +30,52 @@ pub(crate) async fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F
 /// Whether the future waits for something; it stays as it is.
 pub(crate) async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
+}
+
+/// Where a future is dropped: after so many polls, right away or once it has been woken for the next one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    pub(crate) polls: usize,
+    pub(crate) woken: bool,
+}
+
+impl Point {
+    /// Runs the future to this point and drops it there; its output, if it completes before.
+    pub(crate) async fn drop_there<F: Future>(self, future: F) -> Option<F::Output> {
+        if self.polls == 0 {
+            return None;
+        }
+        let mut future = pin!(future);
+        let mut polled = 0;
+        poll_fn(|cx| {
+            if polled == self.polls {
+                return Poll::Ready(None);
+            }
+            polled += 1;
+            match future.as_mut().poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if polled == self.polls && !self.woken => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Every point at which a future can be dropped, until `trial` says that it was complete before.
+///
+/// How many there are varies from run to run, with what is ready when.
+pub(crate) async fn at_every_point(mut trial: impl AsyncFnMut(Point) -> bool) {
+    for polls in 0..MOST {
+        let right_away = trial(Point {
+            polls,
+            woken: false,
+        })
+        .await;
+        let once_woken = trial(Point { polls, woken: true }).await;
+        if right_away && once_woken {
+            return;
+        }
+    }
+    panic!("not complete after {MOST} polls");
 }

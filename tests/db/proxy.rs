@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 
 /// A unix socket that leads to the server's own.
 pub(crate) struct Proxy {
@@ -33,6 +33,8 @@ struct Wires {
     /// Requests that were sent after an answer had come.
     turns: usize,
     answered: bool,
+    /// Answers are passed on in pieces of so many bytes.
+    drip: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -75,6 +77,11 @@ impl Proxy {
     /// Ends the connections that are open now.
     pub(crate) fn cut(&self) {
         self.wires.send_modify(|wires| wires.cuts += 1);
+    }
+
+    /// Answers come in pieces of so many bytes, so that their reader has to wait for each; all at once with `None`.
+    pub(crate) fn drip(&self, bytes: Option<usize>) {
+        self.wires.send_modify(|wires| wires.drip = bytes);
     }
 
     /// Back to a plain wire.
@@ -191,8 +198,17 @@ async fn answers(
         // What is waited for is a guard, not to be held on to.
         drop(state.wait_for(|wires| !wires.held.contains(&this)).await);
         wires.send_modify(|wires| wires.answered = true);
-        if client.write_all(&buffer[..length]).await.is_err() {
-            return;
+        let mut rest = &buffer[..length];
+        while !rest.is_empty() {
+            let drip = wires.borrow().drip;
+            let (piece, after) = rest.split_at(drip.unwrap_or(length).min(rest.len()));
+            rest = after;
+            if client.write_all(piece).await.is_err() {
+                return;
+            }
+            if drip.is_some() {
+                yield_now().await; // to who reads it
+            }
         }
     }
 }
