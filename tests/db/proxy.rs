@@ -33,6 +33,8 @@ struct Wires {
     /// Requests that were sent after an answer had come.
     turns: usize,
     answered: bool,
+    /// No answer is passed on, to whomever.
+    stalled: bool,
     /// Answers are passed on in pieces of so many bytes.
     drip: Option<usize>,
 }
@@ -88,8 +90,15 @@ impl Proxy {
     pub(crate) fn release(&self) {
         self.wires.send_modify(|wires| {
             wires.rule = None;
+            wires.stalled = false;
             wires.held.clear();
         });
+    }
+
+    /// From now on the server takes everything and answers nothing, new connections included, until
+    /// [`release`](Self::release).
+    pub(crate) fn stall(&self) {
+        self.wires.send_modify(|wires| wires.stalled = true);
     }
 
     /// Returns once an answer is being held back.
@@ -101,6 +110,14 @@ impl Proxy {
     /// Round trips so far: how often a client has spoken after it was answered. For one client at a time.
     pub(crate) fn round_trips(&self) -> usize {
         self.wires.borrow().turns
+    }
+
+    /// Returns once the clients have sent this word so often.
+    pub(crate) async fn sent(&self, word: &str, times: usize) {
+        let mut wires = self.wires.subscribe();
+        while self.count(word) < times {
+            wires.changed().await.unwrap();
+        }
     }
 
     /// How often the clients have sent this word.
@@ -196,7 +213,8 @@ async fn answers(
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = server.read(&mut buffer).await {
         // What is waited for is a guard, not to be held on to.
-        drop(state.wait_for(|wires| !wires.held.contains(&this)).await);
+        let may_pass = |wires: &Wires| !wires.stalled && !wires.held.contains(&this);
+        drop(state.wait_for(may_pass).await);
         wires.send_modify(|wires| wires.answered = true);
         let mut rest = &buffer[..length];
         while !rest.is_empty() {

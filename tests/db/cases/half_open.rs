@@ -1,0 +1,233 @@
+//! CASES 65: the server takes every byte and answers nothing. Whatever is dropped then, its session is settled or closed
+//! within the `settle_timeout`, and its slot is free.
+
+use std::future::pending;
+use std::time::Duration;
+
+use sqlx::Executor;
+use tokio::select;
+use tokio::time::timeout;
+use txn::{Db, Error, Tx, transactional};
+
+use super::{DB, Fixture, insert, number};
+use crate::proxy::Proxy;
+use crate::remote::Remote;
+
+/// Not how long it may take, but how long the test waits before it says that it takes for ever.
+const FOR_EVER: Duration = Duration::from_secs(20);
+
+struct Wired {
+    fixture: Fixture<DB>,
+    proxy: Proxy,
+    db: Db<DB>,
+}
+
+impl Wired {
+    async fn new() -> Self {
+        let fixture = Fixture::<DB>::new().await;
+        let (proxy, options) = DB::by_proxy(fixture.url());
+        let db = Db::builder(options)
+            .max_sessions(1)
+            .acquire_timeout(FOR_EVER)
+            .settle_timeout(Duration::from_millis(150));
+        let db = db.connect().await.unwrap();
+        Self { fixture, proxy, db }
+    }
+
+    async fn begin(&self) -> Tx<DB> {
+        let mut tx = self.db.begin().await.unwrap();
+        insert(&mut tx, 1).await.unwrap();
+        tx
+    }
+
+    /// Stalls the wire, and drops the operation once it has sent `word`.
+    async fn drop_at(&self, word: &str, operation: impl Future) {
+        let before = self.proxy.count(word);
+        self.proxy.stall();
+        select! {
+            _ = operation => panic!("complete without an answer"),
+            () = self.proxy.sent(word, before + 1) => {}
+        }
+    }
+
+    /// The server is still silent; when it speaks again, the slot has a session in it.
+    async fn assert_settles(&self, written: &[i64]) {
+        let settled = timeout(FOR_EVER, self.db.settled()).await;
+        settled.expect("not settled within the settle timeout");
+        let status = self.db.status();
+        assert_eq!((status.in_use, status.settling), (0, 0), "{status:?}");
+        self.proxy.release();
+        let mut tx = self.db.begin().await.unwrap();
+        let rows = number(&mut tx, "SELECT COUNT(*) FROM t").await.unwrap();
+        assert_eq!(usize::try_from(rows).unwrap(), written.len());
+        // Waits for the dropped transaction, should the server still have it.
+        tx.execute("DELETE FROM t").await.unwrap();
+        tx.rollback().await.unwrap();
+        assert_eq!(self.fixture.ids().await, written);
+    }
+}
+
+#[tokio::test]
+async fn a_begin_is_given_up() {
+    let wired = Wired::new().await;
+    wired.drop_at(DB::BEGIN, wired.db.begin()).await;
+    wired.assert_settles(&[]).await;
+}
+
+#[tokio::test]
+async fn a_statement_is_given_up() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    wired.drop_at("INSERT", insert(&mut tx, 2)).await;
+    drop(tx);
+    wired.assert_settles(&[]).await;
+}
+
+#[tokio::test]
+async fn a_scope_between_two_statements_is_given_up() {
+    let wired = Wired::new().await;
+    let tx = wired.begin().await;
+    wired.proxy.stall();
+    drop(tx);
+    wired.assert_settles(&[]).await;
+}
+
+#[tokio::test]
+async fn a_rollback_is_given_up() {
+    let wired = Wired::new().await;
+    let tx = wired.begin().await;
+    wired.drop_at("ROLLBACK", tx.rollback()).await;
+    wired.assert_settles(&[]).await;
+}
+
+/// It has reached the server, which has committed.
+#[tokio::test]
+async fn a_commit_is_given_up() {
+    let wired = Wired::new().await;
+    let tx = wired.begin().await;
+    wired.drop_at("COMMIT", tx.commit()).await;
+    wired.assert_settles(&[1]).await;
+}
+
+#[tokio::test]
+async fn an_autocommit_statement_is_given_up() {
+    let wired = Wired::new().await;
+    let slow = wired.db.execute("SELECT 4711");
+    wired.drop_at("4711", slow).await;
+    wired.assert_settles(&[]).await;
+}
+
+#[transactional(nested)]
+async fn nested(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 2).await?)
+}
+
+#[tokio::test]
+async fn a_savepoint_is_given_up() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    let word = "SAVEPOINT txn_1";
+    wired.drop_at(word, nested(&mut tx)).await;
+    drop(tx);
+    wired.assert_settles(&[]).await;
+}
+
+/// The outer scope is refused within a bound, not left to wait.
+#[tokio::test]
+async fn a_commit_after_a_dropped_nested_scope_is_refused_or_given_up() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    let before = "SAVEPOINT txn_1";
+    wired.drop_at(before, nested(&mut tx)).await;
+    let committed = timeout(FOR_EVER, tx.commit()).await.expect("it waits for ever");
+    assert!(committed.unwrap_err().is_aborted());
+    wired.assert_settles(&[]).await;
+}
+
+#[transactional(nested, timeout = "100ms")]
+async fn nested_too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
+    insert(tx, 2).await?;
+    proxy.stall();
+    pending().await
+}
+
+/// Its ROLLBACK TO gets no answer.
+#[tokio::test]
+async fn a_nested_scope_over_its_timeout_returns() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    let nested = timeout(FOR_EVER, nested_too_late(&mut tx, &wired.proxy)).await;
+    let error = nested.expect("over its timeout, and waits for ever").unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    drop(tx);
+    wired.assert_settles(&[]).await;
+}
+
+#[transactional(timeout = "100ms")]
+async fn too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    proxy.stall();
+    insert(tx, 2).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scope_over_its_timeout_returns() {
+    let wired = Wired::new().await;
+    let called = timeout(FOR_EVER, too_late(&wired.db, &wired.proxy)).await;
+    let error = called.expect("over its timeout, and waits for ever").unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    wired.assert_settles(&[]).await;
+}
+
+#[transactional(nested)]
+async fn nested_stalls(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
+    proxy.stall();
+    Ok(insert(tx, 2).await?)
+}
+
+/// A nested scope was dropped in it, that has to be undone first.
+#[tokio::test]
+async fn a_scope_with_a_dropped_nested_one_is_given_up() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    select! {
+        _ = nested_stalls(&mut tx, &wired.proxy) => panic!("complete without an answer"),
+        () = wired.proxy.sent("INSERT", 2) => {}
+    }
+    let committed = timeout(FOR_EVER, tx.commit()).await;
+    let error = committed.expect("it waits for ever").unwrap_err();
+    assert!(error.is_aborted(), "{error}");
+    wired.assert_settles(&[]).await;
+}
+
+#[tokio::test]
+async fn closing_the_handle_comes_to_an_end() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    wired.drop_at("INSERT", insert(&mut tx, 2)).await;
+    drop(tx);
+    let closed = timeout(FOR_EVER, wired.db.close()).await;
+    closed.expect("close waits for ever");
+    assert_eq!((wired.db.status().open, wired.db.status().settling), (0, 0));
+}
+
+#[tokio::test]
+async fn closing_the_handle_with_sessions_in_the_pool_comes_to_an_end() {
+    let wired = Wired::new().await;
+    wired.proxy.stall();
+    let closed = timeout(FOR_EVER, wired.db.close()).await;
+    closed.expect("close waits for ever");
+    assert_eq!(wired.db.status().open, 0);
+}
+
+#[tokio::test]
+async fn connecting_ends_with_the_acquire_timeout() {
+    let fixture = Fixture::<DB>::new().await;
+    let (proxy, options) = DB::by_proxy(fixture.url());
+    proxy.stall();
+    let limit = Duration::from_millis(100);
+    let connecting = Db::<DB>::builder(options).acquire_timeout(limit).connect();
+    let error = timeout(FOR_EVER, connecting).await.unwrap().unwrap_err();
+    assert!(error.is_acquire_timeout(), "{error}");
+}
