@@ -38,6 +38,9 @@ pub(crate) trait Remote: TestEngine {
     fn end_session(id: i64) -> String;
     fn count_session(id: i64) -> String;
 
+    /// Asks how long a session has had nothing to do.
+    fn idle_seconds(id: i64) -> String;
+
     fn upstream(options: &ConnectOptionsOf<Self>) -> PathBuf;
     fn at(options: ConnectOptionsOf<Self>, directory: &Path) -> ConnectOptionsOf<Self>;
 
@@ -100,6 +103,12 @@ impl Remote for Postgres {
         format!("SELECT COUNT(*) FROM pg_stat_activity WHERE pid = {id}")
     }
 
+    fn idle_seconds(id: i64) -> String {
+        format!(
+            "SELECT EXTRACT(EPOCH FROM clock_timestamp() - state_change)::BIGINT FROM pg_stat_activity WHERE pid = {id}"
+        )
+    }
+
     fn upstream(options: &PgConnectOptions) -> PathBuf {
         let file = format!(".s.PGSQL.{}", options.get_port());
         options
@@ -136,6 +145,10 @@ impl Remote for MySql {
 
     fn count_session(id: i64) -> String {
         format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id}")
+    }
+
+    fn idle_seconds(id: i64) -> String {
+        format!("SELECT CAST(time AS SIGNED) FROM information_schema.processlist WHERE id = {id}")
     }
 
     fn upstream(options: &MySqlConnectOptions) -> PathBuf {
