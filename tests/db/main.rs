@@ -47,6 +47,7 @@ macro_rules! on {
             mod polls_inside;
             mod polls_scopes;
             mod pool;
+            mod protection;
             mod sessions;
             mod spans;
             mod sqlx_surface;
