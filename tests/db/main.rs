@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::duplicate_mod, reason = "each engine runs the same cases")]
 
+mod child;
 mod differences;
 mod engine;
 mod events;
@@ -35,6 +36,7 @@ macro_rules! on {
             mod cancellation;
             mod conditions;
             mod conflicts;
+            mod edges;
             mod faults;
             mod hooks;
             mod joining;

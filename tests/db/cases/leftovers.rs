@@ -3,13 +3,14 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::select;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
 use crate::observe::until;
-use crate::polls::is_pending;
+use crate::polls::{is_pending, poll_at_most};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 
@@ -88,4 +89,55 @@ async fn a_session_dropped_while_it_is_asked_whether_it_is_alive_is_no_clean_one
         inserted.await.unwrap().unwrap();
     }
     assert_eq!(fixture.ids().await, [0, 1, 2, 3, 4]);
+}
+
+#[transactional(nested)]
+async fn nested(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 2).await?)
+}
+
+/// Nothing has run under either of them.
+#[tokio::test]
+async fn a_nested_scope_dropped_while_it_waits_for_the_savepoint_of_one_dropped_before_is_lost_alone()
+ {
+    let (fixture, proxy, db) = by_proxy().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    proxy.hold_answer_to("SAVEPOINT");
+    select! {
+        _ = nested(&mut tx) => panic!("complete without an answer"),
+        () = proxy.holding() => {}
+    }
+    let second = poll_at_most(1, Box::pin(nested(&mut tx))).await;
+    assert!(second.is_none(), "{second:?}");
+    proxy.release();
+    goes_on_where_the_wire_survives(tx, &fixture).await;
+}
+
+/// Half-read rows are nobody's loss, and the nested scope never began.
+#[tokio::test]
+async fn a_nested_scope_dropped_while_it_waits_for_the_rest_of_a_row_stream_is_lost_alone() {
+    let (fixture, proxy, db) = by_proxy().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    {
+        let mut rows = tx.fetch("SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9");
+        rows.try_next().await.unwrap().unwrap();
+    }
+    proxy.stall();
+    let dropped = poll_at_most(1, Box::pin(nested(&mut tx))).await;
+    assert!(dropped.is_none(), "{dropped:?}");
+    proxy.release();
+    goes_on_where_the_wire_survives(tx, &fixture).await;
+}
+
+async fn goes_on_where_the_wire_survives(mut tx: Tx<DB>, fixture: &Fixture<DB>) {
+    let went_on = insert(&mut tx, 3).await;
+    let committed = tx.commit().await;
+    assert_eq!(went_on.is_ok(), committed.is_ok());
+    let expected: &[i64] = if committed.is_ok() { &[1, 3] } else { &[] };
+    assert_eq!(fixture.ids().await, expected);
+    if DB::SURVIVES_DROPS {
+        committed.unwrap();
+    }
 }

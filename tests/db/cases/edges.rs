@@ -1,0 +1,259 @@
+//! Edges: many callers, many failures, many levels, and what ends in an unusual order.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::task::{JoinSet, yield_now};
+use txn::{Db, Error, Tx, transactional};
+
+use super::{DB, Fixture, insert, insert_twice, number};
+use crate::polls::is_pending;
+use crate::trial::Trial;
+
+mod memory;
+mod nesting;
+
+/// Time that no test reaches.
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[transactional]
+async fn pair(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
+    insert(tx, 2 * id).await?;
+    insert(tx, 2 * id + 1).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thundering_herd() {
+    const CALLERS: i64 = 1_000;
+    let db = Fixture::<DB>::with(|builder| builder.max_sessions(8).acquire_timeout(NEVER)).await;
+    let start = Arc::new(tokio::sync::Barrier::new(CALLERS.try_into().unwrap()));
+    let mut callers = JoinSet::new();
+    for id in 0..CALLERS {
+        let (db, start) = (Db::clone(&db), Arc::clone(&start));
+        callers.spawn(async move {
+            start.wait().await;
+            pair(&db, id).await
+        });
+    }
+    for called in callers.join_all().await {
+        called.unwrap();
+    }
+    db.assert_at_rest().await;
+    assert_eq!(db.ids().await, (0..2 * CALLERS).collect::<Vec<_>>());
+}
+
+#[transactional]
+async fn fails(tx: &mut Tx<DB>, id: i64, statement: bool) -> Result<(), sqlx::Error> {
+    match statement {
+        true => insert_twice(tx, id).await,
+        false => insert(tx, id).await.and(Err(sqlx::Error::RowNotFound)),
+    }
+}
+
+#[tokio::test]
+async fn leak_detection_under_errors() {
+    let mut trial = Trial::<DB>::of_sessions(2).await;
+    trial.begin().await.unwrap().commit().await.unwrap();
+    let open = trial.status().open;
+    for n in 0..10_000 {
+        fails(&*trial, n, n % 2 == 0).await.unwrap_err();
+        assert_eq!(trial.status().in_use, 0, "after {n} errors");
+    }
+    assert_eq!(trial.status().open, open, "no session is lost to an error");
+    trial.assert_recovered("after all errors").await;
+    assert!(trial.ids().await.is_empty());
+}
+
+/// The abort and the end of the scope meet at a different moment each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn races_between_drop_and_completion() {
+    const ROUNDS: i64 = 600;
+    let db = Fixture::<DB>::of_sessions(3).await;
+    let mut acknowledged = Vec::new();
+    for id in 0..ROUNDS {
+        let source = Db::clone(&db);
+        let scope = tokio::spawn(async move { pair(&source, id).await });
+        for _ in 0..id % 60 * 4 {
+            yield_now().await;
+        }
+        scope.abort();
+        match scope.await {
+            Ok(result) => {
+                result.unwrap();
+                acknowledged.push(id);
+            }
+            Err(error) => {
+                assert!(error.is_cancelled(), "{error}");
+                // Connects that were given up would pile up at the server.
+                drop(db.session().await.unwrap());
+            }
+        }
+    }
+    db.assert_at_rest().await;
+    let written = db.ids().await;
+    for both in written.chunks(2) {
+        assert_eq!(both[0] / 2, both[1] / 2, "half of a scope");
+        assert_eq!(both.len(), 2, "half of a scope");
+    }
+    for id in acknowledged {
+        assert!(written.binary_search(&(2 * id)).is_ok(), "{id} is lost");
+    }
+}
+
+/// A reader never sees half of a writer's pair, be the writer dropped or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interleaved_reads_and_writes() {
+    #[transactional]
+    async fn half_then_wait(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
+        insert(tx, 2 * id).await?;
+        yield_now().await;
+        insert(tx, 2 * id + 1).await?;
+        match id % 2 {
+            0 => Ok(()),
+            _ => Err(sqlx::Error::RowNotFound.into()),
+        }
+    }
+    #[transactional(read_only)]
+    async fn count(tx: &mut Tx<DB>) -> Result<i64, Error> {
+        Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
+    }
+    let db = Fixture::<DB>::of_sessions(4).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 0..2 {
+        let (db, done) = (Db::clone(&db), Arc::clone(&done));
+        readers.spawn(async move {
+            let mut last = 0;
+            while !done.load(Ordering::Relaxed) {
+                let rows = count(&db).await.unwrap();
+                assert!(rows % 2 == 0 && rows >= last, "{rows} after {last}");
+                last = rows;
+            }
+        });
+    }
+    let mut writers = JoinSet::new();
+    for writer in 0..2 {
+        let db = Db::clone(&db);
+        writers.spawn(async move {
+            for n in 0..100 {
+                let ended = half_then_wait(&db, 2 * n + writer).await;
+                assert_eq!(ended.is_ok(), writer == 0);
+            }
+        });
+    }
+    writers.join_all().await;
+    done.store(true, Ordering::Relaxed);
+    readers.join_all().await;
+    db.assert_at_rest().await;
+    assert_eq!(db.ids().await.len(), 200);
+}
+
+#[tokio::test]
+async fn session_wait_timeout() {
+    let limit = Duration::from_millis(50);
+    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).acquire_timeout(limit)).await;
+    let held = db.begin().await.unwrap();
+    let (begun, session) = tokio::join!(db.begin(), db.session());
+    for error in [begun.unwrap_err(), session.unwrap_err()] {
+        assert!(error.is_acquire_timeout(), "{error}");
+        assert!(error.to_string().contains("50ms"), "{error}");
+    }
+    assert_eq!(db.status().waiting, 0);
+    held.rollback().await.unwrap();
+    pair(&*db, 1).await.unwrap();
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn pool_exhaustion_and_recovery() {
+    let limit = Duration::from_millis(50);
+    let db = Fixture::<DB>::with(|builder| builder.max_sessions(4).acquire_timeout(limit)).await;
+    for round in 0..3 {
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(db.session().await.unwrap());
+        }
+        db.assert_sessions(4, 0, 4, 0);
+        for _ in 0..3 {
+            assert!(pair(&*db, 99).await.unwrap_err().is_acquire_timeout());
+        }
+        held.truncate(2);
+        pair(&*db, round).await.unwrap();
+        drop(held);
+        db.assert_sessions(4, 4, 0, 0);
+    }
+    assert_eq!(db.ids().await.len(), 6);
+}
+
+/// CASES 56
+#[tokio::test]
+async fn waiters_and_holders_cancelled_in_reverse_leave_all_sessions_idle() {
+    let mut trial = Trial::<DB>::of_sessions(3).await;
+    let mut tasks: Vec<_> = (0..9)
+        .map(|_| {
+            let db = Db::clone(&trial);
+            Box::pin(async move {
+                let _session = db.session().await.unwrap();
+                pending::<()>().await;
+            })
+        })
+        .collect();
+    while trial.status().in_use < 3 || trial.status().waiting < 6 {
+        for task in &mut tasks {
+            assert!(is_pending(task).await);
+        }
+        yield_now().await;
+    }
+    while let Some(last) = tasks.pop() {
+        drop(last);
+        assert!(trial.status().in_use <= 3);
+    }
+    let status = trial.status();
+    assert_eq!((status.in_use, status.waiting), (0, 0), "{status:?}");
+    assert_eq!(status.idle, status.open, "{status:?}");
+    trial.assert_recovered("all cancelled").await;
+}
+
+/// Whatever is out of the pool comes back, in every order; the handle itself may go first.
+#[tokio::test]
+async fn cleanup_order_does_not_matter() {
+    const ORDERS: [[usize; 3]; 6] = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    let mut trial = Trial::<DB>::of_sessions(3).await;
+    for order in ORDERS {
+        let mut tx = trial.begin().await.unwrap();
+        insert(&mut tx, 1).await.unwrap();
+        let mut session = trial.session().await.unwrap();
+        let sql = AssertSqlSafe("SELECT id FROM t");
+        session.fetch_all(sql).await.unwrap();
+        let clone = Db::clone(&trial);
+        let mut parts: [Option<Box<dyn std::any::Any>>; 3] = [
+            Some(Box::new(tx)),
+            Some(Box::new(session)),
+            Some(Box::new(clone)),
+        ];
+        for part in order {
+            parts[part] = None;
+        }
+        trial.assert_recovered(order).await;
+        assert!(trial.ids().await.is_empty());
+    }
+
+    let place = Fixture::<DB>::new().await;
+    let db = Db::<DB>::connect(place.url()).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    drop(db);
+    tx.commit().await.unwrap();
+    assert_eq!(place.ids().await, [1]);
+}
