@@ -54,6 +54,7 @@ macro_rules! on {
             mod spans;
             mod sqlx_surface;
             mod statements;
+            mod stress;
             mod timeout;
             $(mod $own;)*
         }

@@ -118,6 +118,19 @@ impl<DB: Observed> Trial<DB> {
         }
     }
 
+    /// The server has none but the test's other sessions.
+    pub(crate) async fn until_disconnected(&mut self) {
+        if self.proxy.is_none() {
+            return; // SQLite closes no file that the process has open elsewhere
+        }
+        let (place, observer) = (self.place.place(), &mut self.observer);
+        let others = self.place.status().open;
+        until("the sessions of a closed handle are gone", async || {
+            DB::connected(observer, place).await <= others
+        })
+        .await;
+    }
+
     /// The ids in the table, as another session sees them.
     pub(crate) async fn ids(&self) -> Vec<i64> {
         self.place.ids().await
