@@ -61,6 +61,6 @@ macro_rules! on {
     };
 }
 
-on!(sqlite, Sqlite, only_sqlite sqlx_surface_sqlite);
-on!(postgres, Postgres, data_loss half_open in_flight leftovers lost_commit only_postgres retry round_trips second_sessions server_faults server_input sqlx_surface_postgres);
-on!(mysql, MySql, data_loss half_open in_flight leftovers only_mysql retry round_trips second_sessions server_faults server_input sqlx_surface_mysql);
+on!(sqlite, Sqlite, only_sqlite sqlx_surface_sqlite stress_sqlite);
+on!(postgres, Postgres, cascade data_loss half_open in_flight leftovers lost_commit only_postgres retry round_trips second_sessions server_faults server_input sqlx_surface_postgres);
+on!(mysql, MySql, cascade data_loss half_open in_flight leftovers only_mysql retry round_trips second_sessions server_faults server_input sqlx_surface_mysql);

@@ -32,6 +32,16 @@ pub(crate) async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
 }
 
+/// Asks for one more poll after each: what is counted is not how often it can go on.
+pub(crate) async fn eager<F: Future>(future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// Where a future is dropped: after so many polls, right away or once it has been woken for the next one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {

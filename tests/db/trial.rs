@@ -93,8 +93,13 @@ impl<DB: Observed> Trial<DB> {
 
     /// Drops `future` at the point, if it is not complete before.
     pub(crate) async fn drop_at<F: Future>(&self, point: Point, future: F) -> Option<F::Output> {
+        self.dripping(point.drop_there(future)).await
+    }
+
+    /// Runs `future` while answers drip.
+    pub(crate) async fn dripping<F: Future>(&self, future: F) -> F::Output {
         self.drip(Some(self.drip));
-        let output = point.drop_there(future).await;
+        let output = future.await;
         self.drip(None);
         output
     }

@@ -150,7 +150,7 @@ async fn what_a_transaction_is_asked_for() {
 async fn a_session_that_is_asked_for() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial.at_every_point(async |trial, point| {
-        let complete = trial.drop_at(point, trial.session()).await.is_some();
+        let complete = trial.drop_at(point, Box::pin(trial.session())).await.is_some();
         trial.assert_recovered(point).await;
         complete
     })

@@ -84,6 +84,7 @@ async fn cancel_during_commit() {
     trial.assert_recovered("cancelled during commit").await;
 }
 
+/// CASES 58
 #[tokio::test]
 async fn cancel_during_rollback() {
     let mut trial = Trial::<DB>::of_sessions(2).await;

@@ -118,7 +118,9 @@ async fn ends(tx: &mut Tx<DB>, id: i64, end: End) -> Result<(), sqlx::Error> {
         End::Panic => panic!("a body's own panic"),
         End::Dropped => std::future::pending().await,
         End::RollbackOnly => tx.set_rollback_only("on second thoughts"),
-        End::Refused => drop(tx.execute("COMMIT").await?),
+        End::Refused => {
+            tx.execute("COMMIT").await?;
+        }
         End::TooLate => late(tx).await?,
     }
     Ok(())
@@ -135,7 +137,7 @@ async fn end(db: Db<DB>, id: i64, how: End) {
         End::Well | End::RollbackOnly => scope.await.unwrap(),
         End::Dropped => {
             let moment = Duration::from_millis(20);
-            drop(tokio::time::timeout(moment, scope).await.unwrap_err());
+            tokio::time::timeout(moment, scope).await.unwrap_err();
         }
         End::Panic => drop(scope.await),
         _ => drop(scope.await.unwrap_err()),

@@ -50,10 +50,10 @@ fn steps(dice: &mut Dice, depth: u64) -> Vec<Step> {
         2 => Step::Joined(steps(dice, depth - 1)),
         _ => Step::Nested {
             steps: steps(dice, depth - 1),
-            end: match dice.below(5) {
+            end: match dice.below(7) {
                 0 => End::Error,
                 1 => End::GivenUp,
-                2 => End::Dropped(dice.below(8)),
+                2..=4 => End::Dropped(dice.below(12)),
                 _ => End::Well,
             },
         },
@@ -181,17 +181,18 @@ fn first_key(seed: u64) -> i64 {
 
 fn polls(dice: &mut Dice) -> usize {
     match dice.below(3) {
-        0 => dice.below(40),
+        0 => dice.below(150),
         _ => usize::MAX,
     }
 }
 
 #[tokio::test]
 async fn random_patterns() {
-    let mut trial = Trial::<DB>::of_sessions(2).await;
+    let mut trial = Trial::<DB>::of_sessions(2).await.in_pieces_of(4);
     let mut dice = Dice(0x5eed);
     for seed in 1..=250 {
-        let grown = grow(&trial, seed, polls(&mut dice)).await;
+        let growing = grow(&trial, seed, polls(&mut dice));
+        let grown = trial.dripping(growing).await;
         trial.assert_recovered(("seed", seed)).await;
         grown.assert_is(&trial.ids().await);
         trial.clear().await;
