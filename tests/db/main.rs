@@ -18,7 +18,9 @@ mod fixture;
 mod observe;
 mod polls;
 mod proxy;
+mod recorder;
 mod remote;
+mod statements_seen;
 mod trial;
 
 /// The modules of every engine, and those that apply to this one.
@@ -54,6 +56,7 @@ macro_rules! on {
             mod spans;
             mod sqlx_surface;
             mod statements;
+            mod statements_sent;
             mod stress;
             mod timeout;
             $(mod $own;)*

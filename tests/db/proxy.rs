@@ -23,8 +23,8 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Wires {
-    /// What all clients have sent.
-    sent: Vec<u8>,
+    /// What all clients have sent: from which connection, and what was read of it at once.
+    sent: Vec<(usize, Vec<u8>)>,
     rule: Option<(&'static str, Then)>,
     /// Connections whose answers are held back.
     held: Vec<usize>,
@@ -120,10 +120,19 @@ impl Proxy {
         }
     }
 
+    /// What the clients have sent, in the order in which it was read: from which connection, and the bytes.
+    pub(crate) fn chunks(&self) -> Vec<(usize, Vec<u8>)> {
+        self.wires.borrow().sent.clone()
+    }
+
     /// How often the clients have sent this word.
     pub(crate) fn count(&self, word: &str) -> usize {
-        let wires = self.wires.borrow();
-        let windows = wires.sent.windows(word.len());
+        let sent: Vec<u8> = self
+            .sent()
+            .into_iter()
+            .flat_map(|(_, bytes)| bytes)
+            .collect();
+        let windows = sent.windows(word.len());
         windows.filter(|window| *window == word.as_bytes()).count()
     }
 }
@@ -184,7 +193,7 @@ async fn requests(
 fn apply(this: usize, request: &[u8], wires: &watch::Sender<Wires>) -> Option<Then> {
     let mut applied = None;
     wires.send_modify(|wires| {
-        wires.sent.extend_from_slice(request);
+        wires.sent.push((this, request.to_vec()));
         wires.turns += usize::from(std::mem::take(&mut wires.answered));
         let matches = |word: &str| {
             request
