@@ -5,11 +5,13 @@
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use sqlx::Executor;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use txn::{Db, Error, Tx};
 
 use super::*;
@@ -20,6 +22,9 @@ mod options;
 mod places;
 mod scopes;
 mod stories;
+
+/// A call that waits for ever is a failure, not a test that never ends.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One column per engine.
 type Line = [&'static str; 3];
@@ -127,6 +132,7 @@ impl Stage {
                 Err(_) => "panic",
             },
             () = stopped() => "dropped",
+            () = sleep(PATIENCE) => panic!("still waiting after {PATIENCE:?}"),
         };
         self.db.settled().await;
         let mut speakers = Vec::new();
