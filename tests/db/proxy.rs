@@ -128,7 +128,7 @@ impl Proxy {
     /// How often the clients have sent this word.
     pub(crate) fn count(&self, word: &str) -> usize {
         let sent: Vec<u8> = self
-            .sent()
+            .chunks()
             .into_iter()
             .flat_map(|(_, bytes)| bytes)
             .collect();
