@@ -15,14 +15,15 @@ mod acquire;
 mod builder;
 #[cfg(feature = "migrate")]
 mod migrate;
+mod outside;
 mod seconds;
 
 pub(crate) use self::acquire::{Need, Permits};
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
 use self::seconds::Seconds;
-use crate::cancel::{self, Backend, Cancel, ControlConnection};
-use crate::engine::{ConnectOptionsOf, Engine, Wire, dropped_in_flight};
+use crate::cancel::ControlConnection;
+use crate::engine::{ConnectOptionsOf, Engine};
 use crate::options::Options;
 use crate::scope::Request;
 use crate::session::Manager;
@@ -228,57 +229,8 @@ impl<DB: Engine> Db<DB> {
         self.0.pool.is_closed()
     }
 
-    pub(crate) fn verifies_commits(&self) -> bool {
-        self.0.limits.verify_commits
-    }
-
-    /// Asks the server something over the control connection.
-    pub(crate) async fn ask(
-        &self,
-        question: &str,
-        read: impl FnMut(&DB::Row) + Send,
-    ) -> Result<(), sqlx::Error> {
-        let options = &self.0.pool.manager().options;
-        self.0.control.run(options, question, read).await
-    }
-
     pub(crate) fn settle_timeout(&self) -> Duration {
         self.0.limits.settle_timeout
-    }
-
-    /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server.
-    pub(crate) async fn cancelling<T>(
-        &self,
-        backend: &Backend,
-        left: Wire,
-        answer: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, sqlx::Error> {
-        let shared = &*self.0;
-        let options = &shared.pool.manager().options;
-        match (left, shared.limits.cancel) {
-            (Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
-            (Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
-                cancel::kill(&shared.control, options, backend).await;
-                answer.await
-            }
-            (Wire::Busy, Cancel::Server) => {
-                cancel::until_answered(&shared.control, options, backend, answer).await
-            }
-            _ => answer.await,
-        }
-    }
-
-    /// Ends a session on the server, if that is still the one that it was opened on.
-    pub(crate) async fn kill(&self, backend: &Backend, opened: std::time::Instant) {
-        let shared = &*self.0;
-        let options = &shared.pool.manager().options;
-        match cancel::is_same_server(&shared.control, options, opened).await {
-            Ok(true) => cancel::kill(&shared.control, options, backend).await,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "a broken session is left to the server");
-            }
-        }
     }
 
     pub(crate) fn deadline(&self) -> Instant {

@@ -10,11 +10,13 @@ use futures_core::stream::BoxStream;
 use sqlx::error::DatabaseError;
 use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
 
+pub(crate) use self::given_up::{dropped_in_flight, timed_out};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 use crate::verify::Verified;
 
+mod given_up;
 pub(crate) mod known;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -252,16 +254,6 @@ mod sealed {
     impl Sealed for sqlx::Postgres {}
     #[cfg(feature = "mysql")]
     impl Sealed for sqlx::MySql {}
-}
-
-/// Why a connection is given up that has not answered.
-pub(crate) fn timed_out() -> sqlx::Error {
-    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
-}
-
-/// Why a connection is given up after a drop.
-pub(crate) fn dropped_in_flight() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::other("an operation was dropped in flight"))
 }
 
 /// Opens a connection and sets it up.

@@ -13,7 +13,9 @@ use crate::engine::{Effect, Engine, Step, Wire};
 use crate::error::{Cause, Class};
 use crate::statement::Statement;
 use crate::tx::Health;
-use crate::{Db, Session, Tx};
+use crate::{Session, Tx};
+
+mod handle;
 
 /// Sees to it that a transaction learns of its failed statements, even if the user swallows the error.
 pub(crate) struct Watch<'a> {
@@ -209,7 +211,7 @@ macro_rules! executor_for {
         }
 
         impl<DB: Engine> $name<DB> {
-            async fn rows(
+            pub(crate) async fn rows(
                 &mut self,
                 statement: Statement<DB>,
             ) -> Result<Rows<'_, DB>, sqlx::Error> {
@@ -223,80 +225,3 @@ macro_rules! executor_for {
 
 executor_for!(Tx);
 executor_for!(Session);
-
-/// Autocommit: a session for the one statement.
-impl<'c, DB: Engine> Executor<'c> for &'c Db<DB> {
-    type Database = DB;
-
-    fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<DB::QueryResult, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async move {
-            let mut session = self.session_for(statement.as_str()).await?;
-            session.execute(statement).await
-        })
-    }
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async_stream::try_stream! {
-            let mut session = self.session_for(statement.as_str()).await?;
-            let mut rows = session.rows(statement).await?;
-            while let Some(step) = rows.try_next().await? {
-                yield step;
-            }
-        })
-    }
-
-    fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async move {
-            let mut session = self.session_for(statement.as_str()).await?;
-            session.fetch_all(statement).await
-        })
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async move {
-            let mut session = self.session_for(statement.as_str()).await?;
-            session.fetch_optional(statement).await
-        })
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [DB::TypeInfo],
-    ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.session().await?.prepare_with(sql, parameters).await })
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.session().await?.describe(sql).await })
-    }
-}

@@ -7,21 +7,19 @@
 //! other way. The guard is the [`Wire`]: `Busy` is written before an operation is first polled.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
 use futures_util::TryStreamExt;
 use sqlx::{Connection, SqlSafeStr};
-use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 mod pooled;
+mod upkeep;
 
 pub(crate) use self::pooled::Manager;
-use self::pooled::Pooled;
 use crate::db::Permits;
-use crate::engine::{Access, Engine, Wire, timed_out};
+use crate::engine::{Access, Engine, Wire};
 use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
 use crate::{Db, Error, settle, statement};
@@ -161,70 +159,6 @@ impl<DB: Engine> Session<DB> {
             }
         }
         Ok(())
-    }
-
-    /// Finishes what a dropped operation left on the wire, cancelling it on the server. Returns that operation's own error.
-    pub(crate) async fn drain(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
-        let left = self.wire;
-        self.lost = self.is_lost_by_a_drop();
-        if left == Wire::Idle {
-            return Ok(None);
-        }
-        // Where a drop does no harm, what is left is no worse for being drained in part.
-        self.wire = if DB::DROPS_BREAK { Wire::Busy } else { left };
-        let drained = match left {
-            Wire::Broken => Err(sqlx::Error::Io(ErrorKind::NotConnected.into())),
-            _ => self.finish_exchange(left).await,
-        };
-        self.wire = match drained {
-            Ok(_) => Wire::Idle,
-            Err(_) => Wire::Broken,
-        };
-        drained
-    }
-
-    async fn finish_exchange(&mut self, left: Wire) -> Result<Option<sqlx::Error>, sqlx::Error> {
-        let db = self.db.clone();
-        let Some(object) = self.object.as_mut() else {
-            return Ok(None);
-        };
-        let Pooled {
-            connection,
-            backend,
-            ..
-        } = &mut **object;
-        let answer = DB::drain(connection, left);
-        let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
-        answered.await.unwrap_or_else(|_| Err(timed_out()))
-    }
-
-    /// Whether user code left a transaction open behind our back.
-    pub(crate) async fn probe(&mut self) -> Result<bool, sqlx::Error> {
-        let limit = self.db.settle_timeout();
-        self.attend(limit, |connection| DB::in_transaction(connection))
-            .await
-    }
-
-    /// Whether the server is there.
-    pub(crate) async fn ping(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
-        self.attend(limit, Connection::ping).await
-    }
-
-    /// An operation of the runtime's own, guarded and bounded. Failed, the connection is of no more use.
-    async fn attend<'a, T, F: Future<Output = Result<T, sqlx::Error>> + 'a>(
-        &'a mut self,
-        limit: Duration,
-        operation: impl FnOnce(&'a mut DB::Connection) -> F,
-    ) -> Result<T, sqlx::Error> {
-        let (connection, wire) = self.split();
-        *wire = Wire::Busy;
-        let result = timeout(limit, operation(connection)).await;
-        let result = result.unwrap_or_else(|_| Err(timed_out()));
-        *wire = match result {
-            Ok(_) => Wire::Idle,
-            Err(_) => Wire::Broken,
-        };
-        result
     }
 
     pub(crate) fn was_exposed(&self) -> bool {

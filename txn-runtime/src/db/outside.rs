@@ -1,0 +1,58 @@
+//! Reaching a session, or its server, from outside: over the control connection.
+
+use std::time::Instant;
+
+use super::Db;
+use crate::cancel::{self, Backend, Cancel};
+use crate::engine::{Engine, Wire, dropped_in_flight};
+
+impl<DB: Engine> Db<DB> {
+    pub(crate) fn verifies_commits(&self) -> bool {
+        self.0.limits.verify_commits
+    }
+
+    /// Asks the server something over the control connection.
+    pub(crate) async fn ask(
+        &self,
+        question: &str,
+        read: impl FnMut(&DB::Row) + Send,
+    ) -> Result<(), sqlx::Error> {
+        let options = &self.0.pool.manager().options;
+        self.0.control.run(options, question, read).await
+    }
+
+    /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server.
+    pub(crate) async fn cancelling<T>(
+        &self,
+        backend: &Backend,
+        left: Wire,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let shared = &*self.0;
+        let options = &shared.pool.manager().options;
+        match (left, shared.limits.cancel) {
+            (Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
+            (Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
+                cancel::kill(&shared.control, options, backend).await;
+                answer.await
+            }
+            (Wire::Busy, Cancel::Server) => {
+                cancel::until_answered(&shared.control, options, backend, answer).await
+            }
+            _ => answer.await,
+        }
+    }
+
+    /// Ends a session on the server, if that is still the one that it was opened on.
+    pub(crate) async fn kill(&self, backend: &Backend, opened: Instant) {
+        let shared = &*self.0;
+        let options = &shared.pool.manager().options;
+        match cancel::is_same_server(&shared.control, options, opened).await {
+            Ok(true) => cancel::kill(&shared.control, options, backend).await,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "a broken session is left to the server");
+            }
+        }
+    }
+}
