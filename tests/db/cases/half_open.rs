@@ -12,6 +12,7 @@ use txn::{Db, Error, Tx, transactional};
 use super::{DB, Fixture, insert, number};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
+use crate::trial::Marks;
 
 /// Not how long it may take, but how long the test waits before it says that it takes for ever.
 const FOR_EVER: Duration = Duration::from_secs(20);
@@ -107,6 +108,22 @@ async fn a_commit_is_given_up() {
     let tx = wired.begin().await;
     wired.drop_at("COMMIT", tx.commit()).await;
     wired.assert_settles(&[1]).await;
+}
+
+/// CASES 44: nobody knows what became of it, and the hook is told so.
+#[tokio::test]
+async fn the_hooks_of_a_commit_that_is_given_up_are_those_of_an_unknown_end() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    let marks = Marks::default();
+    let (committed, undone) = (marks.clone(), marks.clone());
+    tx.after_commit(async move { committed.note("committed") });
+    tx.after_rollback(move |cause| async move {
+        undone.note(if cause.is_unknown() { "unknown" } else { "undone" });
+    });
+    wired.drop_at("COMMIT", tx.commit()).await;
+    wired.assert_settles(&[1]).await;
+    assert_eq!(marks.notes(), ["unknown"]);
 }
 
 #[tokio::test]
