@@ -120,3 +120,27 @@ async fn a_scope_that_a_hook_before_the_commit_fails() {
         )
         .await;
 }
+
+/// The transaction around it goes on, and commits: no hook of the dropped scope's commit may run with it.
+#[tokio::test]
+async fn a_nested_scope_with_hooks_in_a_transaction_that_goes_on() {
+    let mut trial = Trial::<DB>::of_sessions(2).await;
+    trial
+        .at_every_point(async |trial, point| {
+            let marks = Marks::default();
+            let mut tx = trial.begin().await.unwrap();
+            let inner = Box::pin(nested(&mut tx, &marks));
+            let dropped = trial.drop_at(point, inner).await;
+            let kept = tx.commit().await.is_ok() && dropped.is_some();
+            trial.assert_recovered(point).await;
+            match &marks.notes()[..] {
+                [] => assert!(!kept, "{point:?}"),
+                ["registered", "committed"] => assert!(kept, "{point:?}"),
+                ["registered", "rolled back"] => assert!(!kept, "{point:?}"),
+                unexpected => panic!("{point:?}: {unexpected:?}"),
+            }
+            trial.clear().await;
+            dropped.is_some()
+        })
+        .await;
+}
