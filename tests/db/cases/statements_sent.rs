@@ -23,6 +23,8 @@ mod places;
 mod scopes;
 mod stories;
 
+/// What is sent is recorded long before.
+const RECORDED: Duration = Duration::from_secs(5);
 /// A call that waits for ever is a failure, not a test that never ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -124,7 +126,11 @@ impl Stage {
     }
 
     /// How a call ends, in a word, and what was sent meanwhile: a `>` in front for each session that had spoken first.
-    async fn watch(&self, call: LocalBoxFuture<'_, Ended>) -> (&'static str, Vec<String>) {
+    async fn watch(
+        &self,
+        call: LocalBoxFuture<'_, Ended>,
+        expected: usize,
+    ) -> (&'static str, Vec<String>) {
         let before = self.recorder.statements().len();
         let ended = tokio::select! {
             ended = AssertUnwindSafe(call).catch_unwind() => match ended {
@@ -135,6 +141,7 @@ impl Stage {
             () = sleep(PATIENCE) => panic!("still waiting after {PATIENCE:?}"),
         };
         self.db.settled().await;
+        self.until_recorded(before + expected).await;
         let mut speakers = Vec::new();
         let sent = self.recorder.statements().split_off(before);
         let sent = sent.into_iter().map(|(session, sql)| {
@@ -148,8 +155,18 @@ impl Stage {
         (ended, sent.collect())
     }
 
+    /// SQLite's worker answers before it tells what it has done. Returns without it what was not sent.
+    async fn until_recorded(&self, count: usize) {
+        let recorded = async {
+            while self.recorder.statements().len() < count {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(RECORDED, recorded).await.ok();
+    }
+
     async fn assert(&self, case: &str, call: LocalBoxFuture<'_, Ended>, ends: Line, sent: &[Line]) {
-        let (ended, was_sent) = self.watch(call).await;
+        let (ended, was_sent) = self.watch(call, column(sent).len()).await;
         assert_eq!(was_sent, column(sent), "{case}, {ended}");
         assert_eq!(ended, ends[DB::COLUMN], "{case}");
     }

@@ -71,7 +71,7 @@ async fn after_a_deadlock_the_victim_sends_a_rollback_and_nothing_else() {
         assert_eq!((word(winner), word(victim)), ("ok", "aborted"));
         Ok(())
     };
-    let (_, sent) = stage.watch(Box::pin(both_ended)).await;
+    let (_, sent) = stage.watch(Box::pin(both_ended), 10).await;
     let of_the_second = |sql: &String| sql.starts_with('>');
     let (second, first): (Vec<String>, _) = sent.into_iter().partition(of_the_second);
     let second: Vec<String> = second.iter().map(|sql| sql[1..].to_owned()).collect();

@@ -182,10 +182,9 @@ async fn every_option_in_every_place_inside() {
     for place in &PLACES {
         for row in ROWS {
             let case = format!("{} {}", row.name, place.name);
-            let (ended, mut sent) = stage
-                .watch(Box::pin(place.open(&stage.db, row.inside)))
-                .await;
             let (ends, mut expected) = expected(place, row);
+            let call = Box::pin(place.open(&stage.db, row.inside));
+            let (ended, mut sent) = stage.watch(call, expected.len()).await;
             if ends == "dropped" || ends == "panic" {
                 // Each session is settled by itself.
                 let session = |sql: &String| sql.len() - sql.trim_start_matches('>').len();
