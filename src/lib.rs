@@ -147,12 +147,41 @@ pub use txn_runtime::Postgres;
 pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
-    Cancel, Cause, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation, Joinable, Outcome,
-    Provide, Retry, Session, Source, Status, Tx, Verdict,
+    Cancel, Cause, CommittedHook, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation,
+    Joinable, Outcome, Provide, Retry, Sandbox, Session, Source, Status, Tx, Verdict,
 };
 
+/// What the macros' expansions call.
 #[doc(hidden)]
-pub use txn_runtime::private as __private;
+pub mod __private {
+    pub use txn_runtime::private::*;
+
+    #[cfg(feature = "migrate")]
+    pub use crate::__migrate as migrate;
+    #[cfg(not(feature = "migrate"))]
+    pub use crate::__no_migrate as migrate;
+}
+
+/// The migrations of a `#[txn::test]`.
+#[cfg(feature = "migrate")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __migrate {
+    ($path:literal) => {{
+        static MIGRATOR: $crate::sqlx::migrate::Migrator = $crate::sqlx::migrate!($path);
+        ::core::option::Option::Some(&MIGRATOR)
+    }};
+}
+
+/// The migrations of a `#[txn::test]`, which are not compiled in.
+#[cfg(not(feature = "migrate"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __no_migrate {
+    ($path:literal) => {
+        ::core::compile_error!("`migrations` needs the feature `migrate` of `txn-rs`")
+    };
+}
 
 /// The README's code compiles and runs.
 #[cfg(doctest)]

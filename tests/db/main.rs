@@ -52,6 +52,7 @@ macro_rules! on {
             mod polls_scopes;
             mod pool;
             mod protection;
+            mod sandbox;
             mod sessions;
             mod spans;
             mod sqlx_surface;

@@ -34,6 +34,9 @@ pub(crate) async fn begin<DB: Engine>(
         read_only: options.read_only,
         limited: limit.is_some(),
     };
+    if session.is_lent() {
+        return enter_sandbox(session).await.map(|()| None);
+    }
     let mut sql = DB::begin(options, limit);
     // Nothing is lost with the commit of a reader, and only writers need an id.
     let identify = DB::IDENTIFY.filter(|_| session.db().verifies_commits() && !options.read_only);
@@ -49,7 +52,11 @@ pub(crate) async fn begin<DB: Engine>(
 /// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
 pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
     session.committing = true;
-    let result = session.run(DB::commit(session.access)).await;
+    let commit = match session.is_lent() {
+        true => DB::sandbox_commit(session.access),
+        false => DB::commit(session.access),
+    };
+    let result = session.run(commit).await;
     session.committing = false;
     let Err(error) = result else {
         session.in_transaction = false;
@@ -58,7 +65,7 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
     match &error {
         _ if Class::of(&error) == Class::Connection => Err(CommitFailure::Unknown(error)),
         sqlx::Error::Database(database) => {
-            session.in_transaction = !DB::ended_by_failed_commit(&**database);
+            session.in_transaction = session.is_lent() || !DB::ended_by_failed_commit(&**database);
             match DB::refused_commit(&**database) {
                 true => Err(CommitFailure::Refused(error)),
                 false => Err(CommitFailure::Failed(error)),
@@ -71,6 +78,11 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
 /// Finishes what is on the wire first.
 pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     session.drain().await?;
+    if session.is_lent() {
+        session.run(DB::sandbox_rollback(session.access)).await?;
+        session.in_transaction = false;
+        return Ok(());
+    }
     match session.run(DB::rollback(session.access)).await {
         Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
         result => result?,
@@ -101,4 +113,18 @@ pub(crate) async fn rollback_to<DB: Engine>(
     session
         .run(AssertSqlSafe(format!("ROLLBACK TO SAVEPOINT txn_{level}")))
         .await
+}
+
+/// Sets the savepoint that the scopes of a sandbox begin at, and that each of them sets anew when it commits: to roll back
+/// to it does no harm, wherever a scope was dropped.
+pub(crate) async fn open_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    session.run("SAVEPOINT txn_box").await
+}
+
+/// A scope has nothing to begin in there.
+async fn enter_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    match DB::SANDBOX_READ_ONLY {
+        Some(read_only) if session.access.read_only => session.run(read_only).await,
+        _ => Ok(()),
+    }
 }

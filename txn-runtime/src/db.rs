@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use deadpool::managed::Pool;
@@ -17,21 +17,27 @@ mod builder;
 mod migrate;
 mod outside;
 mod seconds;
+mod status;
 
 pub(crate) use self::acquire::{Need, Permits};
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
 use self::seconds::Seconds;
+pub use self::status::Status;
 use crate::cancel::ControlConnection;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::options::Options;
+use crate::sandbox::Lent;
 use crate::scope::Request;
 use crate::session::Manager;
-use crate::{Error, Session, Tx, statement};
+use crate::{Error, Retry, Session, Tx, statement};
 
 /// After this much idleness an autocommit session is asked whether it is alive before it is used: what runs on it
 /// cannot be repeated, unlike a BEGIN.
 const TRUSTED: Duration = Duration::from_secs(1);
+
+const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one transaction; migrate the `Db` before \
+     its `sandbox` is made, and use `begin` in place of `session`";
 
 static BY_HAND: Options = Options::new("a transaction begun by hand");
 
@@ -50,7 +56,11 @@ static BY_HAND: Options = Options::new("a transaction begun by hand");
 /// db.close().await;
 /// # Ok(()) }
 /// ```
-pub struct Db<DB: Engine>(Arc<Shared<DB>>);
+pub struct Db<DB: Engine> {
+    shared: Arc<Shared<DB>>,
+    /// Where this is the handle of a sandbox: its transaction, which all scopes run in.
+    sandbox: Option<Arc<Lent<DB>>>,
+}
 
 struct Shared<DB: Engine> {
     pool: Pool<Manager<DB>>,
@@ -67,25 +77,6 @@ struct Shared<DB: Engine> {
     /// Callers that hold no session yet queue here where some are reserved for those who do.
     firsts: Option<Arc<Semaphore>>,
     seconds: Seconds,
-}
-
-/// How a pool stands, from [`Db::status`]. The figures are read one after the other: under load they may disagree by
-/// a session that just changed hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// The most sessions that may be open.
-    pub max: usize,
-    /// Sessions open.
-    pub open: usize,
-    /// Of these, in the pool.
-    pub idle: usize,
-    /// Of these, in the hands of scopes and users.
-    pub in_use: usize,
-    /// Callers that have asked for a session and do not have it yet.
-    pub waiting: usize,
-    /// Of the open ones, those being brought to a known state.
-    pub settling: usize,
 }
 
 impl<DB: Engine> Db<DB> {
@@ -154,6 +145,9 @@ impl<DB: Engine> Db<DB> {
     }
 
     async fn autocommit_session(&self, writes: bool) -> Result<Session<DB>, Error> {
+        if self.sandbox.is_some() {
+            return Err(Error::refused(Need::AUTOCOMMIT.scope, NOT_IN_A_SANDBOX));
+        }
         let deadline = self.deadline();
         loop {
             let need = Need {
@@ -172,30 +166,13 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// How the pool stands.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let shared = &*self.0;
-        let settling = shared.cleanups.len();
-        let in_use = shared.leases.len().saturating_sub(settling);
-        let open = shared.pool.status().size;
-        Status {
-            max: shared.limits.max_sessions,
-            open,
-            idle: open.saturating_sub(in_use + settling),
-            in_use,
-            waiting: shared.waiting.load(Ordering::Relaxed),
-            settling,
-        }
-    }
-
     /// Returns when no cleanup is pending: every session that a dropped scope left behind is clean or closed.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost: the cleanups do not depend on who waits for them.
     pub async fn settled(&self) {
-        self.0.cleanups.wait().await;
+        self.shared.cleanups.wait().await;
     }
 
     /// Closes the handle and all its clones: refuses new scopes and those that wait for a session, lets open ones end,
@@ -205,7 +182,10 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Dropped, the handle stays closed; sessions still go when their scopes end. It may be called again.
     pub async fn close(&self) {
-        let shared = &*self.0;
+        if let Some(lent) = &self.sandbox {
+            return lent.close().await;
+        }
+        let shared = &*self.shared;
         let idle = shared.pool.retain(|_, _| false).removed;
         shared.pool.close();
         for queue in [&shared.writers, &shared.firsts].into_iter().flatten() {
@@ -226,20 +206,43 @@ impl<DB: Engine> Db<DB> {
     /// Whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.pool.is_closed()
+        self.shared.pool.is_closed() || self.lent().is_some_and(|lent| lent.is_closed())
+    }
+
+    pub(crate) fn lent(&self) -> Option<&Arc<Lent<DB>>> {
+        self.sandbox.as_ref()
+    }
+
+    /// The handle of a sandbox in this database.
+    pub(crate) fn inside_of_sandbox(&self, lent: Arc<Lent<DB>>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            sandbox: Some(lent),
+        }
+    }
+
+    pub(crate) fn outside_of_sandbox(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            sandbox: None,
+        }
+    }
+
+    pub(crate) fn retry(&self) -> Retry {
+        self.shared.limits.retry
     }
 
     pub(crate) fn settle_timeout(&self) -> Duration {
-        self.0.limits.settle_timeout
+        self.shared.limits.settle_timeout
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.0.limits.acquire_timeout
+        Instant::now() + self.shared.limits.acquire_timeout
     }
 
     /// A cleanup; it needs no runtime of the caller's.
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
-        self.0.cleanups.spawn_on(cleanup, &self.0.handle);
+        self.shared.cleanups.spawn_on(cleanup, &self.shared.handle);
     }
 }
 
@@ -256,7 +259,10 @@ fn invalid<DB: Engine>(error: &dyn fmt::Display) -> sqlx::Error {
 
 impl<DB: Engine> Clone for Db<DB> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            shared: Arc::clone(&self.shared),
+            sandbox: self.sandbox.clone(),
+        }
     }
 }
 
@@ -265,6 +271,7 @@ impl<DB: Engine> fmt::Debug for Db<DB> {
         f.debug_struct("Db")
             .field("engine", &DB::SYSTEM)
             .field("status", &self.status())
+            .field("sandboxed", &self.sandbox.is_some())
             .finish()
     }
 }

@@ -11,8 +11,8 @@ use sqlx::error::DatabaseError;
 use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
 
 pub(crate) use self::given_up::{dropped_in_flight, timed_out};
+pub(crate) use self::of_error::{class, code};
 use crate::cancel::Backend;
-use crate::error::Class;
 use crate::options::{Lacks, Options};
 use crate::verify::Verified;
 
@@ -20,6 +20,7 @@ mod given_up;
 pub(crate) mod known;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod of_error;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -100,6 +101,9 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {
         None
     }
+    /// A database that is always there, for tests.
+    #[doc(hidden)]
+    const EMBEDDED: Option<&'static str> = None;
     /// Sets a new connection up and says how to reach it from outside.
     #[doc(hidden)]
     fn greet(
@@ -167,6 +171,21 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     #[doc(hidden)]
     fn rollback(_access: Access) -> &'static str {
         "ROLLBACK"
+    }
+
+    // -- in a sandbox, where the savepoint `txn_box` is set before each scope
+
+    /// What makes a scope read-only; `None` where the server cannot do that within a transaction.
+    #[doc(hidden)]
+    const SANDBOX_READ_ONLY: Option<&'static str> = None;
+    /// Fails, as the COMMIT would, outside of a transaction and in an aborted one.
+    #[doc(hidden)]
+    fn sandbox_commit(_access: Access) -> &'static str {
+        "RELEASE SAVEPOINT txn_box; SAVEPOINT txn_box"
+    }
+    #[doc(hidden)]
+    fn sandbox_rollback(_access: Access) -> &'static str {
+        "ROLLBACK TO SAVEPOINT txn_box"
     }
 
     // -- what errors mean
@@ -263,31 +282,4 @@ pub(crate) async fn connect<DB: Engine>(
     let mut connection = options.connect().await?;
     let backend = DB::greet(&mut connection).await?;
     Ok((connection, backend))
-}
-
-// Where only the error is at hand, its own type tells which engine it is from.
-
-pub(crate) fn class(error: &dyn DatabaseError) -> Class {
-    #[cfg(feature = "postgres")]
-    if let Some(error) = error.try_downcast_ref() {
-        return postgres::class(error);
-    }
-    #[cfg(feature = "mysql")]
-    if let Some(error) = error.try_downcast_ref() {
-        return mysql::class(error);
-    }
-    #[cfg(feature = "sqlite")]
-    if let Some(error) = error.try_downcast_ref() {
-        return sqlite::class(error);
-    }
-    let _ = error;
-    Class::Other
-}
-
-pub(crate) fn code(error: &dyn DatabaseError) -> Option<String> {
-    #[cfg(feature = "mysql")]
-    if let Some(error) = error.try_downcast_ref() {
-        return Some(mysql::code(error));
-    }
-    error.code().map(Cow::into_owned)
 }

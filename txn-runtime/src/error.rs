@@ -70,6 +70,8 @@ pub(crate) struct Exhausted {
     pub(crate) waited: Duration,
     /// To write, where only one can at a time.
     pub(crate) has_turn: bool,
+    /// The scope that holds the one session of a sandbox.
+    pub(crate) holder: Option<&'static str>,
     pub(crate) max: usize,
     pub(crate) in_use: usize,
     pub(crate) settling: usize,

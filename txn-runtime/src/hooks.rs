@@ -22,10 +22,44 @@ type AfterRollback = Box<dyn FnOnce(Cause) -> BoxFuture<'static, ()> + Send>;
 
 pub(crate) enum Hook<DB: Engine> {
     BeforeCommit(BeforeCommit<DB>),
-    AfterCommit(BoxFuture<'static, ()>),
+    AfterCommit(CommittedHook),
     AfterRollback(AfterRollback),
     /// Of a nested scope that was rolled back: to be run however the transaction ends.
     Due(BoxFuture<'static, ()>),
+}
+
+/// A hook whose transaction has committed, from [`Sandbox::committed_hooks`](crate::Sandbox::committed_hooks).
+pub struct CommittedHook {
+    scope: &'static str,
+    run: BoxFuture<'static, ()>,
+}
+
+impl CommittedHook {
+    fn new(scope: &'static str, hook: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            scope,
+            run: Box::pin(hook),
+        }
+    }
+
+    /// The scope that registered it.
+    #[must_use]
+    pub fn scope(&self) -> &'static str {
+        self.scope
+    }
+
+    /// Runs it.
+    pub async fn run(self) {
+        self.run.await;
+    }
+}
+
+impl fmt::Debug for CommittedHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommittedHook")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The hooks of a transaction, each with the depth of the scope that registered it.
@@ -68,9 +102,19 @@ impl<DB: Engine> Hooks<DB> {
             .collect();
     }
 
-    /// The next hook to run inside of the transaction.
-    pub(crate) fn before_commit(&mut self) -> Option<BeforeCommit<DB>> {
-        let next = |(_, hook): &(u32, Hook<DB>)| matches!(hook, Hook::BeforeCommit(_));
+    /// Takes those of the scope at `depth`, and of the scopes inside it.
+    pub(crate) fn split(&mut self, depth: u32) -> Self {
+        let (inner, outer) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(at, _)| *at >= depth);
+        self.0 = outer;
+        Self(inner)
+    }
+
+    /// The next hook to run inside of the transaction, of the scope at `depth` or inside it.
+    pub(crate) fn before_commit(&mut self, depth: u32) -> Option<BeforeCommit<DB>> {
+        let next =
+            |(at, hook): &(u32, Hook<DB>)| *at >= depth && matches!(hook, Hook::BeforeCommit(_));
         let next = self.0.iter().position(next)?;
         match self.0.remove(next) {
             (_, Hook::BeforeCommit(hook)) => Some(hook),
@@ -78,10 +122,23 @@ impl<DB: Engine> Hooks<DB> {
         }
     }
 
+    /// Takes those that a commit makes due.
+    pub(crate) fn committed(&mut self) -> Vec<CommittedHook> {
+        let mut committed = Vec::new();
+        for (at, hook) in std::mem::take(&mut self.0) {
+            match hook {
+                Hook::AfterCommit(hook) => committed.push(hook),
+                other => self.0.push((at, other)),
+            }
+        }
+        committed
+    }
+
     /// What to run now that the transaction has ended.
     pub(crate) fn after(self, fate: &Fate) -> Vec<BoxFuture<'static, ()>> {
         let due = |(_, hook)| match (hook, fate) {
-            (Hook::Due(hook), _) | (Hook::AfterCommit(hook), Fate::Committed) => Some(hook),
+            (Hook::Due(hook), _) => Some(hook),
+            (Hook::AfterCommit(hook), Fate::Committed) => Some(hook.run),
             (Hook::AfterRollback(hook), Fate::RolledBack(cause)) => Some(call(hook, cause.clone())),
             _ => None,
         };
@@ -158,9 +215,8 @@ impl<DB: Engine> Tx<DB> {
     /// If the process ends, a hook that had not run is lost: what must survive that belongs into a table.
     pub fn after_commit(&mut self, hook: impl Future<Output = ()> + Send + 'static) {
         let depth = self.depth();
-        self.session
-            .hooks
-            .push(depth, Hook::AfterCommit(Box::pin(hook)));
+        let hook = CommittedHook::new(self.name(), hook);
+        self.session.hooks.push(depth, Hook::AfterCommit(hook));
     }
 
     /// Runs `hook` with the cause when what this scope has done was not committed: it failed, was dropped, asked for a
@@ -182,9 +238,9 @@ impl<DB: Engine> Tx<DB> {
         self.session.hooks.push(depth, Hook::AfterRollback(hook));
     }
 
-    /// Lets the hooks that belong inside of the transaction run, until there are none.
+    /// Lets the hooks of the innermost level that belong inside of the transaction run, until there are none.
     pub(crate) async fn run_before_commit(&mut self) -> Result<(), crate::Error> {
-        while let Some(hook) = self.session.hooks.before_commit() {
+        while let Some(hook) = self.session.hooks.before_commit(self.depth()) {
             let result = hook(self).await;
             result.map_err(|error| crate::Error::before_commit(self.level.scope, error))?;
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Retry;
+use crate::retry::Asked;
 
 /// Isolation level of a transaction, in the words of the SQL standard.
 ///
@@ -78,7 +79,7 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) deferrable: bool,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) retry: Option<Retry>,
+    pub(crate) retry: Asked,
 }
 
 impl Options {
@@ -92,7 +93,7 @@ impl Options {
             read_only: false,
             deferrable: false,
             timeout: None,
-            retry: None,
+            retry: Asked::Never,
         }
     }
 
@@ -145,10 +146,17 @@ impl Options {
         self
     }
 
-    /// `retry…`
+    /// `retry`
+    #[must_use]
+    pub const fn retry_by_default(mut self) -> Self {
+        self.retry = Asked::ByDefault;
+        self
+    }
+
+    /// `retry = …` and `retry(…)`
     #[must_use]
     pub const fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(retry);
+        self.retry = Asked::With(retry);
         self
     }
 

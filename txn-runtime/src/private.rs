@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 
 use tracing::Instrument;
 
+pub mod test;
+
 pub use crate::deadline::Deadline;
 pub use crate::engine::known::{AnyEngine, EngineOf};
 use crate::engine::known::{HasDeferrable, HasWeakIsolation};

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 ///
 /// The pause before attempt `n + 1` is drawn evenly from nothing to `base_delay · 2ⁿ⁻¹`, at most `max_delay` (full jitter), so that
 /// transactions that have met do not meet again.
+///
+/// A function asks for it with `retry`, and for other figures with `retry = 3` or `retry(max_attempts = 3, base_delay = "20ms", max_delay =
+/// "1s")`. What a `retry` without figures stands for is set by [`DbBuilder::retry`](crate::DbBuilder::retry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     max_attempts: u32,
@@ -57,6 +60,15 @@ impl Default for Retry {
     }
 }
 
+/// Whether an annotation asks for further attempts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    Never,
+    /// As the `Db` has it.
+    ByDefault,
+    With(Retry),
+}
+
 /// The attempts at one scope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempts {
@@ -66,9 +78,20 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    pub(crate) fn new(policy: Option<Retry>) -> Self {
+    /// There is to be one.
+    pub(crate) const ONE: Self = Self {
+        policy: None,
+        count: 1,
+    };
+
+    pub(crate) fn new(asked: Asked, default: Retry) -> Self {
+        let policy = match asked {
+            Asked::Never => return Self::ONE,
+            Asked::ByDefault => default,
+            Asked::With(policy) => policy,
+        };
         Self {
-            policy: policy.map(|policy| (policy, Instant::now())),
+            policy: Some((policy, Instant::now())),
             count: 1,
         }
     }

@@ -18,6 +18,7 @@ use crate::hooks::Conclusion;
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
+use crate::tx::Terms;
 use crate::{Db, Tx};
 
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -107,12 +108,15 @@ enum Body<'a, DB: Engine> {
     /// Boxed: it would make the future of every joined scope as large as its own.
     Root(Box<Tx<DB>>),
     Nested(Nested<'a, DB>),
+    /// Only in a sandbox.
+    OnItsOwn(Nested<'a, DB>),
     Joined(Joined<'a, DB>),
 }
 
 impl<'a, DB: Engine> Entered<'a, DB> {
     pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Self, Error> {
-        Self::attempt(db, request, Attempts::new(request.options.retry)).await
+        let attempts = Attempts::new(request.options.retry, db.retry());
+        Self::attempt(db, request, attempts).await
     }
 
     /// Begins; where there are attempts left, again if that failed for a reason that may pass.
@@ -138,15 +142,28 @@ impl<'a, DB: Engine> Entered<'a, DB> {
     }
 
     pub(crate) async fn nest(tx: &'a mut Tx<DB>, options: &'static Options) -> Result<Self, Error> {
+        let terms = tx.level.terms;
+        Self::push(tx, options, terms, Body::Nested).await
+    }
+
+    /// `requires_new` where there is no other session.
+    pub(crate) async fn nest_on_its_own(
+        tx: &'a mut Tx<DB>,
+        options: &'static Options,
+    ) -> Result<Self, Error> {
+        Self::push(tx, options, Terms::judged(options), Body::OnItsOwn).await
+    }
+
+    async fn push(
+        tx: &'a mut Tx<DB>,
+        options: &'static Options,
+        terms: Terms,
+        body: fn(Nested<'a, DB>) -> Body<'a, DB>,
+    ) -> Result<Self, Error> {
         let request = Request::inside(options, tx);
         let trace = Trace::new::<DB>(options, request.depth, 1);
-        let outer = tx.push(options.name).await?;
-        let outer = Some(outer);
-        Ok(Self::inside(
-            Body::Nested(Nested { tx, outer }),
-            request,
-            trace,
-        ))
+        let outer = Some(tx.push(options.name, terms).await?);
+        Ok(Self::inside(body(Nested { tx, outer }), request, trace))
     }
 
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
@@ -165,7 +182,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         Self {
             body,
             request,
-            attempts: Attempts::new(None),
+            attempts: Attempts::ONE,
             trace,
         }
     }
@@ -186,7 +203,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     fn tx(&mut self) -> &mut Tx<DB> {
         match &mut self.body {
             Body::Root(tx) => tx,
-            Body::Nested(nested) => nested.tx,
+            Body::Nested(nested) | Body::OnItsOwn(nested) => nested.tx,
             Body::Joined(joined) => joined.tx,
         }
     }
@@ -234,6 +251,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         let (result, kept) = match self.body {
             Body::Root(tx) => (tx.end(conclusion).await, "committed"),
             Body::Nested(nested) => (nested.end(conclusion).await, "kept"),
+            Body::OnItsOwn(nested) => (nested.end_on_its_own(conclusion).await, "committed"),
             Body::Joined(joined) => {
                 joined.end(conclusion);
                 (Ok(()), "joined")

@@ -14,6 +14,7 @@ use futures_util::TryStreamExt;
 use sqlx::{Connection, SqlSafeStr};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+mod lent;
 mod pooled;
 mod upkeep;
 
@@ -198,29 +199,25 @@ impl<DB: Engine> Session<DB> {
 
 impl<DB: Engine> Drop for Session<DB> {
     fn drop(&mut self) {
-        let Some(object) = self.object.take() else {
+        let Some(mut object) = self.object.take() else {
             return;
         };
-        if self.is_clean() && !self.db.is_closed() {
-            let mut object = object;
+        let clean = self.is_clean();
+        if clean && !self.is_lent() && !self.db.is_closed() {
             object.returned = Instant::now();
             return; // Dropping the object gives it back.
         }
-        let session = Self {
-            object: Some(object),
-            hooks: std::mem::take(&mut self.hooks),
-            settling: true,
-            db: self.db.clone(),
-            lease: self.lease.clone(),
-            permits: std::mem::take(&mut self.permits),
-            ..*self
-        };
+        let mut session = self.moved(object, self.db.clone());
+        if clean && let Some(lent) = self.db.lent() {
+            return lent.take_back(session);
+        }
         // There is nothing to settle on a connection that is of no more use.
         let hopeless =
             session.wire == Wire::Broken && session.hooks.is_empty() && !session.lingers();
         if self.settling || hopeless {
             session.discard();
         } else {
+            session.settling = true;
             settle::spawn(session);
         }
     }

@@ -22,19 +22,16 @@ pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
 
 /// Hooks that are still there belong to a transaction that was dropped.
 async fn settle<DB: Engine>(mut session: Session<DB>) {
-    let hooks = std::mem::take(&mut session.hooks);
-    let committing = session.committing;
+    let cause = match session.committing {
+        true => Cause::unknown("its commit had not been answered when it was given up"),
+        false => Cause::new("it was dropped before it had ended"),
+    };
+    let hooks = session.due(&Fate::RolledBack(cause));
     settle_session(session).await;
-    if !hooks.is_empty() {
-        let cause = match committing {
-            true => Cause::unknown("its commit had not been answered when it was given up"),
-            false => Cause::new("it was dropped before it had ended"),
-        };
-        hooks::run(hooks.after(&Fate::RolledBack(cause))).await;
-    }
+    hooks::run(hooks).await;
 }
 
-async fn settle_session<DB: Engine>(mut session: Session<DB>) {
+pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
     if session.wire == Wire::Broken {
@@ -58,7 +55,7 @@ async fn settle_session<DB: Engine>(mut session: Session<DB>) {
 
 /// A clean session goes back to the pool by being dropped; there may be none any more.
 async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
-    if !session.db().is_closed() {
+    if session.is_lent() || !session.db().is_closed() {
         return;
     }
     let (limit, backend) = (session.db().settle_timeout(), session.backend());
@@ -80,9 +77,20 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     Ok(())
 }
 
+/// Of the sandbox's own transaction.
+const ENDED_BY_HAND: &str = "the transaction was ended through the raw connection";
+
 /// The user had the raw connection: what was left open on it is rolled back.
 async fn forget_exposure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
-    if session.probe().await? {
+    let inside = session.probe().await?;
+    if session.is_lent() {
+        session.is_known_again();
+        return match inside {
+            true => control::rollback(session).await,
+            false => Err(sqlx::Error::Protocol(ENDED_BY_HAND.into())),
+        };
+    }
+    if inside {
         tracing::warn!(
             target: "txn", system = DB::SYSTEM, backend = session.backend(),
             "a transaction begun through the raw connection was left open: rolled back"

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::propagation::{Action, Place, resolve};
 use crate::scope::{Entered, Request, Scope};
-use crate::{Db, Tx};
+use crate::{Db, Sandbox, Tx};
 
 /// What an annotated function takes in place of its `&mut Tx`: `&Db` or `&mut Tx`.
 ///
@@ -59,6 +59,15 @@ impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
 }
 
 #[diagnostic::do_not_recommend]
+impl<DB: Engine> Source<Tx<DB>> for &Sandbox<DB> {
+    type Scope = Entered<'static, DB>;
+
+    async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
+        self.db().open(options).await
+    }
+}
+
+#[diagnostic::do_not_recommend]
 impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
     type Scope = Entered<'a, DB>;
 
@@ -66,6 +75,9 @@ impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
         match resolve(options.propagation, Place::Inside) {
             Action::BeginAnother => {
                 refuse_second_writer(self, options)?;
+                if self.session.is_lent() {
+                    return Entered::nest_on_its_own(self, options).await;
+                }
                 let db = self.db().clone();
                 // Boxed, or every joined scope's future would have room for a BEGIN.
                 Box::pin(Entered::begin(&db, Request::inside(options, self))).await
@@ -122,6 +134,15 @@ impl<DB: Engine> Provide for Db<DB> {
 
     fn provide(&self) -> &Db<DB> {
         self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<DB: Engine> Provide for Sandbox<DB> {
+    type Engine = DB;
+
+    fn provide(&self) -> &Db<DB> {
+        self.db()
     }
 }
 

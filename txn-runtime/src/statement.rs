@@ -92,6 +92,17 @@ pub(crate) fn may_write(sql: &str) -> bool {
         .any(|known| keyword.eq_ignore_ascii_case(known))
 }
 
+/// Statements that write, by their first keyword.
+const WRITES: &[&str] = &["DELETE", "INSERT", "LOAD", "MERGE", "REPLACE", "UPDATE"];
+
+/// Whether a statement writes for certain.
+pub(crate) fn writes(sql: &str) -> bool {
+    let keyword = first_keyword(sql);
+    WRITES
+        .iter()
+        .any(|known| keyword.eq_ignore_ascii_case(known))
+}
+
 fn second_keyword<'a>(sql: &'a str, first: &str) -> &'a str {
     let at = first.as_ptr() as usize - sql.as_ptr() as usize + first.len();
     first_keyword(&sql[at..])

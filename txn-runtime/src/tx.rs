@@ -7,8 +7,8 @@ mod end;
 mod level;
 mod state;
 
-pub(crate) use self::level::Level;
-pub(crate) use self::state::Health;
+pub(crate) use self::level::{Level, Terms};
+pub(crate) use self::state::{Ending, Health};
 use crate::engine::Engine;
 use crate::error::Cause;
 use crate::options::{Isolation, Options};
@@ -35,8 +35,6 @@ pub struct Tx<DB: Engine> {
     attempt: u32,
     /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
     pub(crate) level: Level,
-    isolation: Option<Isolation>,
-    read_only: bool,
     /// Its name on the server, where commits are verified.
     id: Option<String>,
     depth: u32,
@@ -55,14 +53,16 @@ pub struct Tx<DB: Engine> {
 impl<DB: Engine> Tx<DB> {
     pub(super) fn new(session: Session<DB>, request: Request) -> Self {
         let options = request.options;
+        let terms = match session.is_lent() {
+            true if DB::SANDBOX_READ_ONLY.is_none() => Terms::judged(options),
+            _ => Terms::of(options),
+        };
         Self {
             session,
             health: Health::Active,
             conflict: false,
             attempt: 1,
-            level: Level::new(options.name, None),
-            isolation: options.isolation,
-            read_only: options.read_only,
+            level: Level::new(options.name, None, terms),
             id: None,
             depth: 0,
             savepoints: 0,
@@ -88,13 +88,13 @@ impl<DB: Engine> Tx<DB> {
     /// The isolation that the transaction was begun with; `None` where that is the database's default.
     #[must_use]
     pub fn isolation(&self) -> Option<Isolation> {
-        self.isolation
+        self.level.terms.isolation
     }
 
     /// Whether the database refuses writes in it.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        self.read_only
+        self.level.terms.read_only
     }
 
     /// How many nested scopes this point is inside of; 0 in the transaction itself.
@@ -168,19 +168,22 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) fn conflict(&self, options: &Options) -> Option<String> {
         // Where there is one level only, the default is no other.
         let one_level = DB::LACKS.weak_isolation.is_some();
+        let Terms {
+            isolation,
+            read_only,
+            ..
+        } = self.level.terms;
         if let Some(wanted) = options.isolation
-            && self.isolation != Some(wanted)
+            && isolation != Some(wanted)
             && !one_level
         {
-            let has = self
-                .isolation
-                .map_or("the default".into(), |has| has.to_string());
+            let has = isolation.map_or("the default".into(), |has| has.to_string());
             return Some(format!(
                 "asks for isolation {wanted}, but joins a transaction whose isolation is {has}; open the outer scope \
                  with it, or make this one `requires_new`"
             ));
         }
-        (self.read_only && !options.read_only).then(|| {
+        (read_only && !options.read_only).then(|| {
             "may write, but joins a read-only transaction; mark it `read_only`, or make it `requires_new`".into()
         })
     }

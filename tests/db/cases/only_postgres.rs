@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 use sqlx::Executor;
-use txn::{Db, Postgres};
+use txn::{Db, Error, Postgres};
 
 use super::{Fixture, TestEngine, insert, number};
 use crate::proxy::Proxy;
@@ -13,6 +13,32 @@ async fn by_proxy() -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let (proxy, options) = Postgres::by_proxy(fixture.url());
     let db = Db::builder(options).connect().await.unwrap();
     (fixture, proxy, db)
+}
+
+async fn orphan(db: &Db<Postgres>, parent: Option<i64>) -> Result<(), Error> {
+    let mut tx = db.begin().await?;
+    tx.execute("INSERT INTO child (t) VALUES (99)").await?;
+    if let Some(parent) = parent {
+        insert(&mut tx, parent).await?;
+    }
+    tx.commit().await
+}
+
+#[tokio::test]
+async fn in_a_sandbox_a_deferred_constraint_is_checked_where_the_commit_would_be() {
+    let fixture = Fixture::<Postgres>::new().await;
+    fixture
+        .execute("CREATE TABLE child (t BIGINT REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)")
+        .await
+        .unwrap();
+    let sandbox = fixture.sandbox().await.unwrap();
+    for _ in 0..2 {
+        let error = orphan(&sandbox, None).await.unwrap_err();
+        assert_eq!(error.code().as_deref(), Some("23503"), "{error}");
+    }
+    orphan(&sandbox, Some(99)).await.unwrap();
+    let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM child");
+    assert_eq!(count.fetch_one(&sandbox).await.unwrap(), 1);
 }
 
 /// CASES 3

@@ -2,10 +2,11 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use sqlx::Executor;
 use tokio::sync::Barrier;
-use txn::{Db, Error, Tx, transactional};
+use txn::{Db, Error, Retry, Tx, transactional};
 
 use super::{DB, Fixture, insert, number};
 use crate::proxy::Proxy;
@@ -51,6 +52,25 @@ async fn a_conflict_is_recognised_behind_an_error_that_hides_it() {
     assert_eq!((length, ran.into_inner()), (4, 3));
     assert_eq!(db.ids().await, [1]);
     db.assert_at_rest().await;
+}
+
+#[transactional(retry)]
+async fn as_the_database_says(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Error> {
+    ran.fetch_add(1, Ordering::Relaxed);
+    lose_connection_until(tx, u32::MAX).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retry_without_figures_takes_them_from_the_database() {
+    let policy = Retry::DEFAULT.base_delay(Duration::from_millis(1));
+    for attempts in [1, 7] {
+        let policy = policy.max_attempts(attempts);
+        let db = Fixture::<DB>::with(|builder| builder.retry(policy)).await;
+        let ran = AtomicU32::new(0);
+        as_the_database_says(&*db, &ran).await.unwrap_err();
+        assert_eq!(ran.into_inner(), attempts);
+    }
 }
 
 #[transactional(retry = 2)]

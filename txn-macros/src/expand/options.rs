@@ -59,6 +59,9 @@ impl Expand<'_> {
     }
 
     fn retry_policy(&self, retry: &Retry) -> TokenStream {
+        if retry.is_bare() {
+            return ours!(.retry_by_default());
+        }
         let krate = self.krate;
         let max_attempts = retry.max_attempts.map(|count| ours!(.max_attempts(#count)));
         let delay = |name: &str, delay: Option<Duration>| {

@@ -44,6 +44,13 @@ pub(crate) struct Retry {
     pub(crate) max_delay: Option<Duration>,
 }
 
+impl Retry {
+    /// It says nothing but `retry`.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.max_attempts.is_none() && self.base_delay.is_none() && self.max_delay.is_none()
+    }
+}
+
 /// `PATTERN if GUARD`
 pub(crate) struct Rule {
     pub(crate) pat: Pat,

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Db;
 use crate::engine::Engine;
 use crate::error::{Error, Exhausted};
+use crate::sandbox::Refusal;
 use crate::session::Session;
 
 /// What a caller needs a session for.
@@ -37,6 +38,8 @@ pub(crate) struct Permits {
     _turn: Option<OwnedSemaphorePermit>,
     /// One of the sessions that are not kept for callers who hold one already.
     _first: Option<OwnedSemaphorePermit>,
+    /// The sandbox's one session.
+    pub(crate) sandbox: Option<OwnedSemaphorePermit>,
 }
 
 impl<DB: Engine> Db<DB> {
@@ -45,38 +48,51 @@ impl<DB: Engine> Db<DB> {
         deadline: Instant,
         need: Need,
     ) -> Result<Session<DB>, Error> {
-        let waiting = Waiting::new(&self.0.waiting);
-        let _seconds = self.0.seconds.enter(need, self.0.limits.max_sessions)?;
+        let waiting = Waiting::new(&self.shared.waiting);
+        if let Some(lent) = &self.sandbox {
+            return match lent.lend(self, deadline, need.scope).await {
+                Err(Refusal::Held(by)) => Err(self.exhausted(deadline, true, Some(by))),
+                Err(Refusal::Closed) => Err(Error::closed()),
+                Err(Refusal::Over(why)) => Err(Error::refused(need.scope, why)),
+                Ok(session) => Ok(session),
+            };
+        }
+        let _seconds = self
+            .shared
+            .seconds
+            .enter(need, self.shared.limits.max_sessions)?;
         let has_turn = AtomicBool::new(false);
         let lease = async {
-            let turn = permit(self.0.writers.as_ref().filter(|_| need.writes)).await?;
+            let turn = permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
             has_turn.store(true, Ordering::Relaxed);
-            let first = permit(self.0.firsts.as_ref().filter(|_| need.held == 0)).await?;
-            let object = self.0.pool.get().await.map_err(pool_error)?;
+            let first = permit(self.shared.firsts.as_ref().filter(|_| need.held == 0)).await?;
+            let object = self.shared.pool.get().await.map_err(pool_error)?;
             let permits = Permits {
                 _turn: turn,
                 _first: first,
+                sandbox: None,
             };
             Ok((object, permits))
         };
         let leased: Result<(Object<_>, _), Error> = match timeout_at(deadline, lease).await {
             Ok(leased) => leased,
-            Err(_) => return Err(self.exhausted(deadline, has_turn.into_inner())),
+            Err(_) => return Err(self.exhausted(deadline, has_turn.into_inner(), None)),
         };
         drop(waiting);
         let (object, permits) = leased?;
-        let lease = self.0.leases.token();
+        let lease = self.shared.leases.token();
         Ok(Session::new(object, self.clone(), lease, permits))
     }
 
-    fn exhausted(&self, deadline: Instant, has_turn: bool) -> Error {
+    fn exhausted(&self, deadline: Instant, has_turn: bool, holder: Option<&'static str>) -> Error {
         let status = self.status();
-        let limit = self.0.limits.acquire_timeout;
+        let limit = self.shared.limits.acquire_timeout;
         let waited = limit + Instant::now().saturating_duration_since(deadline);
         Error::acquire_timeout(Exhausted {
             limit,
             waited,
             has_turn,
+            holder,
             max: status.max,
             in_use: status.in_use,
             settling: status.settling,

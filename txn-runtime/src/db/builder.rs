@@ -11,10 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
-use crate::Error;
 use crate::cancel::{Cancel, ControlConnection};
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::session::Manager;
+use crate::{Error, Retry};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -24,6 +24,7 @@ pub(super) struct Limits {
     pub(super) cancel: Cancel,
     pub(super) verify_commits: bool,
     pub(super) reserve: usize,
+    pub(super) retry: Retry,
 }
 
 /// Settings of a [`Db`], from [`Db::builder`].
@@ -47,6 +48,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 cancel: Cancel::Server,
                 verify_commits: false,
                 reserve: 0,
+                retry: Retry::DEFAULT,
             },
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
@@ -123,6 +125,15 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
+    /// What a `retry` without figures stands for on this database. Default: [`Retry::DEFAULT`].
+    ///
+    /// A function that does not say `retry` is never run twice, `isolation = serializable` or not: each attempt takes a
+    /// clone of its arguments, which is to be seen where it is annotated.
+    pub fn retry(mut self, policy: Retry) -> Self {
+        self.limits.retry = policy;
+        self
+    }
+
     /// Makes the handle, and opens a first session to see that it works.
     ///
     /// # Errors
@@ -168,7 +179,7 @@ impl<DB: Engine> DbBuilder<DB> {
         // The session used last has the warmest caches.
         config.queue_mode = QueueMode::Lifo;
         let pool = Pool::builder(manager).config(config).build();
-        Db(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             pool: pool.expect("only timeouts need a runtime, and none is set"),
             limits,
             handle: Handle::current(),
@@ -180,7 +191,11 @@ impl<DB: Engine> DbBuilder<DB> {
             firsts: (limits.reserve > 0)
                 .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
             seconds: Seconds::default(),
-        }))
+        });
+        Db {
+            shared,
+            sandbox: None,
+        }
     }
 }
 

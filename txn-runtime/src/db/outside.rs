@@ -8,7 +8,7 @@ use crate::engine::{Engine, Wire, dropped_in_flight};
 
 impl<DB: Engine> Db<DB> {
     pub(crate) fn verifies_commits(&self) -> bool {
-        self.0.limits.verify_commits
+        self.shared.limits.verify_commits
     }
 
     /// Asks the server something over the control connection.
@@ -17,8 +17,8 @@ impl<DB: Engine> Db<DB> {
         question: &str,
         read: impl FnMut(&DB::Row) + Send,
     ) -> Result<(), sqlx::Error> {
-        let options = &self.0.pool.manager().options;
-        self.0.control.run(options, question, read).await
+        let options = &self.shared.pool.manager().options;
+        self.shared.control.run(options, question, read).await
     }
 
     /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server.
@@ -28,7 +28,7 @@ impl<DB: Engine> Db<DB> {
         left: Wire,
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
-        let shared = &*self.0;
+        let shared = &*self.shared;
         let options = &shared.pool.manager().options;
         match (left, shared.limits.cancel) {
             (Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
@@ -45,7 +45,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Ends a session on the server, if that is still the one that it was opened on.
     pub(crate) async fn kill(&self, backend: &Backend, opened: Instant) {
-        let shared = &*self.0;
+        let shared = &*self.shared;
         let options = &shared.pool.manager().options;
         match cancel::is_same_server(&shared.control, options, opened).await {
             Ok(true) => cancel::kill(&shared.control, options, backend).await,

@@ -127,6 +127,15 @@ impl Engine for Postgres {
         "SAVEPOINT txn_end; COMMIT"
     }
 
+    /// Undone by RELEASE as by ROLLBACK TO.
+    const SANDBOX_READ_ONLY: Option<&'static str> = Some("SET LOCAL transaction_read_only = on");
+
+    fn sandbox_commit(_access: Access) -> &'static str {
+        // Constraints are checked that are deferred to the commit, and stay deferred.
+        "SAVEPOINT txn_end; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO SAVEPOINT txn_end; \
+         RELEASE SAVEPOINT txn_box; SAVEPOINT txn_box"
+    }
+
     fn effect(_error: &dyn DatabaseError) -> Effect {
         Effect::Failed
     }

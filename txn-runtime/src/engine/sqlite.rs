@@ -36,6 +36,7 @@ impl Engine for Sqlite {
         ),
     };
     const ONE_WRITER: bool = true;
+    const EMBEDDED: Option<&'static str> = Some("sqlite::memory:");
 
     fn tune(options: SqliteConnectOptions) -> SqliteConnectOptions {
         // Foreign keys and a busy timeout are sqlx's own defaults. Its options can be printed, not asked.
@@ -110,6 +111,22 @@ impl Engine for Sqlite {
         match access.read_only {
             true => "PRAGMA query_only = 0; ROLLBACK",
             false => "ROLLBACK",
+        }
+    }
+
+    const SANDBOX_READ_ONLY: Option<&'static str> = Some("PRAGMA query_only = 1");
+
+    fn sandbox_commit(access: Access) -> &'static str {
+        match access.read_only {
+            true => "PRAGMA query_only = 0; RELEASE SAVEPOINT txn_box; SAVEPOINT txn_box",
+            false => "RELEASE SAVEPOINT txn_box; SAVEPOINT txn_box",
+        }
+    }
+
+    fn sandbox_rollback(access: Access) -> &'static str {
+        match access.read_only {
+            true => "PRAGMA query_only = 0; ROLLBACK TO SAVEPOINT txn_box",
+            false => "ROLLBACK TO SAVEPOINT txn_box",
         }
     }
 

@@ -69,11 +69,19 @@ impl fmt::Display for Exhausted {
             limit,
             waited,
             has_turn,
+            holder,
             max,
             in_use,
             settling,
             waiting,
         } = self;
+        if let Some(holder) = holder {
+            return write!(
+                f,
+                "no session within {limit:?} (waited {waited:?}), a sandbox has one and `{holder}` holds it: pass its `tx` on, or \
+                 end it first"
+            );
+        }
         write!(
             f,
             "no session within {limit:?} (waited {waited:?}), of {max} sessions {in_use} are in use and {settling} are \

@@ -1,87 +1,172 @@
-//! `&Db` as an executor.
+//! `&Db` and `&Sandbox` as executors.
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::TryStreamExt;
 use sqlx::{Describe, Execute, Executor, SqlStr};
 
-use crate::Db;
+use super::Rows;
 use crate::engine::{Engine, Step};
+use crate::options::Options;
+use crate::outcome::Verdict;
+use crate::scope::Request;
 use crate::statement::Statement;
+use crate::{Db, Sandbox, Session, Tx};
 
-/// Autocommit: a session for the one statement.
-impl<'c, DB: Engine> Executor<'c> for &'c Db<DB> {
-    type Database = DB;
+static STATEMENT: Options = Options::new("a statement in autocommit mode");
 
-    fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<DB::QueryResult, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async move {
-            let mut session = self.session_for(statement.as_str()).await?;
-            session.execute(statement).await
-        })
-    }
+/// What one statement runs on.
+enum Lease<DB: Engine> {
+    Session(Session<DB>),
+    /// A statement that fails is undone by itself, as it is outside of a sandbox.
+    Sandboxed(Box<Tx<DB>>),
+}
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async_stream::try_stream! {
-            let mut session = self.session_for(statement.as_str()).await?;
-            let mut rows = session.rows(statement).await?;
-            while let Some(step) = rows.try_next().await? {
-                yield step;
+/// Both are executors.
+macro_rules! on {
+    ($lease:expr, $it:ident => $run:expr) => {
+        match &mut $lease {
+            Lease::Session($it) => $run,
+            Lease::Sandboxed(tx) => {
+                let $it = &mut **tx;
+                $run
             }
-        })
-    }
+        }
+    };
+}
 
-    fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async move {
-            let mut session = self.session_for(statement.as_str()).await?;
-            session.fetch_all(statement).await
-        })
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: Execute<'q, DB> + 'q,
-    {
-        let statement = Statement::new(query);
-        Box::pin(async move {
-            let mut session = self.session_for(statement.as_str()).await?;
-            session.fetch_optional(statement).await
-        })
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [DB::TypeInfo],
-    ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.session().await?.prepare_with(sql, parameters).await })
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.session().await?.describe(sql).await })
+impl<DB: Engine> Db<DB> {
+    async fn lease(&self, sql: &str) -> Result<Lease<DB>, sqlx::Error> {
+        if self.lent().is_none() {
+            return Ok(Lease::Session(self.session_for(sql).await?));
+        }
+        let tx = Tx::begin(self, Request::outside(&STATEMENT)).await?;
+        Ok(Lease::Sandboxed(Box::new(tx)))
     }
 }
+
+impl<DB: Engine> Lease<DB> {
+    async fn rows(&mut self, statement: Statement<DB>) -> Result<Rows<'_, DB>, sqlx::Error> {
+        on!(*self, it => it.rows(statement).await)
+    }
+
+    async fn end<T>(self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if let Self::Sandboxed(tx) = self {
+            let verdict = match result {
+                Ok(_) => Verdict::Commit,
+                Err(_) => Verdict::Rollback,
+            };
+            tx.end(verdict.into()).await?;
+        }
+        result
+    }
+}
+
+/// Autocommit: a session for the one statement.
+macro_rules! executor_for {
+    ($handle:ident) => {
+        impl<'c, DB: Engine> Executor<'c> for &'c $handle<DB> {
+            type Database = DB;
+
+            fn execute<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<DB::QueryResult, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let result = on!(lease, it => it.execute(statement).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn fetch_many<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async_stream::try_stream! {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let mut rows = lease.rows(statement).await?;
+                    while let Some(step) = rows.try_next().await? {
+                        yield step;
+                    }
+                    drop(rows);
+                    lease.end(Ok(())).await?;
+                })
+            }
+
+            fn fetch_all<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Vec<DB::Row>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let result = on!(lease, it => it.fetch_all(statement).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn fetch_optional<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let result = on!(lease, it => it.fetch_optional(statement).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn prepare_with<'e>(
+                self,
+                sql: SqlStr,
+                parameters: &'e [DB::TypeInfo],
+            ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move {
+                    let mut lease = self.lease(ONLY_READS).await?;
+                    let result = on!(lease, it => it.prepare_with(sql, parameters).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move {
+                    let mut lease = self.lease(ONLY_READS).await?;
+                    let result = on!(lease, it => it.describe(sql).await);
+                    lease.end(result).await
+                })
+            }
+        }
+    };
+}
+
+/// What is only prepared needs no turn to write.
+const ONLY_READS: &str = "SELECT";
+
+executor_for!(Db);
+executor_for!(Sandbox);

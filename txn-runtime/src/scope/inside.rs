@@ -3,9 +3,10 @@
 use crate::Tx;
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
-use crate::hooks::Conclusion;
+use crate::hooks::{Conclusion, Fate};
 use crate::outcome::Verdict;
-use crate::tx::Level;
+use crate::shield::Shield;
+use crate::tx::{Ending, Level};
 
 /// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
 pub(super) struct Nested<'a, DB: Engine> {
@@ -16,11 +17,38 @@ pub(super) struct Nested<'a, DB: Engine> {
 
 impl<DB: Engine> Nested<'_, DB> {
     pub(super) async fn end(mut self, conclusion: Conclusion) -> Result<(), Error> {
-        let result = self.tx.close_level(conclusion).await;
+        let ending = self.tx.decide(conclusion).await;
+        let result = self.tx.close_level(ending).await;
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);
         }
         result
+    }
+}
+
+impl<DB: Engine> Nested<'_, DB> {
+    /// In a sandbox: its outcome is as good as committed or rolled back, and its hooks run.
+    pub(super) async fn end_on_its_own(mut self, conclusion: Conclusion) -> Result<(), Error> {
+        let ending = self.tx.conclude(conclusion).await;
+        let fate = match &ending {
+            Ending::Keep => Fate::Committed,
+            Ending::Undo { cause, .. } => Fate::RolledBack(cause.clone()),
+        };
+        let hooks = self.tx.session.hooks.split(self.tx.depth());
+        let name = self.tx.name();
+        let result = self.tx.close_level(ending).await;
+        if let Some(outer) = self.outer.take() {
+            self.tx.pop(outer);
+        }
+        let db = self.tx.db().clone();
+        let Some(lent) = db.lent() else {
+            return result;
+        };
+        if let Fate::Committed = fate {
+            lent.spoil_if_undone(self.tx, name);
+        }
+        let hooks = lent.due(hooks, &fate);
+        Shield::new(db, async { (result, hooks) }).await
     }
 }
 

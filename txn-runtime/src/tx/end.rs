@@ -34,12 +34,11 @@ impl<DB: Engine> Tx<DB> {
                 (result, Fate::RolledBack(cause))
             }
         };
-        let hooks = std::mem::take(&mut self.session.hooks);
-        (result, hooks.after(&fate))
+        (result, self.session.due(&fate))
     }
 
     /// Decides, and lets the hooks before the commit change the decision.
-    async fn conclude(&mut self, conclusion: Conclusion) -> Ending {
+    pub(crate) async fn conclude(&mut self, conclusion: Conclusion) -> Ending {
         match self.decide(conclusion).await {
             Ending::Keep => {}
             undo => return undo,

@@ -7,7 +7,7 @@ use super::state::{Ending, Health, REFUSED};
 use crate::control;
 use crate::engine::{Effect, Engine, timed_out};
 use crate::error::{Cause, Error};
-use crate::hooks::Conclusion;
+use crate::options::{Isolation, Options};
 
 /// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
 #[derive(Debug)]
@@ -17,7 +17,34 @@ pub(crate) struct Level {
     /// How many joined scopes are open on this level.
     pub(crate) joined: u32,
     pub(crate) savepoint: Option<u32>,
+    pub(crate) terms: Terms,
     pub(super) mark: Option<Mark>,
+}
+
+/// What was asked for with the transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(super) isolation: Option<Isolation>,
+    pub(super) read_only: bool,
+    /// The server does not know that it is read-only: statements are judged by their first keyword.
+    pub(super) judged: bool,
+}
+
+impl Terms {
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            isolation: options.isolation,
+            read_only: options.read_only,
+            judged: false,
+        }
+    }
+
+    pub(crate) fn judged(options: &Options) -> Self {
+        Self {
+            judged: options.read_only,
+            ..Self::of(options)
+        }
+    }
 }
 
 /// Why a level may only be rolled back.
@@ -31,11 +58,12 @@ pub(super) struct Mark {
 }
 
 impl Level {
-    pub(crate) fn new(scope: &'static str, savepoint: Option<u32>) -> Self {
+    pub(crate) fn new(scope: &'static str, savepoint: Option<u32>, terms: Terms) -> Self {
         Self {
             scope,
             joined: 0,
             savepoint,
+            terms,
             mark: None,
         }
     }
@@ -63,7 +91,7 @@ impl<DB: Engine> Tx<DB> {
     /// Opens a nested level; the outer one is for the caller to keep.
     ///
     /// Dropped with its SAVEPOINT in flight nothing has run under it: the outer level goes on after a drain.
-    pub(crate) async fn push(&mut self, scope: &'static str) -> Result<Level, Error> {
+    pub(crate) async fn push(&mut self, scope: &'static str, terms: Terms) -> Result<Level, Error> {
         self.steady(scope, REFUSED).await?;
         self.savepoints += 1;
         let savepoint = self.savepoints;
@@ -77,14 +105,14 @@ impl<DB: Engine> Tx<DB> {
         self.depth += 1;
         Ok(std::mem::replace(
             &mut self.level,
-            Level::new(scope, Some(savepoint)),
+            Level::new(scope, Some(savepoint), terms),
         ))
     }
 
     /// Ends the innermost level. To be followed by [`pop`](Self::pop), or by [`abandon`](Self::abandon) if dropped.
-    pub(crate) async fn close_level(&mut self, conclusion: Conclusion) -> Result<(), Error> {
+    pub(crate) async fn close_level(&mut self, ending: Ending) -> Result<(), Error> {
         let depth = self.depth;
-        match self.decide(conclusion).await {
+        match ending {
             Ending::Keep => {
                 self.release = self.level.savepoint;
                 self.session.hooks.keep(depth);

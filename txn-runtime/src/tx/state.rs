@@ -36,7 +36,7 @@ impl Health {
 }
 
 /// How a level is to end.
-pub(super) enum Ending {
+pub(crate) enum Ending {
     Keep,
     Undo {
         result: Result<(), Error>,
@@ -50,7 +50,7 @@ pub(super) const REFUSED: &str = "statement refused, an earlier one had failed";
 const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing was written";
 
 impl<DB: Engine> Tx<DB> {
-    pub(super) async fn decide(&mut self, conclusion: Conclusion) -> Ending {
+    pub(crate) async fn decide(&mut self, conclusion: Conclusion) -> Ending {
         if conclusion.verdict == Verdict::Rollback {
             let cause = conclusion.cause();
             return Ending::Undo {
@@ -144,6 +144,10 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let scope = self.level.scope;
         if let Some(why) = statement::refusal::<DB>(sql, true) {
+            return Err(Error::refused(scope, why).into());
+        }
+        if self.level.terms.judged && statement::writes(sql) {
+            let why = "refused: it writes, and the scope is `read_only`";
             return Err(Error::refused(scope, why).into());
         }
         self.steady(scope, REFUSED).await?;

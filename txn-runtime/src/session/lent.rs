@@ -1,0 +1,55 @@
+//! A session in the hands of a sandbox.
+
+use deadpool::managed::Object;
+use futures_core::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Manager, Session};
+use crate::Db;
+use crate::engine::Engine;
+use crate::hooks::Fate;
+
+impl<DB: Engine> Session<DB> {
+    /// Everything but the object, which is passed on, under another handle.
+    pub(super) fn moved(&mut self, object: Object<Manager<DB>>, db: Db<DB>) -> Self {
+        Self {
+            object: Some(object),
+            hooks: std::mem::take(&mut self.hooks),
+            db,
+            lease: self.lease.clone(),
+            permits: std::mem::take(&mut self.permits),
+            ..*self
+        }
+    }
+
+    /// It belongs to a sandbox: what it begins is a savepoint.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.db.lent().is_some()
+    }
+
+    /// For one scope of the sandbox that `db` is the handle of; the sandbox's own transaction is no concern of that scope.
+    pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
+        let object = self.object.take()?;
+        let mut session = self.moved(object, db);
+        session.permits.sandbox = Some(turn);
+        session.in_transaction = false;
+        Some(session)
+    }
+
+    /// Back in the sandbox's transaction; with the permit that the next scope waits for.
+    pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.db = self.db.outside_of_sandbox();
+        self.in_transaction = true;
+        self.settling = false;
+        self.permits.sandbox.take()
+    }
+
+    /// Takes the hooks that are to run now.
+    pub(crate) fn due(&mut self, fate: &Fate) -> Vec<BoxFuture<'static, ()>> {
+        let hooks = std::mem::take(&mut self.hooks);
+        match self.db.lent() {
+            Some(lent) => lent.due(hooks, fate),
+            None => hooks.after(fate),
+        }
+    }
+}
