@@ -59,9 +59,19 @@ impl RawValue {
 
 pub(crate) fn parse(attr: TokenStream, errors: &mut Errors) -> RawArgs {
     let mut args = RawArgs::default();
+    each(attr, errors, |input| parse_one(input, &mut args));
+    args
+}
+
+/// Parses what stands between the commas; a fault ends at the next one.
+pub(crate) fn each(
+    attr: TokenStream,
+    errors: &mut Errors,
+    mut parse_one: impl FnMut(ParseStream) -> syn::Result<()>,
+) {
     let parser = |input: ParseStream| {
         while !input.is_empty() {
-            if let Err(error) = parse_one(input, &mut args) {
+            if let Err(error) = parse_one(input) {
                 errors.push(error);
                 until_comma(input);
             }
@@ -72,7 +82,6 @@ pub(crate) fn parse(attr: TokenStream, errors: &mut Errors) -> RawArgs {
     if let Err(error) = parser.parse2(attr) {
         errors.push(error);
     }
-    args
 }
 
 fn parse_one(input: ParseStream, args: &mut RawArgs) -> syn::Result<()> {
@@ -125,7 +134,7 @@ fn goes_on(input: ParseStream) -> bool {
         || input.peek(Token![?])
 }
 
-fn parse_argument(input: ParseStream) -> syn::Result<RawArg> {
+pub(crate) fn parse_argument(input: ParseStream) -> syn::Result<RawArg> {
     let key = input.call(Ident::parse_any)?;
     let value = if input.is_empty() || input.peek(Token![,]) {
         RawValue::Bare
@@ -155,7 +164,7 @@ fn parse_source(input: ParseStream) -> syn::Result<RawSource> {
     }
 }
 
-fn until_comma(input: ParseStream) -> TokenStream {
+pub(crate) fn until_comma(input: ParseStream) -> TokenStream {
     let mut tokens = TokenStream::new();
     while !input.is_empty() && !input.peek(Token![,]) {
         match input.parse::<TokenTree>() {

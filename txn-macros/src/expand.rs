@@ -17,7 +17,7 @@ macro_rules! ours {
     ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
 }
 
-mod names;
+pub(crate) mod names;
 mod options;
 mod outcome;
 mod retry;

@@ -19,6 +19,14 @@ pub(crate) struct RawItem {
     pub(crate) boxed: Option<Boxed>,
 }
 
+/// What who put an attribute on something else than a function is told about it.
+pub(crate) struct Attribution {
+    pub(crate) name: &'static str,
+    pub(crate) purpose: &'static str,
+    /// Where it belongs, if there is one answer for all.
+    pub(crate) place: Option<&'static str>,
+}
+
 /// What `#[async_trait]` made of an `async fn`, and what people write by hand:
 /// `fn f(…) -> Pin<Box<dyn Future<Output = T>>> { …; Box::pin(async move { … }) }`
 pub(crate) struct Boxed {
@@ -65,10 +73,10 @@ pub(crate) fn take_marks(input: &mut FnArg) -> bool {
     attrs.len() < before
 }
 
-pub(crate) fn parse(item: TokenStream) -> syn::Result<RawItem> {
+pub(crate) fn parse(item: TokenStream, attribute: &Attribution) -> syn::Result<RawItem> {
     let parsed = parse_function.parse2(item.clone());
     parsed.map_err(|error| match syn::parse2::<Item>(item) {
-        Ok(item) => refuse_kind(&item).unwrap_or(error),
+        Ok(item) => refuse_kind(&item, attribute).unwrap_or(error),
         Err(_) => error,
     })
 }
@@ -185,23 +193,24 @@ fn future_output(ty: &Type) -> Option<&Type> {
     })
 }
 
-fn refuse_kind(item: &Item) -> Option<syn::Error> {
+fn refuse_kind(item: &Item, attribute: &Attribution) -> Option<syn::Error> {
     let (kind, advice) = match item {
-        Item::Struct(_) => ("a struct", "move it to an async function"),
-        Item::Enum(_) => ("an enum", "move it to an async function"),
-        Item::Impl(_) => ("an impl block", "move it to the async methods inside"),
-        Item::Trait(_) => (
-            "a trait",
-            "move it to the async methods of the implementation",
-        ),
-        Item::Mod(_) => ("a module", "move it to the async functions inside"),
+        Item::Struct(_) => ("a struct", "an async function"),
+        Item::Enum(_) => ("an enum", "an async function"),
+        Item::Impl(_) => ("an impl block", "the async methods inside"),
+        Item::Trait(_) => ("a trait", "the async methods of the implementation"),
+        Item::Mod(_) => ("a module", "the async functions inside"),
         Item::Fn(_) => return None,
-        _ => ("this kind of item", "move it to an async function"),
+        _ => ("this kind of item", "an async function"),
     };
+    let Attribution {
+        name,
+        purpose,
+        place,
+    } = attribute;
+    let advice = place.unwrap_or(advice);
     Some(syn::Error::new(
         Span::call_site(),
-        format!(
-            "`#[transactional]` cannot be applied to {kind}, it runs an `async fn` in a transaction: {advice}"
-        ),
+        format!("`#[{name}]` cannot be applied to {kind}, it {purpose}: move it to {advice}"),
     ))
 }

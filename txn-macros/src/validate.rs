@@ -11,7 +11,9 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt as _;
 use syn::{Expr, FnArg, Pat, Type};
 
-pub(crate) use self::arguments::{Args, Propagation, Retry, Rule};
+pub(crate) use self::arguments::{Args, Check, Propagation, Retry, Rule};
+pub(crate) use self::function::opaque;
+pub(crate) use self::parameter::plain;
 use self::parameter::{Candidate, candidates};
 use crate::args::{RawArgs, RawSource, RawValue};
 use crate::error::Errors;

@@ -40,7 +40,7 @@ pub(super) fn parameter_name(pat: &Pat) -> Ident {
 }
 
 /// Where generated code is blamed on `tokens`, without being taken for the user's by lints.
-pub(super) fn blame(tokens: impl ToTokens) -> (Span, Span) {
+pub(crate) fn blame(tokens: impl ToTokens) -> (Span, Span) {
     let ours = |span| Span::mixed_site().located_at(span);
     let (first, last) = ends(tokens);
     (ours(first), ours(last))
@@ -56,7 +56,7 @@ pub(super) fn ends(tokens: impl ToTokens) -> (Span, Span) {
 }
 
 /// The path with its first token at `span`: rustc blames the whole attribute for what begins elsewhere.
-pub(super) fn led_by(path: &Path, span: Span) -> TokenStream {
+pub(crate) fn led_by(path: &Path, span: Span) -> TokenStream {
     let mut tokens: Vec<TokenTree> = path.to_token_stream().into_iter().collect();
     for token in tokens
         .iter_mut()

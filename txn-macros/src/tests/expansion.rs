@@ -7,10 +7,15 @@ use super::{annotate, expanded, tokens};
 /// Compares with `snapshots/NAME.rs`.
 #[track_caller]
 fn snapshot(name: &str, attr: &str, item: &str) {
-    let found = expanded(attr, item);
+    compare(name, &expanded(attr, item));
+}
+
+/// The same for what is expanded already.
+#[track_caller]
+pub(super) fn compare(name: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/tests/snapshots/{name}.rs"));
     if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &found).expect("the snapshot can be written");
+        std::fs::write(&path, found).expect("the snapshot can be written");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(found, expected, "differs from {}", path.display());

@@ -4,6 +4,7 @@ mod arguments;
 mod expansion;
 mod reborrow;
 mod refusals;
+mod test_attr;
 mod text;
 
 use proc_macro2::TokenStream;

@@ -72,7 +72,11 @@ const NEEDS: [(&str, &str); 2] = [
 
 /// None: not even the paths to emit are known.
 pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -> Option<Args> {
-    let mut check = Check { function, errors };
+    let mut check = Check {
+        function,
+        names: &KEYS.map(|(name, _)| name),
+        errors,
+    };
     let mut list = check.unique(list);
     check.needs(&list);
     if check.exclusive(&list) {
@@ -101,17 +105,19 @@ pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -
     known_paths.then_some(args)
 }
 
-pub(super) struct Check<'a> {
-    pub(super) function: &'a str,
-    pub(super) errors: &'a mut Errors,
+pub(crate) struct Check<'a> {
+    pub(crate) function: &'a str,
+    /// Of every argument that the attribute has.
+    pub(crate) names: &'a [&'a str],
+    pub(crate) errors: &'a mut Errors,
 }
 
 impl Check<'_> {
     /// Known arguments, each once.
-    fn unique(&mut self, list: Vec<RawArg>) -> Vec<RawArg> {
+    pub(crate) fn unique(&mut self, list: Vec<RawArg>) -> Vec<RawArg> {
         let mut kept: Vec<RawArg> = Vec::new();
         for arg in list {
-            if !KEYS.iter().any(|(name, _)| arg.key == name) {
+            if !self.names.iter().any(|name| arg.key == name) {
                 self.unknown(&arg);
             } else if kept.iter().any(|other| other.key == arg.key) {
                 self.duplicate(&arg);
@@ -124,15 +130,14 @@ impl Check<'_> {
 
     fn unknown(&mut self, arg: &RawArg) {
         let key = arg.key.to_string();
-        let names = KEYS.map(|(name, _)| name);
         let function = self.function;
-        let message = match nearest(&key, &names) {
+        let message = match nearest(&key, self.names) {
             Some(guess) => {
                 format!("`{key}` on `{function}` is no argument, did you mean `{guess}`?")
             }
             None => format!("`{key}` on `{function}` is no argument"),
         };
-        let valid = names.join("`, `");
+        let valid = self.names.join("`, `");
         self.errors
             .at(&arg.key, format!("{message} (valid arguments: `{valid}`)"));
     }

@@ -76,9 +76,7 @@ fn nameable_output(item: &RawItem, function: &str, errors: &mut Errors) -> Optio
             syn::parse_quote_spanned!(span=> ())
         }
     };
-    let mut opaque = FindOpaque(None);
-    opaque.visit_type(&output);
-    if let Some(ty) = opaque.0 {
+    if let Some(ty) = opaque(&output) {
         errors.at(
             ty,
             format!(
@@ -98,6 +96,13 @@ fn nameable_output(item: &RawItem, function: &str, errors: &mut Errors) -> Optio
         return None;
     }
     Some(output)
+}
+
+/// The `impl Trait` inside of a type.
+pub(crate) fn opaque(ty: &Type) -> Option<&TypeImplTrait> {
+    let mut find = FindOpaque(None);
+    find.visit_type(ty);
+    find.0
 }
 
 struct FindOpaque<'ast>(Option<&'ast TypeImplTrait>);

@@ -70,7 +70,7 @@ pub(super) fn candidates(item: &RawItem) -> Vec<Candidate<'_>> {
 }
 
 /// The type inside of parentheses and of the invisible groups that macros by example leave.
-fn plain(ty: &Type) -> &Type {
+pub(crate) fn plain(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => plain(&group.elem),
         Type::Paren(paren) => plain(&paren.elem),

@@ -30,7 +30,9 @@ impl Check<'_> {
                 .map(|level| args.isolation = Some(level)),
             "retry" => self.retry(&arg).map(|retry| args.retry = Some(retry)),
             "timeout" => self.duration(&arg).map(|limit| args.timeout = Some(limit)),
-            "name" => self.name(&arg).map(|name| args.name = Some(name)),
+            "name" => self
+                .text(&arg, "bank.transfer")
+                .map(|name| args.name = Some(name)),
             "crate" => self.path(&arg).map(|path| args.krate = path),
             _ => self.flag(arg).map(|key| set_flag(key, args)),
         };
@@ -91,31 +93,30 @@ impl Check<'_> {
             .at(or_key(arg.value.tokens(), &arg.key), message);
     }
 
-    fn name(&mut self, arg: &RawArg) -> Option<LitStr> {
+    /// `example` is shown where nothing was written that could be meant.
+    pub(crate) fn text(&mut self, arg: &RawArg, example: &str) -> Option<LitStr> {
         let value = match &arg.value {
             RawValue::Assigned(value) => syn::parse2::<Lit>(value.clone()).ok(),
             _ => None,
         };
         match value {
-            Some(Lit::Str(name)) if name.value().trim().is_empty() => {
-                self.refuse(arg, "is empty", "name = \"bank.transfer\"");
+            Some(Lit::Str(text)) if text.value().trim().is_empty() => {
+                let fix = format!("{} = \"{example}\"", arg.key);
+                self.refuse(arg, "is empty", &fix);
                 None
             }
-            Some(Lit::Str(name)) => Some(name),
+            Some(Lit::Str(text)) => Some(text),
             _ => {
                 let word = text(arg.value.tokens()).replace('"', "");
-                let word = if word.is_empty() {
-                    "bank.transfer"
-                } else {
-                    &word
-                };
-                self.refuse(arg, "needs a text in quotes", &format!("name = \"{word}\""));
+                let word = if word.is_empty() { example } else { &word };
+                let fix = format!("{} = \"{word}\"", arg.key);
+                self.refuse(arg, "needs a text in quotes", &fix);
                 None
             }
         }
     }
 
-    fn path(&mut self, arg: &RawArg) -> Option<Path> {
+    pub(crate) fn path(&mut self, arg: &RawArg) -> Option<Path> {
         if let RawValue::Assigned(value) = &arg.value
             && let Ok(path) = Path::parse_mod_style.parse2(value.clone())
         {
@@ -157,7 +158,7 @@ impl Check<'_> {
         self.refuse(arg, "needs a pattern in parentheses", &fix);
     }
 
-    pub(super) fn refuse(&mut self, arg: &RawArg, wrong: &str, fix: &str) {
+    pub(crate) fn refuse(&mut self, arg: &RawArg, wrong: &str, fix: &str) {
         let (key, function) = (&arg.key, self.function);
         let message = format!("`{key}` on `{function}` {wrong}: write `{fix}`");
         self.errors.at(key, message);

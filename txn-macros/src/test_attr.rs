@@ -1,0 +1,59 @@
+//! `#[txn::test]`, built like `#[transactional]`: arguments and function are read independently, and what is at fault in
+//! them is reported together.
+
+mod arguments;
+mod expand;
+mod function;
+
+use proc_macro2::TokenStream;
+use quote::quote_spanned;
+use syn::ext::IdentExt as _;
+
+use self::arguments::Args;
+use crate::error::Errors;
+use crate::item::{self, Attribution, RawItem};
+
+const TEST: Attribution = Attribution {
+    name: "txn::test",
+    purpose: "runs an `async fn` as a test",
+    // A method cannot be a test.
+    place: Some("a free async function"),
+};
+
+struct Valid<'a> {
+    args: Args,
+    /// The type of the one parameter.
+    parameter: &'a syn::Type,
+}
+
+/// The whole macro: what to emit in place of the item, and what is wrong with the annotation.
+pub(crate) fn annotate(attr: TokenStream, item: TokenStream) -> (TokenStream, Errors) {
+    let mut errors = Errors::default();
+    let original = item.clone();
+    let tokens = match item::parse(item, &TEST) {
+        Err(error) => {
+            errors.push(error);
+            original
+        }
+        Ok(item) => {
+            let function = item.sig.ident.unraw().to_string();
+            let args = arguments::parse(attr, &function, &mut errors);
+            let parameter = function::validate(&item, &function, &mut errors);
+            match parameter.filter(|_| errors.is_empty()) {
+                Some(parameter) => expand::expand(&item, &Valid { args, parameter }),
+                None => fallback(item),
+            }
+        }
+    };
+    (tokens, errors)
+}
+
+/// The function, which nobody calls now, less what rustc would report a second time.
+fn fallback(mut item: RawItem) -> TokenStream {
+    item.attrs.retain(|attr| !function::is_test(attr));
+    let function = item.fallback();
+    // `#[ignore]` and `#[should_panic]` would be called unused as well.
+    let allow =
+        quote_spanned!(proc_macro2::Span::mixed_site()=> #[allow(dead_code, unused_attributes)]);
+    quote::quote!(#allow #function)
+}
