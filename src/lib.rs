@@ -94,6 +94,8 @@
 //! **Afterwards.** [`Tx::after_commit`] is for what may happen only if the transaction has committed; [`Tx::after_rollback`] and
 //! [`Tx::before_commit`] are its siblings.
 //!
+//! **Tests.** [`#[txn::test]`](macro@test) gives an async function its database, and leaves nothing behind there.
+//!
 //! All arguments of the attribute are at [`transactional`], errors at [`Error`], settings at [`DbBuilder`].
 //!
 //! # What a drop costs
@@ -138,7 +140,7 @@
 pub mod guide;
 
 pub use sqlx;
-pub use txn_macros::transactional;
+pub use txn_macros::{test, transactional};
 #[cfg(feature = "mysql")]
 pub use txn_runtime::MySql;
 #[cfg(feature = "postgres")]
