@@ -1,0 +1,158 @@
+//! What `#[txn::test]` can be written on. `cargo check` leaves tests out, so the shapes that must compile are here, and run.
+
+#![deny(warnings, unused)]
+
+use std::io;
+
+use txn::{Db, Sandbox, Sqlite, transactional};
+
+async fn one(db: &Db<Sqlite>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT 1").fetch_one(db).await
+}
+
+#[txn::test]
+async fn returns_unit(db: Db<Sqlite>) {
+    assert_eq!(one(&db).await.unwrap(), 1);
+}
+
+#[txn::test]
+async fn returns_a_result(db: Db<Sqlite>) -> Result<(), sqlx::Error> {
+    one(&db).await?;
+    Ok(())
+}
+
+#[txn::test()]
+async fn returns_an_error_of_any_type(db: Db<Sqlite>) -> Result<(), Box<dyn std::error::Error>> {
+    if one(&db).await? == 1 {
+        return Ok(());
+    }
+    Err(Box::new(io::Error::other("no database")))
+}
+
+#[txn::test]
+#[ignore = "shows that it can be"]
+async fn ignored(db: Db<Sqlite>) {
+    drop(db);
+    panic!("was not to run");
+}
+
+#[txn::test]
+#[should_panic(expected = "no account")]
+async fn panics(db: Db<Sqlite>) {
+    one(&db).await.expect("a database");
+    panic!("no account");
+}
+
+#[should_panic(expected = "no account")]
+#[txn::test]
+async fn attributes_above(_: Db<Sqlite>) {
+    panic!("no account");
+}
+
+#[txn::test]
+async fn parameter_is_not_used(_db: Db<Sqlite>) {}
+
+#[txn::test]
+async fn parameter_is_mutable(mut db: Db<Sqlite>) {
+    db = db.clone();
+    one(&db).await.unwrap();
+}
+
+#[txn::test]
+async fn parameter_is_a_sandbox(sandbox: Sandbox<Sqlite>) {
+    one(&sandbox).await.unwrap();
+}
+
+#[cfg(feature = "postgres")]
+#[txn::test(env = "TXN_NO_SUCH_DATABASE_URL")]
+#[should_panic(expected = "TXN_NO_SUCH_DATABASE_URL")]
+async fn parameter_is_of_an_engine_that_needs_a_server(db: Db<txn::Postgres>) {
+    drop(db);
+}
+
+type TestDb = Db<Sqlite>;
+
+#[txn::test]
+async fn parameter_has_an_alias(db: TestDb) {
+    one(&db).await.unwrap();
+}
+
+mod renamed {
+    pub(super) use txn::*;
+}
+
+#[renamed::test(crate = crate::renamed)]
+async fn crate_has_another_path(db: renamed::Db<Sqlite>) {
+    one(&db).await.unwrap();
+}
+
+#[cfg(feature = "migrate")]
+#[txn::test(migrations = "tests/db/migrations", env = "TXN_NO_SUCH_DATABASE_URL")]
+async fn migrates(db: Db<Sqlite>) -> Result<(), sqlx::Error> {
+    let accounts: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'")
+            .fetch_one(&db)
+            .await?;
+    assert!(accounts > 0);
+    Ok(())
+}
+
+/// Whatever the expansion has names for.
+const SETUP: i64 = 1;
+
+#[txn::test]
+async fn run(run: Db<Sqlite>) {
+    assert_eq!(one(&run).await.unwrap(), SETUP);
+}
+
+#[txn::test]
+async fn r#move(db: Db<Sqlite>) {
+    one(&db).await.unwrap();
+}
+
+#[txn::test]
+#[transactional(_db as tx)]
+async fn body_is_a_transaction(_db: Db<Sqlite>) -> Result<(), txn::Error> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(())
+}
+
+macro_rules! tests {
+    ($($name:ident: $db:ty, $env:literal;)*) => {$(
+        #[txn::test(env = $env)]
+        async fn $name(db: $db) {
+            one(&db).await.unwrap();
+        }
+    )*};
+}
+
+tests! {
+    made_by_a_macro: Db<Sqlite>, "TXN_NO_SUCH_DATABASE_URL";
+    made_by_a_macro_too: TestDb, "TXN_NO_SUCH_DATABASE_URL";
+}
+
+mod imported {
+    use txn::test;
+
+    use super::{Db, Sqlite};
+
+    #[test]
+    async fn by_its_short_name(db: Db<Sqlite>) -> Result<(), txn::Error> {
+        super::one(&db).await?;
+        Ok(())
+    }
+}
+
+mod shadowed {
+    use super::{Db, Sqlite};
+
+    #[allow(dead_code, reason = "what the expansion could mistake for its own")]
+    mod txn {}
+    #[allow(dead_code, reason = "what the expansion could mistake for its own")]
+    mod core {}
+
+    #[::txn::test]
+    async fn crates(db: Db<Sqlite>) {
+        super::one(&db).await.unwrap();
+    }
+}

@@ -1,0 +1,8 @@
+use txn::{Db, Sqlite};
+
+#[txn::test(env = "BANK_URL", env = "SHOP_URL")]
+async fn transfers(db: Db<Sqlite>) {
+    sqlx::query("SELECT 1").execute(&db).await.unwrap();
+}
+
+fn main() {}

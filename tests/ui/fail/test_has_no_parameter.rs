@@ -1,0 +1,6 @@
+#[txn::test]
+async fn transfers() -> Result<(), txn::Error> {
+    Ok(())
+}
+
+fn main() {}

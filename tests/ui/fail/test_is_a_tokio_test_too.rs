@@ -1,0 +1,10 @@
+use txn::{Db, Sqlite};
+
+#[txn::test]
+#[tokio::test]
+#[ignore]
+async fn transfers(db: Db<Sqlite>) {
+    sqlx::query("SELECT 1").execute(&db).await.unwrap();
+}
+
+fn main() {}

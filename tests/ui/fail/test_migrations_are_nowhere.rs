@@ -1,0 +1,13 @@
+use txn::{Db, Sqlite};
+
+#[txn::test(migrations = "")]
+async fn transfers(db: Db<Sqlite>) {
+    sqlx::query("SELECT 1").execute(&db).await.unwrap();
+}
+
+#[txn::test(migrations = "/srv/bank/migrations")]
+async fn deposits(db: Db<Sqlite>) {
+    sqlx::query("SELECT 1").execute(&db).await.unwrap();
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[txn::test]
+mod transfers {
+    pub fn ten() {}
+}
+
+fn main() {}
