@@ -171,29 +171,35 @@ impl Expand<'_> {
         let capture = self.capture();
         let pin = self.pin();
         let outcome = self.outcome_of_body();
+        let run = ours!(#krate::__private::run(span, body));
+        let run = match self.valid.args.timeout {
+            Some(_) => ours!(#krate::__private::within(deadline, #run)),
+            None => run,
+        };
         ours! {
-            let body = #krate::__private::instrument(span, async #capture { #pin #body });
+            let outcome = {
+                let body = ::core::pin::pin!(::core::option::Option::Some(async #capture { #pin #body }));
+                #run.await
+            };
             #outcome
         }
     }
 
     /// A limit ends the body, and then the scope.
-    fn outcome_of_body(&self) -> TokenStream {
-        if self.valid.args.timeout.is_none() {
-            return ours!(let outcome = body.await;);
-        }
+    fn outcome_of_body(&self) -> Option<TokenStream> {
+        self.valid.args.timeout?;
         let krate = self.krate;
         let from_error = self.outcome("from_error");
         let generics = self.generics();
-        ours! {
-            let outcome = match #krate::__private::within(deadline, body).await {
+        Some(ours! {
+            let outcome = match outcome {
                 ::core::option::Option::Some(outcome) => outcome,
                 ::core::option::Option::None => {
                     let error = #krate::__private::expire #generics(scope).await;
                     return #from_error(error);
                 }
             };
-        }
+        })
     }
 
     /// Arguments move into the body, which thereby asks no more of them (`Sync`) than the function did. Not so where the

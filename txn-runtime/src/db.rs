@@ -32,10 +32,6 @@ use crate::scope::Request;
 use crate::session::Manager;
 use crate::{Error, Retry, Session, Tx, statement};
 
-/// After this much idleness an autocommit session is asked whether it is alive before it is used: what runs on it
-/// cannot be repeated, unlike a BEGIN.
-const TRUSTED: Duration = Duration::from_secs(1);
-
 const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one transaction; migrate the `Db` before \
      its `sandbox` is made, and use `begin` in place of `session`";
 
@@ -122,7 +118,7 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Nothing is lost: dropped while it waits it leaves the queue, dropped during BEGIN the session is settled.
     pub async fn begin(&self) -> Result<Tx<DB>, Error> {
-        Tx::begin(self, Request::outside(&BY_HAND)).await
+        Ok(*Tx::begin(self, Request::outside(&BY_HAND)).await?)
     }
 
     /// A session in autocommit mode.
@@ -155,12 +151,13 @@ impl<DB: Engine> Db<DB> {
                 ..Need::AUTOCOMMIT
             };
             let mut session = self.acquire(deadline, need).await?;
-            if !session.is_reused() || session.idle_for() < TRUSTED {
+            if session.is_trusted() {
                 return Ok(session);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match session.ping(left).await {
                 Ok(()) => return Ok(session),
+                // What would have run on it could not have been repeated, unlike a BEGIN.
                 Err(_) => session.discard(),
             }
         }

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 /// When a scope's time is over.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
-    pub(crate) at: Instant,
     begun: Instant,
     limit: Duration,
 }
@@ -24,15 +23,15 @@ pub(crate) enum Phase {
 impl Deadline {
     pub(crate) fn after(limit: Duration) -> Self {
         let begun = Instant::now();
-        Self {
-            at: begun + limit,
-            begun,
-            limit,
-        }
+        Self { begun, limit }
+    }
+
+    pub(crate) fn at(&self) -> Instant {
+        self.begun + self.limit
     }
 
     pub(crate) fn remaining(&self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
+        self.at().saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn over(&self, phase: Phase) -> Overrun {

@@ -111,6 +111,12 @@ impl<DB: Engine> Hooks<DB> {
         Self(inner)
     }
 
+    /// Whether some are to run inside of the transaction.
+    pub(crate) fn are_before_commit(&self) -> bool {
+        let before = |(_, hook): &(u32, Hook<DB>)| matches!(hook, Hook::BeforeCommit(_));
+        self.0.iter().any(before)
+    }
+
     /// The next hook to run inside of the transaction, of the scope at `depth` or inside it.
     pub(crate) fn before_commit(&mut self, depth: u32) -> Option<BeforeCommit<DB>> {
         let next =

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Retry;
+use crate::deadline::Deadline;
 use crate::retry::Asked;
 
 /// Isolation level of a transaction, in the words of the SQL standard.
@@ -144,6 +145,12 @@ impl Options {
     pub const fn timeout_ms(mut self, millis: u64) -> Self {
         self.timeout = Some(Duration::from_millis(millis));
         self
+    }
+
+    /// Counts from now.
+    #[inline(always)]
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        self.timeout.map(Deadline::after)
     }
 
     /// `retry`

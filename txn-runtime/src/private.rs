@@ -3,11 +3,14 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 
-use tracing::Instrument;
+use tracing::Span;
 
+mod run;
 pub mod test;
 
+pub use self::run::Run;
 pub use crate::deadline::Deadline;
 pub use crate::engine::known::{AnyEngine, EngineOf};
 use crate::engine::known::{HasDeferrable, HasWeakIsolation};
@@ -16,6 +19,7 @@ pub use crate::scope::{Next, Scope};
 use crate::{Db, Engine, Error, Provide, Source, Tx, Verdict};
 
 /// Opens a scope on `source`.
+#[inline(always)]
 pub fn open<T, S: Source<T>>(
     source: S,
     options: &'static Options,
@@ -24,6 +28,7 @@ pub fn open<T, S: Source<T>>(
 }
 
 /// Ends `scope` as its outcome says.
+#[inline(always)]
 pub fn end<T, S: Scope<T>>(
     scope: S,
     verdict: Verdict,
@@ -69,14 +74,17 @@ pub fn provide<P: Provide + ?Sized>(source: &P) -> &Db<P::Engine> {
     source.provide()
 }
 
-/// Runs the body in the span of its scope.
-pub fn instrument<F: Future>(span: tracing::Span, body: F) -> impl Future<Output = F::Output> {
-    body.instrument(span)
+/// Runs the body in the span of its scope, if that has one.
+///
+/// By reference: bodies are large, and to move one costs more than to join a scope.
+#[inline(always)]
+pub fn run<F: Future>(span: Option<Span>, body: Pin<&mut Option<F>>) -> Run<'_, F> {
+    Run { span, body }
 }
 
 /// Runs the body for as long as its scope has: `None` where that was not enough.
 pub async fn within<F: Future>(deadline: Deadline, body: F) -> Option<F::Output> {
-    tokio::time::timeout_at(deadline.at, body).await.ok()
+    tokio::time::timeout_at(deadline.at(), body).await.ok()
 }
 
 /// Ends a scope whose time is over, and waits for that.

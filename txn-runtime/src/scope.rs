@@ -1,8 +1,13 @@
 //! A scope: the extent of one annotated call, from opening to commit, rollback or join.
+//!
+//! What a joined scope runs through is `inline(always)`, here and where it leads: then nothing of it is moved about, and all
+//! of it is a few hundred instructions. `cargo xtask instructions` keeps count.
 
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use tracing::Span;
 
 mod inside;
@@ -18,7 +23,7 @@ use crate::hooks::Conclusion;
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
-use crate::tx::Terms;
+use crate::tx::{Terms, end};
 use crate::{Db, Tx};
 
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -28,7 +33,7 @@ pub trait Scope<T>: Send {
     /// The session of the body.
     fn tx(&mut self) -> &mut T;
     /// The span of the body.
-    fn span(&self) -> Span;
+    fn span(&self) -> Option<Span>;
     /// When its time is over.
     fn deadline(&self) -> Deadline;
     /// Ends the scope because its time is over, and waits for that.
@@ -75,7 +80,7 @@ impl Request {
             options,
             depth: 0,
             held: 0,
-            deadline: options.timeout.map(Deadline::after),
+            deadline: options.deadline(),
         }
     }
 
@@ -97,15 +102,17 @@ impl Request {
 }
 
 /// The one scope there is: it began a transaction, set a savepoint, or joined.
+///
+/// Small, because it is moved about: what only a root scope needs is in its `Tx`.
 pub struct Entered<'a, DB: Engine> {
     body: Body<'a, DB>,
-    request: Request,
-    attempts: Attempts,
+    options: &'static Options,
+    /// Where it has a time limit of its own.
+    deadline: Option<Deadline>,
     trace: Trace,
 }
 
 enum Body<'a, DB: Engine> {
-    /// Boxed: it would make the future of every joined scope as large as its own.
     Root(Box<Tx<DB>>),
     Nested(Nested<'a, DB>),
     /// Only in a sandbox.
@@ -125,11 +132,11 @@ impl<'a, DB: Engine> Entered<'a, DB> {
             let trace = Trace::new::<DB>(request.options, request.depth, attempts.count());
             let error = match Tx::begin(db, request).await {
                 Ok(mut tx) => {
-                    tx.set_attempt(attempts.count());
+                    tx.attempts = attempts;
                     return Ok(Self {
-                        body: Body::Root(Box::new(tx)),
-                        request,
-                        attempts,
+                        body: Body::Root(tx),
+                        options: request.options,
+                        deadline: request.deadline,
                         trace,
                     });
                 }
@@ -160,29 +167,26 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         terms: Terms,
         body: fn(Nested<'a, DB>) -> Body<'a, DB>,
     ) -> Result<Self, Error> {
-        let request = Request::inside(options, tx);
-        let trace = Trace::new::<DB>(options, request.depth, 1);
+        let (deadline, trace) = (
+            options.deadline(),
+            Trace::new::<DB>(options, tx.depth() + 1, 1),
+        );
         let outer = Some(tx.push(options.name, terms).await?);
-        Ok(Self::inside(body(Nested { tx, outer }), request, trace))
-    }
-
-    pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
-        let mut request = Request::inside(options, tx);
-        request.depth = tx.depth();
-        let trace = Trace::new::<DB>(options, request.depth, 1);
-        Self::inside(
-            Body::Joined(Joined::enter(tx, options.name)),
-            request,
+        Ok(Self {
+            body: body(Nested { tx, outer }),
+            options,
+            deadline,
             trace,
-        )
+        })
     }
 
-    /// Not run again by itself: its root is, if that asks for it.
-    fn inside(body: Body<'a, DB>, request: Request, trace: Trace) -> Self {
+    #[inline(always)]
+    pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
+        let trace = Trace::new::<DB>(options, tx.depth(), 1);
         Self {
-            body,
-            request,
-            attempts: Attempts::ONE,
+            body: Body::Joined(Joined::enter(tx, options)),
+            options,
+            deadline: options.deadline(),
             trace,
         }
     }
@@ -193,13 +197,14 @@ async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {
     match deadline {
         None => attempts.next().await,
         Some(deadline) => {
-            let next = tokio::time::timeout_at(deadline.at, attempts.next());
+            let next = tokio::time::timeout_at(deadline.at(), attempts.next());
             next.await.unwrap_or(false)
         }
     }
 }
 
 impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
+    #[inline(always)]
     fn tx(&mut self) -> &mut Tx<DB> {
         match &mut self.body {
             Body::Root(tx) => tx,
@@ -208,18 +213,19 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         }
     }
 
-    fn span(&self) -> Span {
-        self.trace.span.clone()
+    #[inline(always)]
+    fn span(&self) -> Option<Span> {
+        self.trace.span()
     }
 
     fn deadline(&self) -> Deadline {
         // Asked for only where the annotation has a timeout.
         let forever = || Deadline::after(FOREVER);
-        self.request.deadline.unwrap_or_else(forever)
+        self.deadline.unwrap_or_else(forever)
     }
 
     async fn expire(self) -> Error {
-        let name = self.request.options.name;
+        let name = self.options.name;
         let deadline = self.deadline();
         let reason = Error::timeout(name, deadline.over(Phase::Body)).to_string();
         let ended = self.end(Verdict::Rollback, Some(reason)).await;
@@ -234,7 +240,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
             return Next::Done(self.end(verdict, reason).await);
         };
         let (db, conflict) = (tx.db().clone(), tx.met_conflict());
-        let (request, mut attempts) = (self.request, self.attempts);
+        let (request, mut attempts) = (tx.request, tx.attempts);
         let result = self.end(verdict, reason).await;
         let again = may_be_retried(verdict, &result, conflict);
         if again && pause(&mut attempts, request.deadline).await {
@@ -246,22 +252,41 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         Next::Done(result.map_err(|error| error.after(attempts.tried())))
     }
 
-    async fn end(mut self, verdict: Verdict, reason: Option<String>) -> Result<(), Error> {
+    #[inline(always)]
+    fn end(
+        self,
+        verdict: Verdict,
+        reason: Option<String>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         let conclusion = Conclusion { verdict, reason };
-        let (result, kept) = match self.body {
-            Body::Root(tx) => (tx.end(conclusion).await, "committed"),
-            Body::Nested(nested) => (nested.end(conclusion).await, "kept"),
-            Body::OnItsOwn(nested) => (nested.end_on_its_own(conclusion).await, "committed"),
+        let trace = self.trace;
+        match self.body {
+            Body::Joined(joined) => {
+                joined.end(conclusion);
+                trace.end(verdict, &Ok(()), "joined");
+                Either::Left(ready(Ok(())))
+            }
+            body => Either::Right(body.end(conclusion, trace)),
+        }
+    }
+}
+
+impl<DB: Engine> Body<'_, DB> {
+    async fn end(self, conclusion: Conclusion, trace: Trace) -> Result<(), Error> {
+        let verdict = conclusion.verdict;
+        let (result, kept) = match self {
+            Body::Root(tx) => (end(tx, conclusion).await, "committed"),
+            Body::Nested(nested) => (nested.end(conclusion).boxed().await, "kept"),
+            Body::OnItsOwn(nested) => {
+                let end = nested.end_on_its_own(conclusion).boxed();
+                (end.await, "committed")
+            }
             Body::Joined(joined) => {
                 joined.end(conclusion);
                 (Ok(()), "joined")
             }
         };
-        self.trace.record(match (verdict, &result) {
-            (_, Err(_)) => "failed",
-            (Verdict::Commit, Ok(())) => kept,
-            (Verdict::Rollback, Ok(())) => "rolled back",
-        });
+        trace.end(verdict, &result, kept);
         result
     }
 }

@@ -25,6 +25,9 @@ use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
 use crate::{Db, Error, settle, statement};
 
+/// After this much idleness a server may be gone without a word.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
 ///
 /// For what must run on one connection but not in a transaction: session settings, advisory locks, `LISTEN`,
@@ -54,7 +57,8 @@ pub struct Session<DB: Engine> {
     settling: bool,
     db: Db<DB>,
     lease: TaskTrackerToken,
-    permits: Permits,
+    /// Most engines and pools have none.
+    permits: Option<Box<Permits>>,
 }
 
 impl<DB: Engine> Session<DB> {
@@ -62,7 +66,7 @@ impl<DB: Engine> Session<DB> {
         object: Object<Manager<DB>>,
         db: Db<DB>,
         lease: TaskTrackerToken,
-        permits: Permits,
+        permits: Option<Box<Permits>>,
     ) -> Self {
         Self {
             object: Some(object),
@@ -106,9 +110,10 @@ impl<DB: Engine> Session<DB> {
         self.object.as_ref().is_some_and(reused)
     }
 
-    pub(crate) fn idle_for(&self) -> Duration {
-        let since = |object: &Object<Manager<DB>>| object.returned.elapsed();
-        self.object.as_ref().map_or(Duration::ZERO, since)
+    /// It is new, or was in use until a moment ago: its server is as good as known to be there.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let recent = |object: &Object<Manager<DB>>| object.returned.elapsed() < TRUSTED;
+        !self.is_reused() || self.object.as_ref().is_some_and(recent)
     }
 
     pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire) {

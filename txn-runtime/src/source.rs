@@ -5,6 +5,9 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
+
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::options::Options;
@@ -71,27 +74,47 @@ impl<DB: Engine> Source<Tx<DB>> for &Sandbox<DB> {
 impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
     type Scope = Entered<'a, DB>;
 
-    async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
+    #[inline(always)]
+    /// What talks to the server is boxed, or the future of every joined scope would have room for it.
+    fn open(
+        self,
+        options: &'static Options,
+    ) -> impl Future<Output = Result<Self::Scope, Error>> + Send {
         match resolve(options.propagation, Place::Inside) {
-            Action::BeginAnother => {
-                refuse_second_writer(self, options)?;
-                if self.session.is_lent() {
-                    return Entered::nest_on_its_own(self, options).await;
-                }
-                let db = self.db().clone();
-                // Boxed, or every joined scope's future would have room for a BEGIN.
-                Box::pin(Entered::begin(&db, Request::inside(options, self))).await
-            }
-            Action::Savepoint => {
-                refuse_conflict(self, options)?;
-                Entered::nest(self, options).await
-            }
-            _ => {
-                refuse_conflict(self, options)?;
-                Ok(Entered::join(self, options))
-            }
+            Action::BeginAnother => Either::Right(begin_another(self, options).boxed()),
+            Action::Savepoint => Either::Right(nest(self, options).boxed()),
+            _ => Either::Left(ready(join(self, options))),
         }
     }
+}
+
+#[inline(always)]
+fn join<'a, DB: Engine>(
+    tx: &'a mut Tx<DB>,
+    options: &'static Options,
+) -> Result<Entered<'a, DB>, Error> {
+    refuse_conflict(tx, options)?;
+    Ok(Entered::join(tx, options))
+}
+
+async fn nest<'a, DB: Engine>(
+    tx: &'a mut Tx<DB>,
+    options: &'static Options,
+) -> Result<Entered<'a, DB>, Error> {
+    refuse_conflict(tx, options)?;
+    Entered::nest(tx, options).await
+}
+
+async fn begin_another<'a, DB: Engine>(
+    tx: &'a mut Tx<DB>,
+    options: &'static Options,
+) -> Result<Entered<'a, DB>, Error> {
+    refuse_second_writer(tx, options)?;
+    if tx.session.is_lent() {
+        return Entered::nest_on_its_own(tx, options).await;
+    }
+    let db = tx.db().clone();
+    Entered::begin(&db, Request::inside(options, tx)).await
 }
 
 #[diagnostic::do_not_recommend]
@@ -106,6 +129,7 @@ fn refuse_second_writer<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<()
     }
 }
 
+#[inline(always)]
 fn refuse_conflict<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
     match (options.refusal(&DB::LACKS), tx.conflict(options)) {
         (Some(why), _) => Err(Error::refused(options.name, why)),

@@ -7,12 +7,14 @@ mod end;
 mod level;
 mod state;
 
+pub(crate) use self::end::end;
 pub(crate) use self::level::{Level, Terms};
 pub(crate) use self::state::{Ending, Health};
 use crate::engine::Engine;
 use crate::error::Cause;
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
+use crate::retry::Attempts;
 use crate::scope::Request;
 use crate::{Db, Error, Session};
 
@@ -32,7 +34,9 @@ pub struct Tx<DB: Engine> {
     health: Health,
     /// A statement failed in a way that running all of it again may mend, whatever the body made of that.
     conflict: bool,
-    attempt: u32,
+    /// What it was opened with, for another attempt.
+    pub(crate) request: Request,
+    pub(crate) attempts: Attempts,
     /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
     pub(crate) level: Level,
     /// Its name on the server, where commits are verified.
@@ -46,8 +50,6 @@ pub struct Tx<DB: Engine> {
     setting: bool,
     /// A savepoint to which a dropped scope has left us to roll back, before anything else is sent.
     undo: Option<u32>,
-    /// Sessions that its callers hold, its own included.
-    held: u32,
 }
 
 impl<DB: Engine> Tx<DB> {
@@ -61,7 +63,8 @@ impl<DB: Engine> Tx<DB> {
             session,
             health: Health::Active,
             conflict: false,
-            attempt: 1,
+            request,
+            attempts: Attempts::ONE,
             level: Level::new(options.name, None, terms),
             id: None,
             depth: 0,
@@ -69,7 +72,6 @@ impl<DB: Engine> Tx<DB> {
             release: None,
             setting: false,
             undo: None,
-            held: request.held + 1,
         }
     }
 
@@ -106,11 +108,7 @@ impl<DB: Engine> Tx<DB> {
     /// Which attempt at the root scope this is, from 1; more than 1 only with `retry`.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    pub(crate) fn set_attempt(&mut self, attempt: u32) {
-        self.attempt = attempt;
+        self.attempts.count()
     }
 
     pub(crate) fn met_conflict(&self) -> bool {
@@ -146,7 +144,7 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// Dropped, the commit is finished in the background; its result is then an event.
     pub async fn commit(self) -> Result<(), Error> {
-        self.end(Verdict::Commit.into()).await
+        end(self, Verdict::Commit.into()).await
     }
 
     /// Rolls back.
@@ -159,12 +157,13 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// Dropped, the rollback is finished in the background.
     pub async fn rollback(self) -> Result<(), Error> {
-        self.end(Verdict::Rollback.into()).await
+        end(self, Verdict::Rollback.into()).await
     }
 
     // -- joining
 
     /// Why a scope with these options cannot run inside of this transaction, if it cannot.
+    #[inline(always)]
     pub(crate) fn conflict(&self, options: &Options) -> Option<String> {
         // Where there is one level only, the default is no other.
         let one_level = DB::LACKS.weak_isolation.is_some();
@@ -189,7 +188,7 @@ impl<DB: Engine> Tx<DB> {
     }
 
     pub(crate) fn held(&self) -> u32 {
-        self.held
+        self.request.held + 1
     }
 }
 

@@ -1,4 +1,4 @@
-//! Installs the database servers that the tests need.
+//! Installs what the tests need: the database servers, and valgrind.
 
 use std::process::Command;
 
@@ -22,9 +22,9 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
 
 /// Installs what is missing, or says what to run where that is not possible or not wanted.
 pub(crate) fn missing_servers(allowed: bool) -> Result<()> {
-    let packages = txn_test_servers::missing_packages();
+    let packages = missing();
     if packages.is_empty() {
-        println!("PostgreSQL and MariaDB are installed");
+        println!("PostgreSQL, MariaDB and valgrind are installed");
         return Ok(());
     }
     let names = packages.join(" ");
@@ -36,13 +36,19 @@ pub(crate) fn missing_servers(allowed: bool) -> Result<()> {
     install(&packages).with_context(|| format!("could not install {names}; run `{by_hand}`"))
 }
 
+fn missing() -> Vec<&'static str> {
+    let valgrind = (!on_path("valgrind")).then_some("valgrind");
+    let servers = txn_test_servers::missing_packages();
+    servers.into_iter().chain(valgrind).collect()
+}
+
 fn install(packages: &[&str]) -> Result<()> {
     ensure!(on_path("apt-get"), "there is no apt-get here");
     let mut command = as_root()?;
     command.args(["sh", "-c", SCRIPT, "install"]).args(packages);
     let status = command.status()?;
     ensure!(status.success(), "apt-get ended with {status}");
-    let missing = txn_test_servers::missing_packages();
+    let missing = missing();
     ensure!(missing.is_empty(), "still not found: {}", missing.join(" "));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod examples;
 mod install;
+mod instructions;
 mod steps;
 mod test;
 
@@ -10,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+
 use clap::{Parser, Subcommand};
+
+use crate::steps::Steps;
 
 /// The repository's own commands.
 #[derive(Parser)]
@@ -28,6 +32,8 @@ enum Task {
         #[arg(long)]
         no_install: bool,
     },
+    /// Count the instructions of the hot paths; a part of `test`.
+    Instructions,
     /// Write the compiler's present output into the `.stderr` files of tests/ui.
     Ui,
 }
@@ -45,6 +51,7 @@ fn run(task: &Task) -> Result<()> {
     env::set_current_dir(root()?).context("enter the repository")?;
     match *task {
         Task::Test { no_install } => test::run(!no_install),
+        Task::Instructions => instructions::run(&mut Steps::new()),
         Task::Ui => test::refresh_ui(),
     }
 }

@@ -4,8 +4,8 @@ use anyhow::Result;
 use txn_test_servers::Run;
 
 use crate::examples;
-use crate::install;
 use crate::steps::Steps;
+use crate::{install, instructions};
 
 const CHECKS: [&str; 2] = [
     "fmt --all --check",
@@ -32,6 +32,7 @@ pub(crate) fn run(may_install: bool) -> Result<()> {
     TESTS.iter().try_for_each(|test| steps.cargo(test))?;
     each_feature(&mut steps)?;
     examples::run(&mut steps)?;
+    instructions::run(&mut steps)?;
     steps.step("stop the database servers", || {
         drop(servers);
         Ok(())

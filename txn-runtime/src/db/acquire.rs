@@ -1,17 +1,20 @@
 //! How a caller comes by a session.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use deadpool::managed::{Object, PoolError};
+use futures_util::future::poll_immediate;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::Db;
+use super::seconds::Entry;
 use crate::engine::Engine;
 use crate::error::{Error, Exhausted};
 use crate::sandbox::Refusal;
-use crate::session::Session;
+use crate::session::{Manager, Session};
 
 /// What a caller needs a session for.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +51,8 @@ impl<DB: Engine> Db<DB> {
         deadline: Instant,
         need: Need,
     ) -> Result<Session<DB>, Error> {
-        let waiting = Waiting::new(&self.shared.waiting);
         if let Some(lent) = &self.sandbox {
+            let _waiting = Waiting::new(&self.shared.waiting);
             return match lent.lend(self, deadline, need.scope).await {
                 Err(Refusal::Held(by)) => Err(self.exhausted(deadline, true, Some(by))),
                 Err(Refusal::Closed) => Err(Error::closed()),
@@ -57,31 +60,53 @@ impl<DB: Engine> Db<DB> {
                 Ok(session) => Ok(session),
             };
         }
-        let _seconds = self
-            .shared
-            .seconds
-            .enter(need, self.shared.limits.max_sessions)?;
         let has_turn = AtomicBool::new(false);
-        let lease = async {
-            let turn = permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
-            has_turn.store(true, Ordering::Relaxed);
-            let first = permit(self.shared.firsts.as_ref().filter(|_| need.held == 0)).await?;
-            let object = self.shared.pool.get().await.map_err(pool_error)?;
-            let permits = Permits {
-                _turn: turn,
-                _first: first,
-                sandbox: None,
-            };
-            Ok((object, permits))
+        let mut leased = pin!(self.take(need, &has_turn));
+        // Who need not wait needs no timer, and is no waiter.
+        let (object, permits) = match poll_immediate(leased.as_mut()).await {
+            Some(leased) => leased?,
+            None => {
+                let _waiting = Waiting::new(&self.shared.waiting);
+                let _seconds = self.enter(need)?;
+                match timeout_at(deadline, leased).await {
+                    Ok(leased) => leased?,
+                    Err(_) => {
+                        return Err(self.exhausted(
+                            deadline,
+                            has_turn.load(Ordering::Relaxed),
+                            None,
+                        ));
+                    }
+                }
+            }
         };
-        let leased: Result<(Object<_>, _), Error> = match timeout_at(deadline, lease).await {
-            Ok(leased) => leased,
-            Err(_) => return Err(self.exhausted(deadline, has_turn.into_inner(), None)),
-        };
-        drop(waiting);
-        let (object, permits) = leased?;
         let lease = self.shared.leases.token();
         Ok(Session::new(object, self.clone(), lease, permits))
+    }
+
+    fn enter(&self, need: Need) -> Result<Option<Entry<'_>>, Error> {
+        let max = self.shared.limits.max_sessions;
+        self.shared.seconds.enter(need, max)
+    }
+
+    async fn take(
+        &self,
+        need: Need,
+        has_turn: &AtomicBool,
+    ) -> Result<(Object<Manager<DB>>, Option<Box<Permits>>), Error> {
+        let turn = permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
+        has_turn.store(true, Ordering::Relaxed);
+        let first = permit(self.shared.firsts.as_ref().filter(|_| need.held == 0)).await?;
+        let object = self.shared.pool.get().await.map_err(pool_error)?;
+        if turn.is_none() && first.is_none() {
+            return Ok((object, None));
+        }
+        let permits = Permits {
+            _turn: turn,
+            _first: first,
+            sandbox: None,
+        };
+        Ok((object, Some(Box::new(permits))))
     }
 
     fn exhausted(&self, deadline: Instant, has_turn: bool, holder: Option<&'static str>) -> Error {

@@ -11,6 +11,7 @@ use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::scope::Request;
 use crate::statement::Statement;
+use crate::tx::end;
 use crate::{Db, Sandbox, Session, Tx};
 
 static STATEMENT: Options = Options::new("a statement in autocommit mode");
@@ -41,7 +42,7 @@ impl<DB: Engine> Db<DB> {
             return Ok(Lease::Session(self.session_for(sql).await?));
         }
         let tx = Tx::begin(self, Request::outside(&STATEMENT)).await?;
-        Ok(Lease::Sandboxed(Box::new(tx)))
+        Ok(Lease::Sandboxed(tx))
     }
 }
 
@@ -56,7 +57,7 @@ impl<DB: Engine> Lease<DB> {
                 Ok(_) => Verdict::Commit,
                 Err(_) => Verdict::Rollback,
             };
-            tx.end(verdict.into()).await?;
+            end(tx, verdict.into()).await?;
         }
         result
     }

@@ -4,6 +4,7 @@ use crate::Tx;
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
 use crate::hooks::{Conclusion, Fate};
+use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::shield::Shield;
 use crate::tx::{Ending, Level};
@@ -63,27 +64,31 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
 /// A scope inside of another's transaction. If it fails, or is dropped, that transaction is rollback-only.
 pub(super) struct Joined<'a, DB: Engine> {
     pub(super) tx: &'a mut Tx<DB>,
-    name: &'static str,
+    options: &'static Options,
     outer: &'static str,
     ended: bool,
 }
 
 impl<'a, DB: Engine> Joined<'a, DB> {
-    pub(super) fn enter(tx: &'a mut Tx<DB>, name: &'static str) -> Self {
+    #[inline(always)]
+    pub(super) fn enter(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
         tx.level.joined += 1;
-        let outer = std::mem::replace(&mut tx.level.scope, name);
+        let outer = std::mem::replace(&mut tx.level.scope, options.name);
         Self {
             tx,
-            name,
+            options,
             outer,
             ended: false,
         }
     }
 
+    #[inline(always)]
     pub(super) fn end(mut self, conclusion: Conclusion) {
         self.ended = true;
         if conclusion.verdict == Verdict::Rollback {
-            self.tx.level.joined_failed(self.name, conclusion.cause());
+            self.tx
+                .level
+                .joined_failed(self.options.name, conclusion.cause());
         }
     }
 }
@@ -97,7 +102,9 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
                 true => "it panicked",
                 false => "it was dropped before it had ended",
             };
-            self.tx.level.joined_failed(self.name, Cause::new(why));
+            self.tx
+                .level
+                .joined_failed(self.options.name, Cause::new(why));
         }
     }
 }

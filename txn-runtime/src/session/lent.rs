@@ -31,7 +31,7 @@ impl<DB: Engine> Session<DB> {
     pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
         let object = self.object.take()?;
         let mut session = self.moved(object, db);
-        session.permits.sandbox = Some(turn);
+        session.permits.get_or_insert_default().sandbox = Some(turn);
         session.in_transaction = false;
         Some(session)
     }
@@ -41,7 +41,7 @@ impl<DB: Engine> Session<DB> {
         self.db = self.db.outside_of_sandbox();
         self.in_transaction = true;
         self.settling = false;
-        self.permits.sandbox.take()
+        self.permits.as_mut()?.sandbox.take()
     }
 
     /// Takes the hooks that are to run now.

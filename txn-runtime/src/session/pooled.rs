@@ -55,24 +55,30 @@ fn may_pass<DB: Engine>(error: &sqlx::Error) -> bool {
 }
 
 impl<DB: Engine> managed::Manager for Manager<DB> {
-    type Type = Pooled<DB>;
+    /// Boxed, as it is moved with each session.
+    type Type = Box<Pooled<DB>>;
     type Error = sqlx::Error;
 
-    async fn create(&self) -> Result<Pooled<DB>, sqlx::Error> {
+    async fn create(&self) -> Result<Box<Pooled<DB>>, sqlx::Error> {
         // Boxed, or every scope's future would have room for it.
         let (connection, backend) = Box::pin(self.connect()).await?;
         let now = Instant::now();
-        Ok(Pooled {
+        Ok(Box::new(Pooled {
             connection,
             backend,
             opened: now,
             returned: now,
-        })
+        }))
     }
 
-    async fn recycle(&self, pooled: &mut Pooled<DB>, _: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(
+        &self,
+        pooled: &mut Box<Pooled<DB>>,
+        _: &Metrics,
+    ) -> RecycleResult<sqlx::Error> {
+        let now = Instant::now();
         let over = |limit: Option<Duration>, since: Instant| {
-            limit.is_some_and(|limit| since.elapsed() > limit)
+            limit.is_some_and(|limit| now.duration_since(since) > limit)
         };
         if over(self.idle_timeout, pooled.returned) || over(self.max_lifetime, pooled.opened) {
             return Err(RecycleError::message("too old"));

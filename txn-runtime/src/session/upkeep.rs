@@ -40,7 +40,7 @@ impl<DB: Engine> Session<DB> {
             connection,
             backend,
             ..
-        } = &mut **object;
+        } = &mut ***object;
         let answer = DB::drain(connection, left);
         let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
         answered.await.unwrap_or_else(|_| Err(timed_out()))

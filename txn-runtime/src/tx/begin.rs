@@ -1,6 +1,7 @@
 //! How a transaction comes by its session, and begins on it.
 
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +20,7 @@ impl<DB: Engine> Tx<DB> {
     /// Begins a transaction on a session of `db`.
     ///
     /// A session that turns out dead is replaced: nothing has run on it yet.
-    pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Self, Error> {
+    pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Box<Self>, Error> {
         let options = request.options;
         if let Some(why) = options.refusal(&DB::LACKS) {
             return Err(Error::refused(options.name, why));
@@ -27,7 +28,8 @@ impl<DB: Engine> Tx<DB> {
         let patience = db.deadline();
         loop {
             let session = Self::acquire(db, request, patience).await?;
-            let mut tx = Self::new(session, request);
+            // Boxed from here on: it is large, and passes through many hands.
+            let mut tx = Box::new(Self::new(session, request));
             match tx.send_begin(request, patience).await {
                 Ok(()) => return Ok(tx),
                 Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
@@ -48,7 +50,7 @@ impl<DB: Engine> Tx<DB> {
         let name = request.options.name;
         let acquired = db.acquire(patience, request.need());
         let acquired = match request.deadline {
-            Some(deadline) if deadline.at < patience => timeout_at(deadline.at, acquired)
+            Some(deadline) if deadline.at() < patience => timeout_at(deadline.at(), acquired)
                 .await
                 .map_err(|_| Error::timeout(name, deadline.over(Phase::Acquire)))?,
             _ => acquired.await,
@@ -56,22 +58,30 @@ impl<DB: Engine> Tx<DB> {
         acquired.map_err(|error| error.in_scope(name))
     }
 
-    /// A server that does not answer is given up when the patience for a session, or the scope's time, is over.
+    /// A server that does not answer is given up when the patience for a session, or the scope's time, is over. One that
+    /// has answered a moment ago is not watched, no more than in the body: a timer costs as much as all else here.
     async fn send_begin(&mut self, request: Request, patience: Instant) -> Result<(), Error> {
         let Request {
             options, deadline, ..
         } = request;
         let name = options.name;
         let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
-        let until = deadline.map_or(patience, |deadline| deadline.at.min(patience));
-        let begin = control::begin(&mut self.session, options, limit);
-        if let Ok(begun) = timeout_at(until, begin).await {
+        let until = deadline.map_or(patience, |deadline| deadline.at().min(patience));
+        let watched = deadline.is_some() || !self.session.is_trusted();
+        let begun = {
+            let begin = pin!(control::begin(&mut self.session, options, limit));
+            match watched {
+                true => timeout_at(until, begin).await.ok(),
+                false => Some(begin.await),
+            }
+        };
+        if let Some(begun) = begun {
             self.id = begun.map_err(|error| Error::begin(name, error))?;
             return Ok(());
         }
         self.roll_back().await;
         Err(match deadline {
-            Some(deadline) if deadline.at == until => {
+            Some(deadline) if deadline.at() == until => {
                 Error::timeout(name, deadline.over(Phase::Begin))
             }
             _ => Error::begin(name, sqlx::Error::Io(ErrorKind::TimedOut.into())),

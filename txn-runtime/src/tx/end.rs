@@ -1,5 +1,7 @@
 //! How a transaction ends: commit, rollback, and what comes after.
 
+use std::borrow::BorrowMut;
+
 use tokio::time::timeout;
 
 use super::Tx;
@@ -13,14 +15,23 @@ use crate::outcome::Verdict;
 use crate::shield::{Ended, Shield};
 use crate::verify::{Verified, verify};
 
-impl<DB: Engine> Tx<DB> {
-    pub(crate) async fn end(self, conclusion: Conclusion) -> Result<(), Error> {
-        let db = self.db().clone();
-        Shield::new(db, self.finish(conclusion)).await
-    }
+/// Ends a transaction, which may be boxed.
+pub(crate) async fn end<DB: Engine>(
+    mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
+    conclusion: Conclusion,
+) -> Result<(), Error> {
+    let db = tx.borrow().db().clone();
+    let ending = async move {
+        let ended = tx.borrow_mut().finish(conclusion).await;
+        // The session is given back before hooks run.
+        drop(tx);
+        ended
+    };
+    Shield::new(db, ending).await
+}
 
-    /// The session is given back before hooks run.
-    async fn finish(mut self, conclusion: Conclusion) -> Ended {
+impl<DB: Engine> Tx<DB> {
+    async fn finish(&mut self, conclusion: Conclusion) -> Ended {
         let (result, fate) = match self.conclude(conclusion).await {
             Ending::Keep => match self.commit_now().await {
                 Ok(()) => (Ok(()), Fate::Committed),
@@ -30,7 +41,7 @@ impl<DB: Engine> Tx<DB> {
                 }
             },
             Ending::Undo { result, cause } => {
-                self.roll_back().await;
+                Box::pin(self.roll_back()).await;
                 (result, Fate::RolledBack(cause))
             }
         };
@@ -42,6 +53,9 @@ impl<DB: Engine> Tx<DB> {
         match self.decide(conclusion).await {
             Ending::Keep => {}
             undo => return undo,
+        }
+        if !self.session.hooks.are_before_commit() {
+            return Ending::Keep;
         }
         if let Err(error) = self.run_before_commit().await {
             let cause = Cause::of_scope(&error);
@@ -61,12 +75,12 @@ impl<DB: Engine> Tx<DB> {
             Err(failure) => failure,
         };
         if self.session.in_transaction && self.session.wire == Wire::Idle {
-            self.roll_back().await;
+            Box::pin(self.roll_back()).await;
         }
         match failure {
             CommitFailure::Refused(error) => Err(Error::commit_refused(scope, error)),
             CommitFailure::Failed(error) => Err(Error::commit(scope, error)),
-            CommitFailure::Unknown(error) => self.verify(error).await,
+            CommitFailure::Unknown(error) => Box::pin(self.verify(error)).await,
         }
     }
 

@@ -18,7 +18,8 @@ pub(crate) struct Level {
     pub(crate) joined: u32,
     pub(crate) savepoint: Option<u32>,
     pub(crate) terms: Terms,
-    pub(super) mark: Option<Mark>,
+    /// Boxed, as it is rare.
+    pub(super) mark: Option<Box<Mark>>,
 }
 
 /// What was asked for with the transaction.
@@ -70,19 +71,24 @@ impl Level {
 
     /// The first mark is the one that explains.
     pub(crate) fn joined_failed(&mut self, by: &'static str, cause: Cause) {
-        self.mark.get_or_insert(Mark {
-            by: Some(by),
-            asked: false,
-            cause,
+        self.mark.get_or_insert_with(|| {
+            Box::new(Mark {
+                by: Some(by),
+                asked: false,
+                cause,
+            })
         });
     }
 
     /// Asked for by the innermost open scope.
     pub(super) fn set_rollback_only(&mut self, cause: Cause) {
-        self.mark.get_or_insert(Mark {
-            by: (self.joined > 0).then_some(self.scope),
-            asked: true,
-            cause,
+        let by = (self.joined > 0).then_some(self.scope);
+        self.mark.get_or_insert_with(|| {
+            Box::new(Mark {
+                by,
+                asked: true,
+                cause,
+            })
         });
     }
 }

@@ -66,9 +66,10 @@ impl<DB: Engine> Tx<DB> {
                 cause,
             };
         }
-        let Some(Mark { by, asked, cause }) = self.level.mark.take() else {
+        let Some(mark) = self.level.mark.take() else {
             return Ending::Keep;
         };
+        let Mark { by, asked, cause } = *mark;
         let result = match by {
             None => Ok(()),
             Some(by) => Err(Error::rollback_only(scope, by, asked, cause.clone())),
@@ -82,6 +83,25 @@ impl<DB: Engine> Tx<DB> {
         scope: &'static str,
         what: &'static str,
     ) -> Result<(), Error> {
+        let is_steady = matches!(
+            (&self.health, self.session.wire),
+            (Health::Active, Wire::Idle)
+        );
+        if is_steady && self.undo.is_none() {
+            return Ok(());
+        }
+        // Boxed, or the future of every statement would have room for it.
+        Box::pin(self.catch_up()).await;
+        match &self.health {
+            Health::Active => Ok(()),
+            Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause) => {
+                Err(Error::aborted(scope, what, cause.clone()))
+            }
+        }
+    }
+
+    /// What a drop has left behind is brought to its end.
+    async fn catch_up(&mut self) {
         if self.undo.is_some() {
             // Its failure is in the state.
             self.undo().await.ok();
@@ -89,12 +109,6 @@ impl<DB: Engine> Tx<DB> {
         self.look_at_wire().await;
         if let Health::Doubt(_) = self.health {
             self.resolve_doubt().await;
-        }
-        match &self.health {
-            Health::Active => Ok(()),
-            Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause) => {
-                Err(Error::aborted(scope, what, cause.clone()))
-            }
         }
     }
 

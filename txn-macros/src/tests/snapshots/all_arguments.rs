@@ -38,21 +38,15 @@ where
     let mut conn: &mut Conn<DB> = ::my::txn::__private::Scope::<
         Conn<DB>,
     >::tx(&mut scope);
-    let body = ::my::txn::__private::instrument(
-        span,
-        async move {
-            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-                Result<Option<&'a str>, E>,
-            > {
-                return pinned;
-            }
-            {
-                f(b[0]);
-                Ok(Some(a))
-            }
-        },
-    );
-    let outcome = body.await;
+    let outcome = {
+        let body = ::core::pin::pin!(
+            ::core::option::Option::Some(async move { if let
+            ::core::option::Option::Some(pinned) = ::core::option::Option::None:: <
+            Result < Option < & 'a str >, E > > { return pinned; } { f(b[0]); Ok(Some(a))
+            } })
+        );
+        ::my::txn::__private::run(span, body).await
+    };
     let verdict = match &outcome {
         ::core::result::Result::Err(E::A(n) | E::B(n)) if *n > 3 => {
             ::my::txn::Verdict::Commit

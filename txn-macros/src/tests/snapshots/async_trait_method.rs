@@ -31,28 +31,18 @@ where
         };
         let span = ::txn::__private::Scope::span(&scope);
         let tx = ::txn::__private::Scope::tx(&mut scope);
-        let body = ::txn::__private::instrument(
-            span,
-            async move {
-                if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-                    Result<u64, E>,
-                > {
-                    return pinned;
-                }
-                {
-                    if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
-                        Result<u64, E>,
-                    > {
-                        #[allow(unreachable_code)] return __ret;
-                    }
-                    let __self = self;
-                    let id = id;
-                    let __ret: Result<u64, E> = { debit(&mut *tx, id).await };
-                    #[allow(unreachable_code)] __ret
-                }
-            },
-        );
-        let outcome = body.await;
+        let outcome = {
+            let body = ::core::pin::pin!(
+                ::core::option::Option::Some(async move { if let
+                ::core::option::Option::Some(pinned) = ::core::option::Option::None:: <
+                Result < u64, E > > { return pinned; } { if let
+                ::core::option::Option::Some(__ret) = ::core::option::Option::None:: <
+                Result < u64, E > > { #[allow(unreachable_code)] return __ret; } let
+                __self = self; let id = id; let __ret : Result < u64, E > = { debit(& mut
+                * tx, id). await }; #[allow(unreachable_code)] __ret } })
+            );
+            ::txn::__private::run(span, body).await
+        };
         let verdict = <Result<u64, E> as ::txn::Outcome>::verdict(&outcome);
         let reason = match verdict {
             ::txn::Verdict::Rollback => {

@@ -21,18 +21,14 @@ where
     };
     let span = ::txn::__private::Scope::span(&scope);
     let tx = ::txn::__private::Scope::tx(&mut scope);
-    let body = ::txn::__private::instrument(
-        span,
-        async move {
-            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-                Result<Id, E>,
-            > {
-                return pinned;
-            }
-            { insert(&mut *tx, order).await }
-        },
-    );
-    let outcome = body.await;
+    let outcome = {
+        let body = ::core::pin::pin!(
+            ::core::option::Option::Some(async move { if let
+            ::core::option::Option::Some(pinned) = ::core::option::Option::None:: <
+            Result < Id, E > > { return pinned; } { insert(& mut * tx, order). await } })
+        );
+        ::txn::__private::run(span, body).await
+    };
     let verdict = <Result<Id, E> as ::txn::Outcome>::verdict(&outcome);
     let reason = match verdict {
         ::txn::Verdict::Rollback => {

@@ -21,18 +21,14 @@ async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
         }
     };
     let span = ::txn::__private::Scope::<Tx<Sqlite>>::span(&scope);
-    let body = ::txn::__private::instrument(
-        span,
-        async move {
-            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-                (),
-            > {
-                return pinned;
-            }
-            { done() }
-        },
-    );
-    let outcome = body.await;
+    let outcome = {
+        let body = ::core::pin::pin!(
+            ::core::option::Option::Some(async move { if let
+            ::core::option::Option::Some(pinned) = ::core::option::Option::None:: < () >
+            { return pinned; } { done() } })
+        );
+        ::txn::__private::run(span, body).await
+    };
     let verdict = <() as ::txn::Outcome>::verdict(&outcome);
     let reason = match verdict {
         ::txn::Verdict::Rollback => {

@@ -28,21 +28,15 @@ pub(crate) async fn debit(
     };
     let span = ::txn::__private::Scope::<PgTx>::span(&scope);
     let tx: &mut PgTx = ::txn::__private::Scope::<PgTx>::tx(&mut scope);
-    let body = ::txn::__private::instrument(
-        span,
-        async move {
-            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-                Result<u64, E>,
-            > {
-                return pinned;
-            }
-            {
-                let n = query("…").bind(id).execute(&mut *tx).await?;
-                Ok(n)
-            }
-        },
-    );
-    let outcome = body.await;
+    let outcome = {
+        let body = ::core::pin::pin!(
+            ::core::option::Option::Some(async move { if let
+            ::core::option::Option::Some(pinned) = ::core::option::Option::None:: <
+            Result < u64, E > > { return pinned; } { let n = query("…").bind(id)
+            .execute(& mut * tx). await ?; Ok(n) } })
+        );
+        ::txn::__private::run(span, body).await
+    };
     let verdict = <Result<u64, E> as ::txn::Outcome>::verdict(&outcome);
     let reason = match verdict {
         ::txn::Verdict::Rollback => {

@@ -21,18 +21,14 @@ async fn check(tx: impl ::txn::Source<Tx<Sqlite>>) -> Result<(), E> {
     };
     let span = ::txn::__private::Scope::<Tx<Sqlite>>::span(&scope);
     let _tx: &mut Tx<Sqlite> = ::txn::__private::Scope::<Tx<Sqlite>>::tx(&mut scope);
-    let body = ::txn::__private::instrument(
-        span,
-        async move {
-            if let ::core::option::Option::Some(pinned) = ::core::option::Option::None::<
-                Result<(), E>,
-            > {
-                return pinned;
-            }
-            { Ok(()) }
-        },
-    );
-    let outcome = body.await;
+    let outcome = {
+        let body = ::core::pin::pin!(
+            ::core::option::Option::Some(async move { if let
+            ::core::option::Option::Some(pinned) = ::core::option::Option::None:: <
+            Result < (), E > > { return pinned; } { Ok(()) } })
+        );
+        ::txn::__private::run(span, body).await
+    };
     let verdict = <Result<(), E> as ::txn::Outcome>::verdict(&outcome);
     let reason = match verdict {
         ::txn::Verdict::Rollback => {

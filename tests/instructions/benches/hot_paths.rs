@@ -1,0 +1,58 @@
+//! Instructions of the hot paths, in user space and for [`ROUNDS`] rounds: more than these fail the test command.
+//!
+//! Each limit is what was counted plus 3 %. Where a change makes a path cheaper, lower its limit.
+
+#![allow(missing_docs, reason = "the macros make items without")]
+
+use gungraun::prelude::*;
+use gungraun::{Callgrind, EventKind};
+use sqlx::PgConnection;
+use txn::{Db, Postgres, Tx};
+use txn_instructions::{
+    ROUNDS, Ready, connection, database, driver, joined, nested, plain, root, settled, transaction,
+};
+
+fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut callgrind = Callgrind::default();
+    callgrind.hard_limits([(EventKind::Ir, instructions)]);
+    LibraryBenchmarkConfig::default().tool(callgrind).clone()
+}
+
+macro_rules! hot_paths {
+    ($($name:ident: $on:ident($path:ident) of $type:ty, $limit:literal;)+) => {
+        mod ready {
+            use super::*;
+
+            $(
+                pub(super) fn $name() -> Ready<$type> {
+                    $on($path)
+                }
+            )+
+        }
+
+        $(
+            #[library_benchmark(config = at_most($limit))]
+            #[bench::warm(args = (), setup = ready::$name)]
+            fn $name(mut ready: Ready<$type>) -> Ready<$type> {
+                ready.run(ROUNDS, &$path);
+                ready
+            }
+        )+
+
+        library_benchmark_group!(name = hot_paths, benchmarks = [$($name),+]);
+    };
+}
+
+hot_paths! {
+    a_plain_call: transaction(plain) of Tx<Postgres>, 2_100;
+    a_joined_scope: transaction(joined) of Tx<Postgres>, 19_620;
+    a_nested_scope: transaction(nested) of Tx<Postgres>, 591_100;
+    begin_and_commit_of_the_driver: connection(driver) of PgConnection, 860_100;
+    a_root_scope: database(root) of Db<Postgres>, 1_069_900;
+    a_dropped_transaction: database(settled) of Db<Postgres>, 1_421_400;
+}
+
+main!(
+    config = LibraryBenchmarkConfig::default().pass_through_env("TXN_INSTRUCTIONS_URL"),
+    library_benchmark_groups = hot_paths
+);
