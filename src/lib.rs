@@ -181,7 +181,7 @@ macro_rules! __migrate {
 #[macro_export]
 macro_rules! __no_migrate {
     ($path:literal) => {
-        ::core::compile_error!("`migrations` needs the feature `migrate` of `txn-rs`")
+        ::core::compile_error!("`migrations` needs the feature `migrate`: write `features = [\"migrate\"]` for `txn-rs` in Cargo.toml")
     };
 }
 

@@ -97,6 +97,93 @@ async fn migrates(db: Db<Sqlite>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// On a server each test is run by another one, in a process whose environment names the server.
+#[cfg(all(feature = "postgres", feature = "mysql", feature = "migrate"))]
+mod servers {
+    use std::process::Command;
+
+    use txn::{Db, MySql, Postgres, Sandbox};
+    use txn_test_servers::{shared_mariadb_url, shared_postgres_url, with_database};
+
+    const ACCOUNTS: &str = "SELECT COUNT(*) FROM account";
+
+    macro_rules! on {
+        ($($first:ident $second:ident: $db:ident, $number:literal;)*) => {$(
+            #[txn::test(migrations = "tests/db/migrations")]
+            #[ignore = "run by the test of that server"]
+            async fn $first(db: Db<$db>) -> Result<(), sqlx::Error> {
+                adds_an_account(&db, $number).await
+            }
+
+            #[txn::test(migrations = "tests/db/migrations")]
+            #[ignore = "run by the test of that server"]
+            async fn $second(sandbox: Sandbox<$db>) -> Result<(), sqlx::Error> {
+                adds_an_account(&sandbox, $number).await
+            }
+        )*};
+    }
+
+    on! {
+        postgres_first postgres_second: Postgres, "2";
+        mysql_first mysql_second: MySql, "3";
+    }
+
+    /// Finds what the migrations have left, and no more.
+    async fn adds_an_account<DB: txn::Engine>(db: &Db<DB>, id: &str) -> Result<(), sqlx::Error>
+    where
+        for<'r> i64: sqlx::Decode<'r, DB> + sqlx::Type<DB>,
+        usize: sqlx::ColumnIndex<DB::Row>,
+    {
+        let count = async || sqlx::Executor::fetch_one(db, ACCOUNTS).await;
+        let before: i64 = sqlx::Row::get(&count().await?, 0);
+        assert_eq!(before, 1);
+        let insert = format!("INSERT INTO account VALUES ({id}, 0)");
+        sqlx::Executor::execute(db, sqlx::AssertSqlSafe(insert)).await?;
+        let after: i64 = sqlx::Row::get(&count().await?, 0);
+        assert_eq!(after, 2);
+        Ok(())
+    }
+
+    /// Both, and both again: the second run finds the database migrated and otherwise as it was.
+    fn run(tests: &str, url: &str) {
+        for _ in 0..2 {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--include-ignored", tests]);
+            let output = command.env("TEST_DATABASE_URL", url).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{text}");
+            assert!(text.contains("2 passed"), "{text}");
+        }
+    }
+
+    /// An empty database of this process.
+    fn created<DB: txn::Engine>(server: &str) -> String {
+        let name = format!("test_attribute_{}", std::process::id());
+        let create = format!("CREATE DATABASE {name}");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let db = Db::<DB>::connect(server).await.unwrap();
+            sqlx::Executor::execute(&db, sqlx::AssertSqlSafe(create))
+                .await
+                .unwrap();
+            db.close().await;
+        });
+        with_database(server, &name)
+    }
+
+    #[test]
+    fn on_postgresql() {
+        run("postgres_", &created::<Postgres>(shared_postgres_url()));
+    }
+
+    #[test]
+    fn on_mysql() {
+        run("mysql_", &created::<MySql>(shared_mariadb_url()));
+    }
+}
+
 /// Whatever the expansion has names for.
 const SETUP: i64 = 1;
 

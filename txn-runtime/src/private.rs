@@ -92,7 +92,6 @@ pub fn expire<T, S: Scope<T>>(scope: S) -> impl Future<Output = Error> + Send {
     scope.expire()
 }
 
-/// `Tx<DB>`, so that the engine can be named where only the parameter's type is known.
 /// What a session parameter refers to: a [`Tx`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no transaction",

@@ -25,7 +25,7 @@ macro_rules! hot_paths {
 
             $(
                 pub(super) fn $name() -> Ready<$type> {
-                    $on($path)
+                    $on(&$path)
                 }
             )+
         }

@@ -28,8 +28,8 @@ impl<T> Ready<T> {
     }
 
     /// Runs the path so often that all caches are warm.
-    fn warm(mut self, path: impl AsyncFn(&mut T) -> Result<(), Error>) -> Self {
-        self.run(WARM_UP, &path);
+    fn warm(mut self, path: &impl AsyncFn(&mut T) -> Result<(), Error>) -> Self {
+        self.run(WARM_UP, path);
         self
     }
 
@@ -48,7 +48,9 @@ impl<T> Ready<T> {
 
 /// A pool of one session.
 #[must_use]
-pub fn database(path: impl AsyncFn(&mut Db<Postgres>) -> Result<(), Error>) -> Ready<Db<Postgres>> {
+pub fn database(
+    path: &impl AsyncFn(&mut Db<Postgres>) -> Result<(), Error>,
+) -> Ready<Db<Postgres>> {
     let ready = Ready::new(async |url| {
         let builder = Db::<Postgres>::builder(url.parse().expect("a URL"));
         builder.max_sessions(1).connect().await.expect("a session")
@@ -59,7 +61,7 @@ pub fn database(path: impl AsyncFn(&mut Db<Postgres>) -> Result<(), Error>) -> R
 /// An open transaction.
 #[must_use]
 pub fn transaction(
-    path: impl AsyncFn(&mut Tx<Postgres>) -> Result<(), Error>,
+    path: &impl AsyncFn(&mut Tx<Postgres>) -> Result<(), Error>,
 ) -> Ready<Tx<Postgres>> {
     let ready = Ready::new(async |url| {
         let db = Db::<Postgres>::connect(&url).await.expect("a session");
@@ -71,7 +73,7 @@ pub fn transaction(
 /// The driver alone.
 #[must_use]
 pub fn connection(
-    path: impl AsyncFn(&mut PgConnection) -> Result<(), Error>,
+    path: &impl AsyncFn(&mut PgConnection) -> Result<(), Error>,
 ) -> Ready<PgConnection> {
     let ready = Ready::new(async |url| PgConnection::connect(&url).await.expect("a connection"));
     ready.warm(path)
