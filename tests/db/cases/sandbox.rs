@@ -118,6 +118,7 @@ async fn order(tx: &mut Tx<DB>, log: &Log, fail: bool, inner_fails: bool) -> Res
     insert(tx, 1).await?;
     audit(tx, log, inner_fails).await.ok();
     log.note("after the audit");
+    tx.fetch_all("SELECT id FROM t").await?;
     match fail {
         true => Err(sqlx::Error::PoolTimedOut),
         false => Ok(()),
