@@ -149,8 +149,8 @@ pub use txn_runtime::Postgres;
 pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
-    Cancel, Cause, CommittedHook, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Isolation,
-    Joinable, Outcome, Provide, Retry, Sandbox, Session, Source, Status, Tx, Verdict,
+    Breaker, Cancel, Cause, CommittedHook, ConnectOptionsOf, Db, DbBuilder, Engine, Error,
+    Isolation, Joinable, Outcome, Provide, Retry, Sandbox, Session, Source, Status, Tx, Verdict,
 };
 
 /// What the macros' expansions call.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use deadpool::managed::Pool;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 mod acquire;
 mod builder;
+mod check;
 #[cfg(feature = "migrate")]
 mod migrate;
 mod outside;
@@ -26,6 +27,7 @@ use self::seconds::Seconds;
 pub use self::status::Status;
 use crate::cancel::ControlConnection;
 use crate::engine::{ConnectOptionsOf, Engine};
+use crate::gate::Gate;
 use crate::options::Options;
 use crate::sandbox::Lent;
 use crate::scope::Request;
@@ -68,6 +70,9 @@ struct Shared<DB: Engine> {
     cleanups: TaskTracker,
     control: ControlConnection<DB>,
     waiting: AtomicUsize,
+    gate: Gate,
+    /// Held while a check has a connection of its own.
+    checks: Mutex<()>,
     /// Writers queue here where the engine has one at a time.
     writers: Option<Arc<Semaphore>>,
     /// Callers that hold no session yet queue here where some are reserved for those who do.
@@ -111,8 +116,9 @@ impl<DB: Engine> Db<DB> {
     ///
     /// # Errors
     ///
-    /// If no session was free within the `acquire_timeout`, none could be opened, the handle is closed, or the server
-    /// refused the BEGIN.
+    /// If no session was free within the `acquire_timeout`, none could be opened, too many wait for one
+    /// ([`Error::is_overloaded`]), the server has been out of reach for a while ([`Error::is_unavailable`]), the handle is closed, or the
+    /// server refused the BEGIN.
     ///
     /// # Cancel safety
     ///
@@ -125,7 +131,8 @@ impl<DB: Engine> Db<DB> {
     ///
     /// # Errors
     ///
-    /// If no session was free within the `acquire_timeout`, none could be opened, or the handle is closed.
+    /// If no session was free within the `acquire_timeout`, none could be opened, too many wait for one
+    /// ([`Error::is_overloaded`]), the server has been out of reach for a while ([`Error::is_unavailable`]), or the handle is closed.
     ///
     /// # Cancel safety
     ///

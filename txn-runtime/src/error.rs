@@ -7,12 +7,15 @@ use std::time::Duration;
 
 mod carried;
 mod cause;
+mod gate;
 mod text;
 
 pub use self::cause::Cause;
 pub(crate) use self::cause::Class;
 use self::cause::code;
+pub(crate) use self::gate::{Overload, Refused};
 use crate::deadline::Overrun;
+use crate::gate::Outage;
 use crate::retry::Tried;
 
 /// What went wrong with a transaction, as opposed to what its body returned.
@@ -52,6 +55,8 @@ enum Kind {
     AcquireTimeout(Exhausted),
     Starved(Starved),
     Timeout(Overrun),
+    Overloaded(Overload),
+    Unavailable(Outage),
     Closed,
     Refused(Cow<'static, str>),
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use deadpool::managed::{Object, PoolError};
-use futures_util::future::poll_immediate;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Db;
 use super::seconds::Entry;
 use crate::engine::Engine;
-use crate::error::{Error, Exhausted};
+use crate::error::{Error, Exhausted, Overload, Refused};
+use crate::gate::Turned;
 use crate::sandbox::Refusal;
 use crate::session::{Manager, Session};
 
@@ -45,6 +45,17 @@ pub(crate) struct Permits {
     pub(crate) sandbox: Option<OwnedSemaphorePermit>,
 }
 
+impl Permits {
+    /// Of a caller that writes nothing.
+    pub(super) fn first(first: Option<OwnedSemaphorePermit>) -> Option<Box<Self>> {
+        let permits = |first| Self {
+            _first: Some(first),
+            ..Self::default()
+        };
+        first.map(permits).map(Box::new)
+    }
+}
+
 impl<DB: Engine> Db<DB> {
     pub(crate) async fn acquire(
         &self,
@@ -63,19 +74,18 @@ impl<DB: Engine> Db<DB> {
         let has_turn = AtomicBool::new(false);
         let mut leased = pin!(self.take(need, &has_turn));
         // Who need not wait needs no timer, and is no waiter.
-        let (object, permits) = match poll_immediate(leased.as_mut()).await {
-            Some(leased) => leased?,
-            None => {
+        let (object, permits) = match self.shared.gate.at_once(need, leased.as_mut()).await {
+            Ok(leased) => leased?,
+            Err(stage) => {
                 let _waiting = Waiting::new(&self.shared.waiting);
                 let _seconds = self.enter(need)?;
-                match timeout_at(deadline, leased).await {
+                // Boxed, or every scope's future would have room for it.
+                let leased = self.shared.gate.pass(need, stage, deadline, leased);
+                match Box::pin(leased).await {
                     Ok(leased) => leased?,
-                    Err(_) => {
-                        return Err(self.exhausted(
-                            deadline,
-                            has_turn.load(Ordering::Relaxed),
-                            None,
-                        ));
+                    Err(turned) => {
+                        let has_turn = has_turn.load(Ordering::Relaxed);
+                        return Err(self.turned_away(need, turned, deadline, has_turn));
                     }
                 }
             }
@@ -109,6 +119,29 @@ impl<DB: Engine> Db<DB> {
         Ok((object, Some(Box::new(permits))))
     }
 
+    fn turned_away(&self, need: Need, turned: Turned, deadline: Instant, has_turn: bool) -> Error {
+        let settings = self.shared.gate.settings();
+        let refused = match turned {
+            Turned::TimedOut => return self.exhausted(deadline, has_turn, None),
+            Turned::Shed { waited } => Refused::Waiting {
+                waited,
+                target: settings.target.unwrap_or_default(),
+                interval: settings.interval,
+            },
+            Turned::Full => Refused::New {
+                max_waiting: settings.max_waiting.unwrap_or_default(),
+            },
+        };
+        let status = self.status();
+        Error::overloaded(Overload {
+            refused,
+            writes: need.writes && DB::ONE_WRITER,
+            max: status.max,
+            in_use: status.in_use,
+            settling: status.settling,
+        })
+    }
+
     fn exhausted(&self, deadline: Instant, has_turn: bool, holder: Option<&'static str>) -> Error {
         let status = self.status();
         let limit = self.shared.limits.acquire_timeout;
@@ -137,9 +170,9 @@ async fn permit(of: Option<&Arc<Semaphore>>) -> Result<Option<OwnedSemaphorePerm
     }
 }
 
-fn pool_error(error: PoolError<sqlx::Error>) -> Error {
+fn pool_error(error: PoolError<Error>) -> Error {
     match error {
-        PoolError::Backend(error) => Error::connect(error),
+        PoolError::Backend(error) => error,
         PoolError::Closed => Error::closed(),
         // Only with timeouts and hooks, of which there are none.
         error => Error::connect(sqlx::Error::Configuration(error.to_string().into())),

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use deadpool::managed::{Pool, PoolConfig, QueueMode};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
 use crate::cancel::{Cancel, ControlConnection};
 use crate::engine::{ConnectOptionsOf, Engine};
+use crate::gate::{self, Gate, Switch};
 use crate::session::Manager;
 use crate::{Error, Retry};
 
@@ -33,6 +34,7 @@ pub(super) struct Limits {
 pub struct DbBuilder<DB: Engine> {
     options: ConnectOptionsOf<DB>,
     limits: Limits,
+    pub(crate) gate: gate::Settings,
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
 }
@@ -50,6 +52,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 reserve: 0,
                 retry: Retry::DEFAULT,
             },
+            gate: gate::Settings::DEFAULT,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
         }
@@ -174,6 +177,7 @@ impl<DB: Engine> DbBuilder<DB> {
             idle_timeout,
             max_lifetime,
             patience: limits.acquire_timeout * 3 / 4,
+            switch: Switch::new(self.gate.breaker, DB::SYSTEM),
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.
@@ -187,6 +191,8 @@ impl<DB: Engine> DbBuilder<DB> {
             cleanups: closed_tracker(),
             control: ControlConnection::new(),
             waiting: AtomicUsize::new(0),
+            gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),
+            checks: Mutex::default(),
             writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
             firsts: (limits.reserve > 0)
                 .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Db;
 use crate::engine::Engine;
+use crate::gate::Breaker;
 
 /// How a pool stands, from [`Db::status`]. The figures are read one after the other: under load they may disagree by
 /// a session that just changed hands.
@@ -22,6 +23,10 @@ pub struct Status {
     pub waiting: usize,
     /// Of the open ones, those being brought to a known state.
     pub settling: usize,
+    /// Whether callers that wait for long are refused; see [`DbBuilder::queue_target`](crate::DbBuilder::queue_target).
+    pub shedding: bool,
+    /// Whether callers that need a new connection may try; see [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after).
+    pub breaker: Breaker,
 }
 
 impl<DB: Engine> Db<DB> {
@@ -39,6 +44,8 @@ impl<DB: Engine> Db<DB> {
             in_use,
             waiting: shared.waiting.load(Ordering::Relaxed),
             settling,
+            shedding: shared.gate.is_shedding(),
+            breaker: shared.pool.manager().switch.breaker(),
         }
     }
 }

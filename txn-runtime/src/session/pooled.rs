@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use sqlx::Connection;
 
+use crate::Error;
 use crate::cancel::Backend;
 use crate::engine::{self, ConnectOptionsOf, Engine};
+use crate::error::Class;
+use crate::gate::{Attempt, Switch, opening};
 
 /// What the pool keeps.
 pub(crate) struct Pooled<DB: Engine> {
@@ -23,21 +26,35 @@ pub(crate) struct Manager<DB: Engine> {
     pub(crate) max_lifetime: Option<Duration>,
     /// How long a refusal that may pass is met with another try: less than a caller waits, who is told of the refusal then.
     pub(crate) patience: Duration,
+    pub(crate) switch: Switch,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl<DB: Engine> Manager<DB> {
-    async fn connect(&self) -> Result<(DB::Connection, Backend), sqlx::Error> {
+    /// One attempt.
+    pub(crate) async fn open(
+        &self,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<(DB::Connection, Backend), sqlx::Error> {
+        let is_silence =
+            |error: &_| Class::of(error) == Class::Connection && !may_pass::<DB>(error);
+        attempt
+            .run(engine::connect::<DB>(&self.options), is_silence)
+            .await
+    }
+
+    async fn connect(&self) -> Result<(DB::Connection, Backend), Error> {
+        let mut attempt = self.switch.admit().map_err(Error::unavailable)?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            match engine::connect::<DB>(&self.options).await {
+            match self.open(&mut attempt).await {
                 Err(error) if may_pass::<DB>(&error) && begun.elapsed() + pause < self.patience => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "cannot connect yet");
                 }
-                result => return result,
+                result => return result.map_err(Error::connect),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -57,11 +74,11 @@ fn may_pass<DB: Engine>(error: &sqlx::Error) -> bool {
 impl<DB: Engine> managed::Manager for Manager<DB> {
     /// Boxed, as it is moved with each session.
     type Type = Box<Pooled<DB>>;
-    type Error = sqlx::Error;
+    type Error = Error;
 
-    async fn create(&self) -> Result<Box<Pooled<DB>>, sqlx::Error> {
+    async fn create(&self) -> Result<Box<Pooled<DB>>, Error> {
         // Boxed, or every scope's future would have room for it.
-        let (connection, backend) = Box::pin(self.connect()).await?;
+        let (connection, backend) = opening(Box::pin(self.connect())).await?;
         let now = Instant::now();
         Ok(Box::new(Pooled {
             connection,
@@ -71,11 +88,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         }))
     }
 
-    async fn recycle(
-        &self,
-        pooled: &mut Box<Pooled<DB>>,
-        _: &Metrics,
-    ) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, pooled: &mut Box<Pooled<DB>>, _: &Metrics) -> RecycleResult<Error> {
         let now = Instant::now();
         let over = |limit: Option<Duration>, since: Instant| {
             limit.is_some_and(|limit| now.duration_since(since) > limit)
