@@ -22,6 +22,7 @@ mod recorder;
 mod remote;
 mod statements_seen;
 mod trial;
+mod way;
 
 /// The modules of every engine, and those that apply to this one.
 macro_rules! on {
@@ -35,7 +36,9 @@ macro_rules! on {
 
             mod autocommit;
             mod bad_input;
+            mod breaker;
             mod cancellation;
+            mod check;
             mod conditions;
             mod conflicts;
             mod edges;
@@ -45,6 +48,7 @@ macro_rules! on {
             mod killed;
             mod observing;
             mod outcome;
+            mod overload;
             mod polls_executors;
             mod polls_handle;
             mod polls_hooks;
@@ -66,5 +70,5 @@ macro_rules! on {
 }
 
 on!(sqlite, Sqlite, only_sqlite sqlx_surface_sqlite stress_sqlite);
-on!(postgres, Postgres, cascade data_loss half_open in_flight leftovers lost_commit only_postgres retry round_trips second_sessions server_faults server_input sqlx_surface_postgres);
-on!(mysql, MySql, cascade data_loss half_open in_flight leftovers only_mysql retry round_trips second_sessions server_faults server_input sqlx_surface_mysql);
+on!(postgres, Postgres, cascade data_loss half_open in_flight leftovers lost_commit only_postgres outages retry round_trips second_sessions server_faults server_input sqlx_surface_postgres);
+on!(mysql, MySql, cascade data_loss half_open in_flight leftovers only_mysql outages retry round_trips second_sessions server_faults server_input sqlx_surface_mysql);

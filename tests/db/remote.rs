@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{sleep, timeout};
 use txn::{ConnectOptionsOf, Db, MySql, Postgres};
-use txn_test_servers::Options;
+use txn_test_servers::{Options, with_database};
 
 use crate::engine::TestEngine;
 use crate::proxy::Proxy;
@@ -20,6 +20,10 @@ pub(crate) trait Remote: TestEngine {
     const BACKEND: &'static str;
     /// The code of a wrong password.
     const WRONG_PASSWORD: &'static str;
+    /// Gives the user of [`tcp_url`](txn_test_servers::Server::tcp_url) another password.
+    const CHANGE_PASSWORD: &'static str;
+    /// The code of a database that is not there.
+    const NO_DATABASE: &'static str;
     /// An outer transaction goes on after a SAVEPOINT was dropped in flight.
     const SURVIVES_DROPS: bool;
     /// A server option that closes sessions which lie idle for two seconds: longer than any goes unasked.
@@ -35,6 +39,8 @@ pub(crate) trait Remote: TestEngine {
     fn server() -> Options;
     /// Whoever listens on this port.
     fn tcp_url(port: u16) -> String;
+    /// The same server's database of this name.
+    fn in_database(url: &str, name: &str) -> String;
     fn end_session(id: i64) -> String;
     fn count_session(id: i64) -> String;
 
@@ -82,6 +88,8 @@ impl Remote for Postgres {
     const BEGIN: &'static str = "BEGIN";
     const BACKEND: &'static str = "SELECT pg_backend_pid()::bigint";
     const WRONG_PASSWORD: &'static str = "28P01";
+    const CHANGE_PASSWORD: &'static str = "ALTER ROLE postgres PASSWORD 'another'";
+    const NO_DATABASE: &'static str = "3D000";
     const SURVIVES_DROPS: bool = true;
     const LOSE_CONNECTION: &'static str = "SELECT pg_terminate_backend(pg_backend_pid())";
     const SOCKET: &'static str = ".s.PGSQL.5432";
@@ -93,6 +101,10 @@ impl Remote for Postgres {
 
     fn tcp_url(port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/postgres")
+    }
+
+    fn in_database(url: &str, name: &str) -> String {
+        url.replacen("/postgres?", &format!("/{name}?"), 1)
     }
 
     fn end_session(id: i64) -> String {
@@ -126,6 +138,9 @@ impl Remote for MySql {
     const BEGIN: &'static str = "START TRANSACTION";
     const BACKEND: &'static str = "SELECT CAST(CONNECTION_ID() AS SIGNED)";
     const WRONG_PASSWORD: &'static str = "1045";
+    const CHANGE_PASSWORD: &'static str =
+        "SET PASSWORD FOR 'txn'@'127.0.0.1' = PASSWORD('another')";
+    const NO_DATABASE: &'static str = "1049";
     const SURVIVES_DROPS: bool = false;
     const LOSE_CONNECTION: &'static str = "KILL CONNECTION_ID()";
     const SOCKET: &'static str = "my.sock";
@@ -137,6 +152,10 @@ impl Remote for MySql {
 
     fn tcp_url(port: u16) -> String {
         format!("mysql://root@127.0.0.1:{port}/test")
+    }
+
+    fn in_database(url: &str, name: &str) -> String {
+        with_database(url, name)
     }
 
     fn end_session(id: i64) -> String {

@@ -190,3 +190,13 @@ async fn a_write_beside_the_scope_that_it_is_in_is_an_error_that_says_so() {
     assert!(error.to_string().contains("one writer at a time"), "{error}");
     tx.rollback().await.unwrap();
 }
+
+/// Another connection would have another database.
+#[tokio::test]
+async fn a_database_in_memory_that_is_in_use_is_taken_to_work() {
+    let db = Db::<Sqlite>::connect("sqlite::memory:").await.unwrap();
+    db.check().await.unwrap();
+    let held = db.session().await.unwrap();
+    db.check().await.unwrap();
+    drop(held);
+}

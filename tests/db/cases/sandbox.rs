@@ -386,36 +386,3 @@ async fn drops(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
     tx.fetch_all(nested).await?;
     put(tx, 2, false).await
 }
-
-/// The same with a scope on its own inside: what the sandbox cannot keep, it does not hide.
-#[tokio::test]
-async fn a_scope_dropped_around_one_on_its_own_is_undone_or_the_sandbox_says_so() {
-    if DB::ONE_WRITER {
-        return; // where `requires_new` is refused in a write scope
-    }
-    let db = Fixture::<DB>::new().await;
-    let mut spoilt = 0;
-    for polls in 0..PLENTY {
-        let sandbox = db.sandbox().await.unwrap();
-        let log = Log::default();
-        let done = poll_at_most(polls, order(&sandbox, &log, false, false)).await;
-        sandbox.settled().await;
-        let audited = log.take().contains(&"audited");
-        match sandbox.fetch_all("SELECT id FROM t ORDER BY id").await {
-            Ok(rows) => {
-                let ids: Vec<_> = rows.iter().map(DB::number).collect();
-                let expected: &[i64] = if audited { &[1, 2] } else { &[] };
-                assert_eq!(ids, expected, "after {polls} polls");
-            }
-            Err(error) if audited && error.to_string().contains("cannot go on") => spoilt += 1,
-            Err(error) => assert!(error.to_string().contains("lost its transaction"), "{error}"),
-        }
-        sandbox.close().await;
-        db.assert_at_rest().await;
-        if done.is_some() {
-            assert!(spoilt > 0 || DB::ENDS_BY_ITSELF, "no drop fell between the two ends");
-            return;
-        }
-    }
-    panic!("not complete after {PLENTY} polls");
-}

@@ -6,6 +6,7 @@ use tokio::sync::Barrier;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
+use crate::polls::is_pending;
 
 #[transactional(requires_new, name = "audit")]
 async fn audit(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
@@ -86,4 +87,30 @@ async fn with_a_reserve_all_callers_finish() {
     }
     assert_eq!(db.ids().await.len(), 14);
     db.assert_at_rest().await;
+}
+
+/// What it has done would be lost, and its session stays taken until it goes on.
+#[tokio::test]
+async fn under_overload_who_holds_a_session_is_not_refused_another() {
+    let tiny = Duration::from_millis(1);
+    let configure = |builder: txn::DbBuilder<DB>| {
+        let builder = builder.max_sessions(3).max_waiting(1);
+        builder.queue_target(tiny).queue_interval(tiny)
+    };
+    let db = Fixture::<DB>::with(configure).await;
+    let others = (db.session().await.unwrap(), db.session().await.unwrap());
+    let alone = Barrier::new(1);
+    let mut both = Box::pin(transfer(&*db, 1, &alone));
+    while db.status().waiting == 0 {
+        assert!(is_pending(&mut both).await);
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        let error = db.begin().await.unwrap_err();
+        assert!(error.is_overloaded(), "{error}");
+        assert!(is_pending(&mut both).await);
+    }
+    drop(others);
+    assert!(both.await.unwrap().is_none());
+    assert_eq!(db.ids().await, [1, 101]);
 }

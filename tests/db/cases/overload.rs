@@ -1,0 +1,196 @@
+//! More is asked of a pool than it can do: callers are refused early, and no longer than that lasts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::sleep;
+use txn::{Db, DbBuilder, Error, Tx, transactional};
+
+use super::{DB, Fixture, insert};
+use crate::observe::until;
+use crate::polls::{at_every_point, is_pending};
+
+const TARGET: Duration = Duration::from_millis(1);
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Much longer than the target.
+const SLOW: Duration = Duration::from_millis(10);
+
+fn impatient(builder: DbBuilder<DB>) -> DbBuilder<DB> {
+    builder
+        .max_sessions(2)
+        .queue_target(TARGET)
+        .queue_interval(INTERVAL)
+}
+
+#[transactional(name = "slow")]
+async fn slow(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
+    insert(tx, id).await?;
+    sleep(SLOW).await;
+    Ok(())
+}
+
+/// What has come of a herd.
+#[derive(Default)]
+struct Herd {
+    next: AtomicUsize,
+    over: AtomicBool,
+    served: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Herd {
+    async fn call(&self, db: &Db<DB>) {
+        let id = self.next.fetch_add(1, SeqCst);
+        match slow(db, id.try_into().unwrap()).await {
+            Ok(()) => _ = self.served.fetch_add(1, SeqCst),
+            Err(error) => {
+                assert!(error.is_overloaded(), "{error}");
+                self.refused.fetch_add(1, SeqCst);
+            }
+        }
+    }
+
+    async fn call_until_over(self: Arc<Self>, db: Db<DB>) {
+        while !self.over.load(SeqCst) {
+            self.call(&db).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lasting_herd_is_refused_in_part_and_all_is_well_when_it_is_gone() {
+    let db = Fixture::<DB>::with(impatient).await;
+    let herd = Arc::new(Herd::default());
+    let mut callers = JoinSet::new();
+    for _ in 0..16 {
+        callers.spawn(Arc::clone(&herd).call_until_over(Db::clone(&db)));
+    }
+    until("some are refused, others served", async || {
+        herd.refused.load(SeqCst) >= 50 && herd.served.load(SeqCst) >= 10
+    })
+    .await;
+    herd.over.store(true, SeqCst);
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    assert_eq!(db.ids().await.len(), herd.served.load(SeqCst));
+    db.assert_at_rest().await;
+    until("the overload is over", async || !db.status().shedding).await;
+    let refused = herd.refused.load(SeqCst);
+    for _ in 0..5 {
+        herd.call(&db).await;
+    }
+    assert_eq!(herd.refused.load(SeqCst), refused);
+}
+
+#[tokio::test]
+async fn who_waits_for_long_is_refused_and_told_why() {
+    let db = Fixture::<DB>::with(|builder| impatient(builder).max_sessions(1)).await;
+    let held = db.begin().await.unwrap();
+    assert!(!db.status().shedding);
+
+    let error = slow(&*db, 1).await.unwrap_err();
+
+    assert!(error.is_overloaded() && !error.is_acquire_timeout() && !error.is_timeout());
+    assert!(!error.is_retryable() && !error.is_connection());
+    let text = error.to_string();
+    for part in ["overloaded, ", "20ms", "1ms", "of 1 sessions 1 are in use", "`queue_target`", "(in `slow`)"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    until("new ones are refused too", async || {
+        let error = db.session().await.unwrap_err();
+        assert!(error.is_overloaded(), "{error}");
+        db.status().shedding
+    })
+    .await;
+    assert_eq!(db.status().waiting, 0);
+    held.rollback().await.unwrap();
+    slow(&*db, 2).await.unwrap();
+    until("the overload is over", async || !db.status().shedding).await;
+    assert_eq!(db.ids().await, [2]);
+}
+
+/// As before there was such a thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_target_everybody_waits() {
+    let db = Fixture::<DB>::with(|builder| impatient(builder).queue_target(None)).await;
+    let herd = Arc::new(Herd::default());
+    let mut callers = JoinSet::new();
+    for _ in 0..20 {
+        let (herd, db) = (Arc::clone(&herd), Db::clone(&db));
+        callers.spawn(async move { herd.call(&db).await });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    assert_eq!(herd.served.load(SeqCst), 20);
+    assert!(!db.status().shedding);
+}
+
+/// Its time is spent on the connection, not in the queue.
+#[tokio::test]
+async fn who_opens_a_connection_does_not_wait() {
+    let configure = |builder: DbBuilder<DB>| {
+        let builder = impatient(builder).max_sessions(1).max_waiting(0);
+        builder.queue_target(Duration::ZERO).idle_timeout(Duration::ZERO)
+    };
+    let db = Fixture::<DB>::with(configure).await;
+    for id in 0..20 {
+        slow(&*db, id).await.unwrap();
+    }
+    assert!(!db.status().shedding);
+}
+
+#[tokio::test]
+async fn one_more_than_may_wait_is_refused_at_once() {
+    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).max_waiting(2)).await;
+    let held = db.begin().await.unwrap();
+    let (mut first, mut second) = (Box::pin(db.begin()), Box::pin(db.session()));
+    assert!(is_pending(&mut first).await && is_pending(&mut second).await);
+
+    let error = db.begin().await.unwrap_err();
+
+    assert!(error.is_overloaded() && !error.is_acquire_timeout(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("2 callers wait already"), "{text}");
+    assert!(!db.status().shedding);
+    drop(second);
+    let mut third = Box::pin(db.begin());
+    assert!(is_pending(&mut third).await);
+    held.rollback().await.unwrap();
+    first.await.unwrap().rollback().await.unwrap();
+    third.await.unwrap().rollback().await.unwrap();
+    db.assert_at_rest().await;
+}
+
+/// Also those who are given what they wait for as they are dropped.
+#[tokio::test]
+async fn a_waiter_dropped_anywhere_is_counted_no_more() {
+    let configure = |builder: DbBuilder<DB>| {
+        let builder = builder.max_sessions(1).max_waiting(1);
+        builder.queue_target(TARGET).queue_interval(Duration::from_secs(3600))
+    };
+    let db = Fixture::<DB>::with(configure).await;
+    at_every_point(async |point| {
+        let held = db.begin().await.unwrap();
+        let release = async {
+            for _ in 0..50 {
+                yield_now().await;
+            }
+            held.rollback().await.unwrap();
+        };
+        let (begun, ()) = tokio::join!(point.drop_there(db.begin()), release);
+        let complete = begun.is_some();
+        drop(begun);
+        db.assert_at_rest().await;
+        let held = db.begin().await.unwrap();
+        let mut only = Box::pin(db.begin());
+        assert!(is_pending(&mut only).await, "{point:?}");
+        drop(only);
+        held.rollback().await.unwrap();
+        complete
+    })
+    .await;
+}
