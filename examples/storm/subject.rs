@@ -70,6 +70,7 @@ impl From<txn::Error> for Failure {
             (error.is_rollback_only(), "rollback-only"),
             (error.is_aborted(), "aborted"),
             (error.is_acquire_timeout(), "no session in time"),
+            (error.is_overloaded(), "overloaded"),
             (error.is_timeout(), "over its timeout"),
             (error.is_deadlock(), "deadlock"),
             (error.is_connection(), "connection"),
