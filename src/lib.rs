@@ -150,7 +150,8 @@ pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
     Breaker, Cancel, Cause, CommittedHook, ConnectOptionsOf, Db, DbBuilder, Engine, Error,
-    Isolation, Joinable, Outcome, Provide, Retry, Sandbox, Session, Source, Status, Tx, Verdict,
+    Isolation, Joinable, Location, Outcome, Provide, Retry, Sandbox, Session, Source, Status, Tx,
+    Verdict,
 };
 
 /// What the macros' expansions call.

@@ -57,6 +57,7 @@ macro_rules! on {
             mod pool;
             mod protection;
             mod sandbox;
+            mod scopes;
             mod sessions;
             mod spans;
             mod sqlx_surface;

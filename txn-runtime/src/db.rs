@@ -28,6 +28,7 @@ pub use self::status::Status;
 use crate::cancel::ControlConnection;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::gate::Gate;
+use crate::location::Location;
 use crate::options::Options;
 use crate::sandbox::Lent;
 use crate::scope::Request;
@@ -123,8 +124,10 @@ impl<DB: Engine> Db<DB> {
     /// # Cancel safety
     ///
     /// Nothing is lost: dropped while it waits it leaves the queue, dropped during BEGIN the session is settled.
-    pub async fn begin(&self) -> Result<Tx<DB>, Error> {
-        Ok(*Tx::begin(self, Request::outside(&BY_HAND)).await?)
+    #[track_caller]
+    pub fn begin(&self) -> impl Future<Output = Result<Tx<DB>, Error>> + Send {
+        let here = Location::caller();
+        async move { Ok(*Tx::begin(self, Request::outside(&BY_HAND).at(here)).await?) }
     }
 
     /// A session in autocommit mode.

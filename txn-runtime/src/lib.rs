@@ -30,6 +30,7 @@ mod error;
 mod executor;
 mod gate;
 mod hooks;
+mod location;
 mod options;
 mod outcome;
 #[doc(hidden)]
@@ -59,6 +60,7 @@ pub use crate::engine::{ConnectOptionsOf, Engine};
 pub use crate::error::{Cause, Error};
 pub use crate::gate::Breaker;
 pub use crate::hooks::CommittedHook;
+pub use crate::location::Location;
 pub use crate::options::Isolation;
 pub use crate::outcome::{Outcome, Verdict};
 pub use crate::retry::Retry;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Retry;
 use crate::deadline::Deadline;
+use crate::location::Location;
 use crate::retry::Asked;
 
 /// Isolation level of a transaction, in the words of the SQL standard.
@@ -75,6 +76,7 @@ impl Propagation {
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub(crate) name: &'static str,
+    pub(crate) location: Option<Location>,
     pub(crate) propagation: Propagation,
     pub(crate) isolation: Option<Isolation>,
     pub(crate) read_only: bool,
@@ -89,6 +91,7 @@ impl Options {
     pub const fn new(name: &'static str) -> Self {
         Self {
             name,
+            location: None,
             propagation: Propagation::Required,
             isolation: None,
             read_only: false,
@@ -96,6 +99,13 @@ impl Options {
             timeout: None,
             retry: Asked::Never,
         }
+    }
+
+    /// Where the annotated function is.
+    #[must_use]
+    pub const fn at(mut self, file: &'static str, line: u32) -> Self {
+        self.location = Some(Location::new(file, line));
+        self
     }
 
     /// `nested`

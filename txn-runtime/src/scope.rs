@@ -20,6 +20,7 @@ use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::hooks::Conclusion;
+use crate::location::Location;
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
@@ -67,6 +68,7 @@ pub enum Next<S> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) options: &'static Options,
+    pub(crate) location: Option<Location>,
     /// Of this scope, among those that its caller is in.
     pub(crate) depth: u32,
     /// Sessions that the caller holds while this one is open.
@@ -78,9 +80,18 @@ impl Request {
     pub(crate) fn outside(options: &'static Options) -> Self {
         Self {
             options,
+            location: options.location,
             depth: 0,
             held: 0,
             deadline: options.deadline(),
+        }
+    }
+
+    /// Begun by hand, there.
+    pub(crate) fn at(self, location: Location) -> Self {
+        Self {
+            location: Some(location),
+            ..self
         }
     }
 

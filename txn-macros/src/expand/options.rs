@@ -16,10 +16,11 @@ impl Expand<'_> {
     pub(super) fn options(&self) -> TokenStream {
         let krate = self.krate;
         let name = self.name();
+        let place = self.place();
         let settings = self.settings();
         let checks = self.checks();
         ours! {{
-            const OPTIONS: #krate::__private::Options = #krate::__private::Options::new(#name) #settings;
+            const OPTIONS: #krate::__private::Options = #krate::__private::Options::new(#name) #place #settings;
             #checks
             &OPTIONS
         }}
@@ -33,6 +34,14 @@ impl Expand<'_> {
                 ours!(::core::concat!(::core::module_path!(), #name))
             }
         }
+    }
+
+    /// Where the function is named. `file!` and `line!` tell of the outermost macro that their tokens come from, which for tokens
+    /// of ours would be the attribute.
+    fn place(&self) -> TokenStream {
+        let span = self.item.sig.ident.span();
+        let here = quote_spanned!(span=> ::core::file!(), ::core::line!());
+        ours!(.at(#here))
     }
 
     fn settings(&self) -> TokenStream {

@@ -15,6 +15,7 @@ where
                 const OPTIONS: ::my::txn::__private::Options = ::my::txn::__private::Options::new(
                         "bank.transfer",
                     )
+                    .at(::core::file!(), ::core::line!())
                     .requires_new()
                     .isolation(::my::txn::Isolation::Serializable)
                     .read_only()

@@ -17,8 +17,9 @@ where
                 ::txn::__private::provide(&self.db),
                 {
                     const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
-                        ::core::concat!(::core::module_path!(), "::save"),
-                    );
+                            ::core::concat!(::core::module_path!(), "::save"),
+                        )
+                        .at(::core::file!(), ::core::line!());
                     &OPTIONS
                 },
             )

@@ -8,6 +8,7 @@ where
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::place"),
                     )
+                    .at(::core::file!(), ::core::line!())
                     .nested();
                 &OPTIONS
             },

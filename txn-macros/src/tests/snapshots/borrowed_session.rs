@@ -5,6 +5,7 @@ async fn place(&mut self) -> Result<Id, E> {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::place"),
                     )
+                    .at(::core::file!(), ::core::line!())
                     .mandatory();
                 &OPTIONS
             },

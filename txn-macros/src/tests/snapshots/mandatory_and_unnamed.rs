@@ -8,6 +8,7 @@ async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
                         ::core::concat!(::core::module_path!(), "::check"),
                     )
+                    .at(::core::file!(), ::core::line!())
                     .mandatory();
                 ::txn::__private::must_be_a_transaction::<Tx<Sqlite>>();
                 &OPTIONS

@@ -13,8 +13,9 @@ pub(crate) async fn debit(
             tx,
             {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
-                    ::core::concat!(::core::module_path!(), "::debit"),
-                );
+                        ::core::concat!(::core::module_path!(), "::debit"),
+                    )
+                    .at(::core::file!(), ::core::line!());
                 ::txn::__private::must_be_a_transaction::<PgTx>();
                 &OPTIONS
             },

@@ -6,8 +6,9 @@ async fn check(tx: impl ::txn::Source<Tx<Sqlite>>) -> Result<(), E> {
             tx,
             {
                 const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
-                    ::core::concat!(::core::module_path!(), "::check"),
-                );
+                        ::core::concat!(::core::module_path!(), "::check"),
+                    )
+                    .at(::core::file!(), ::core::line!());
                 ::txn::__private::must_be_a_transaction::<Tx<Sqlite>>();
                 &OPTIONS
             },
