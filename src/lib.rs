@@ -149,9 +149,9 @@ pub use txn_runtime::Postgres;
 pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
-    Breaker, Cancel, Cause, CommittedHook, ConnectOptionsOf, Db, DbBuilder, Engine, Error,
-    Isolation, Joinable, Location, Outcome, Provide, Retry, Sandbox, Session, Source, Status, Tx,
-    Verdict,
+    Breaker, Cancel, Cause, CommittedHook, ConnectOptionsOf, Db, DbBuilder, Engine, Error, Holder,
+    Isolation, Joinable, Location, OpenScope, Outcome, Provide, Retry, Sandbox, ScopeState,
+    Session, Source, Status, Tx, Verdict, WaitsFor,
 };
 
 /// What the macros' expansions call.

@@ -80,7 +80,7 @@ async fn guarded(place: Place<Options>, settings: &Settings) -> Result<Report> {
             false => None,
         }
     };
-    let mut summary = storm(Guarded(db), probe, &over, place, settings).await?;
+    let mut summary = Box::pin(storm(Guarded(db), probe, &over, place, settings)).await?;
     if summary.locks.is_none() {
         let is_enough = |measured| measured >= AFTERWARDS;
         summary.locks = Some(locks::measure(&prober, settings.seed, is_enough).await);

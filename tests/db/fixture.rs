@@ -60,6 +60,8 @@ impl<DB: TestEngine> Fixture<DB> {
             "{status:?}"
         );
         assert!(status.open <= status.max, "{status:?}");
+        let scopes = self.db.scopes().await;
+        assert!(scopes.is_empty(), "{scopes:?}");
     }
 
     #[track_caller]

@@ -152,6 +152,8 @@ impl<DB: Observed> Trial<DB> {
         let pending = (status.in_use, status.settling, status.waiting);
         assert_eq!(pending, (0, 0, 0), "{when:?}: {status:?}");
         assert!(status.open <= status.max, "{when:?}: {status:?}");
+        let scopes = self.db.scopes().await;
+        assert!(scopes.is_empty(), "{when:?}: {scopes:?}");
         let all = (0..status.max).map(|_| self.db.session());
         let mut sessions = try_join_all(all).await.unwrap();
         for session in &mut sessions {

@@ -11,6 +11,7 @@ use crate::Session;
 use crate::engine::{Access, Engine};
 use crate::error::Class;
 use crate::options::Options;
+use crate::scopes::ScopeState;
 
 /// Why a COMMIT was not answered with success.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ pub(crate) async fn begin<DB: Engine>(
 /// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
 pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
     session.committing = true;
+    session.activity().enter(ScopeState::Committing);
     let commit = match session.is_lent() {
         true => DB::sandbox_commit(session.access),
         false => DB::commit(session.access),
@@ -77,6 +79,7 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
 
 /// Finishes what is on the wire first.
 pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    session.activity().enter(ScopeState::RollingBack);
     session.drain().await?;
     if session.is_lent() {
         session.run(DB::sandbox_rollback(session.access)).await?;

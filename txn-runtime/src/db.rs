@@ -1,6 +1,7 @@
 //! The handle of a database: the one provider of sessions.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -17,21 +18,23 @@ mod check;
 #[cfg(feature = "migrate")]
 mod migrate;
 mod outside;
+mod scopes;
 mod seconds;
 mod status;
 
 pub(crate) use self::acquire::{Need, Permits};
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
+pub(crate) use self::scopes::WeakDb;
 use self::seconds::Seconds;
 pub use self::status::Status;
 use crate::cancel::ControlConnection;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::gate::Gate;
-use crate::location::Location;
 use crate::options::Options;
 use crate::sandbox::Lent;
 use crate::scope::Request;
+use crate::scopes::Watch;
 use crate::session::Manager;
 use crate::{Error, Retry, Session, Tx, statement};
 
@@ -79,6 +82,7 @@ struct Shared<DB: Engine> {
     /// Callers that hold no session yet queue here where some are reserved for those who do.
     firsts: Option<Arc<Semaphore>>,
     seconds: Seconds,
+    watch: Watch,
 }
 
 impl<DB: Engine> Db<DB> {
@@ -126,8 +130,8 @@ impl<DB: Engine> Db<DB> {
     /// Nothing is lost: dropped while it waits it leaves the queue, dropped during BEGIN the session is settled.
     #[track_caller]
     pub fn begin(&self) -> impl Future<Output = Result<Tx<DB>, Error>> + Send {
-        let here = Location::caller();
-        async move { Ok(*Tx::begin(self, Request::outside(&BY_HAND).at(here)).await?) }
+        let request = Request::by_hand(&BY_HAND, Location::caller());
+        async move { Ok(*Tx::begin(self, request).await?) }
     }
 
     /// A session in autocommit mode.
@@ -140,26 +144,29 @@ impl<DB: Engine> Db<DB> {
     /// # Cancel safety
     ///
     /// Nothing is lost: dropped, it leaves the queue.
-    pub async fn session(&self) -> Result<Session<DB>, Error> {
-        self.autocommit_session(false).await
+    #[track_caller]
+    pub fn session(&self) -> impl Future<Output = Result<Session<DB>, Error>> + Send {
+        self.autocommit_session(Need {
+            location: Some(Location::caller().into()),
+            ..Need::AUTOCOMMIT
+        })
     }
 
     /// A session for one statement; one that writes waits for its turn, where there is such a thing.
     pub(crate) async fn session_for(&self, sql: &str) -> Result<Session<DB>, Error> {
-        self.autocommit_session(DB::ONE_WRITER && statement::may_write(sql))
-            .await
+        self.autocommit_session(Need {
+            writes: DB::ONE_WRITER && statement::may_write(sql),
+            ..Need::AUTOCOMMIT
+        })
+        .await
     }
 
-    async fn autocommit_session(&self, writes: bool) -> Result<Session<DB>, Error> {
+    async fn autocommit_session(&self, need: Need) -> Result<Session<DB>, Error> {
         if self.sandbox.is_some() {
             return Err(Error::refused(Need::AUTOCOMMIT.scope, NOT_IN_A_SANDBOX));
         }
         let deadline = self.deadline();
         loop {
-            let need = Need {
-                writes,
-                ..Need::AUTOCOMMIT
-            };
             let mut session = self.acquire(deadline, need).await?;
             if session.is_trusted() {
                 return Ok(session);
@@ -199,13 +206,13 @@ impl<DB: Engine> Db<DB> {
             queue.close();
         }
         for pooled in idle {
-            // What does not hear us out is dropped.
-            timeout(shared.limits.settle_timeout, pooled.close())
-                .await
-                .ok();
+            // What does not hear us out is dropped. Boxed, or whoever closes has room for a connection.
+            let goodbye = Box::pin(pooled.close());
+            timeout(shared.limits.settle_timeout, goodbye).await.ok();
         }
         shared.leases.wait().await;
         shared.cleanups.wait().await;
+        shared.watch.stop().await;
         let goodbye = shared.control.close();
         timeout(shared.limits.settle_timeout, goodbye).await.ok();
     }

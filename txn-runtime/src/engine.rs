@@ -138,6 +138,16 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
+    /// Asks which of these sessions, a list in SQL, wait for a lock, and on which.
+    #[doc(hidden)]
+    fn ask_who_blocks(_sessions: &str) -> Option<String> {
+        None
+    }
+    #[doc(hidden)]
+    fn blocked(_row: &Self::Row) -> Option<(u64, u64)> {
+        None
+    }
+
     /// A refusal to connect that may pass by itself, soon.
     #[doc(hidden)]
     fn may_connect_soon(_error: &dyn DatabaseError) -> bool {

@@ -17,6 +17,7 @@ pub(crate) use self::gate::{Overload, Refused};
 use crate::deadline::Overrun;
 use crate::gate::Outage;
 use crate::retry::Tried;
+use crate::scopes::OpenScope;
 
 /// What went wrong with a transaction, as opposed to what its body returned.
 ///
@@ -81,6 +82,8 @@ pub(crate) struct Exhausted {
     pub(crate) in_use: usize,
     pub(crate) settling: usize,
     pub(crate) waiting: usize,
+    /// Who has what was waited for, the one who has had it for longest first.
+    pub(crate) holders: Vec<OpenScope>,
 }
 
 // ---- how the runtime makes them ---------------------------------------------------------------------------
@@ -189,6 +192,16 @@ impl Error {
     #[must_use]
     pub fn is_acquire_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::AcquireTimeout(_) | Kind::Starved(_))
+    }
+
+    /// Of an acquire timeout, the scopes that had a session then (or, where there is one writer at a time and that was waited for, the
+    /// turn to write), the one that had it for longest first. Empty for other errors.
+    #[must_use]
+    pub fn holders(&self) -> &[OpenScope] {
+        match &self.0.kind {
+            Kind::AcquireTimeout(figures) => &figures.holders,
+            _ => &[],
+        }
     }
 
     /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session. Nothing was written.

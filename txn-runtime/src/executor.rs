@@ -11,6 +11,7 @@ use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use crate::engine::{Effect, Engine, Step, Wire};
 use crate::error::{Cause, Class};
+use crate::scopes::Busy;
 use crate::statement::Statement;
 use crate::tx::Health;
 use crate::{Session, Tx};
@@ -42,6 +43,7 @@ pub(crate) struct Rows<'a, DB: Engine> {
     steps: BoxStream<'a, Result<Step<DB>, sqlx::Error>>,
     wire: &'a mut Wire,
     watch: Option<Watch<'a>>,
+    _busy: Busy<'a>,
 }
 
 impl<'a, DB: Engine> Rows<'a, DB> {
@@ -50,9 +52,14 @@ impl<'a, DB: Engine> Rows<'a, DB> {
         query: impl Execute<'q, DB> + 'q,
         watch: Option<Watch<'a>>,
     ) -> Self {
-        let (connection, wire) = session.split();
+        let (connection, wire, busy) = session.split();
         let steps = DB::fetch_many(connection, query);
-        Self { steps, wire, watch }
+        Self {
+            steps,
+            wire,
+            watch,
+            _busy: busy,
+        }
     }
 
     async fn total(mut self) -> Result<DB::QueryResult, sqlx::Error> {
@@ -99,7 +106,7 @@ async fn operate<'a, T, DB: Engine>(
     mut watch: Option<Watch<'a>>,
     operation: impl FnOnce(&'a mut DB::Connection) -> BoxFuture<'a, Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let (connection, wire) = session.split();
+    let (connection, wire, _busy) = session.split();
     *wire = Wire::Busy;
     let result = operation(connection).await;
     *wire = match &result {

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 
 use crate::engine::Engine;
 use crate::error::{BoxError, Cause};
+use crate::scopes::Ending;
 use crate::{Tx, Verdict};
 
 /// A hook that still has a say: it runs inside of the transaction.
@@ -170,8 +171,20 @@ fn call(hook: AfterRollback, cause: Cause) -> BoxFuture<'static, ()> {
     Box::pin(async move { hook(cause).await })
 }
 
+/// The hooks to run now that a transaction has ended.
+#[derive(Default)]
+pub(crate) struct Due {
+    pub(crate) hooks: Vec<BoxFuture<'static, ()>>,
+    /// Their scope, for as long as they run.
+    pub(crate) ending: Option<Ending>,
+}
+
 /// Runs them one after the other; a panic in one is an event and stops nothing.
-pub(crate) async fn run(hooks: Vec<BoxFuture<'static, ()>>) {
+pub(crate) async fn run(due: Due) {
+    let Due {
+        hooks,
+        ending: _listed,
+    } = due;
     for hook in hooks {
         if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
             tracing::error!(target: "txn", "a hook panicked; the transaction had ended, and the other hooks run");

@@ -14,13 +14,6 @@ impl Location {
         Self { file, line }
     }
 
-    /// Of whoever called the function that calls this, and is `#[track_caller]`.
-    #[track_caller]
-    pub(crate) const fn caller() -> Self {
-        let caller = std::panic::Location::caller();
-        Self::new(caller.file(), caller.line())
-    }
-
     /// The file, as the compiler was told of it.
     #[must_use]
     pub const fn file(&self) -> &'static str {
@@ -31,6 +24,15 @@ impl Location {
     #[must_use]
     pub const fn line(&self) -> u32 {
         self.line
+    }
+}
+
+/// A place in the source at the size of a pointer, for what is kept in futures.
+pub(crate) type Caller = &'static std::panic::Location<'static>;
+
+impl From<Caller> for Location {
+    fn from(caller: Caller) -> Self {
+        Self::new(caller.file(), caller.line())
     }
 }
 

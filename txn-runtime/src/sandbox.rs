@@ -4,6 +4,7 @@
 //! set: to commit is to set it anew, to roll back is to go back to it. Everything else (settling, hooks, nested scopes) is
 //! as it is outside.
 
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,6 +13,7 @@ use futures_core::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use crate::db::Need;
 use crate::engine::Engine;
 use crate::hooks::{CommittedHook, Fate, Hooks};
 use crate::options::Options;
@@ -71,6 +73,7 @@ impl<DB: Engine> Sandbox<DB> {
         let db = session.db().clone();
         session.access = Default::default();
         let lent = Arc::new(Lent {
+            id: session.activity().session(),
             session: Mutex::new(Some(session)),
             turns: Arc::new(Semaphore::new(1)),
             holder: Mutex::new(""),
@@ -152,6 +155,7 @@ impl<DB: Engine> Db<DB> {
 
 /// The session of a sandbox, which its scopes have in turn.
 pub(crate) struct Lent<DB: Engine> {
+    id: NonZeroU64,
     /// `None` while a scope has it, and when it is lost.
     session: Mutex<Option<Session<DB>>>,
     turns: Arc<Semaphore>,
@@ -175,7 +179,7 @@ impl<DB: Engine> Lent<DB> {
         &self,
         db: &Db<DB>,
         deadline: Instant,
-        scope: &'static str,
+        need: &Need,
     ) -> Result<Session<DB>, Refusal> {
         let turn = match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => turn,
@@ -185,7 +189,7 @@ impl<DB: Engine> Lent<DB> {
         if let Some(why) = self.spoilt.get() {
             return Err(Refusal::Over(why.clone()));
         }
-        *lock(&self.holder) = scope;
+        *lock(&self.holder) = need.scope;
         let session = lock(&self.session).take();
         let lent = session.and_then(|session| session.lend(db.clone(), turn));
         lent.ok_or_else(|| Refusal::Over(LOST.to_owned()))
@@ -210,6 +214,11 @@ impl<DB: Engine> Lent<DB> {
         if let Some(session) = session {
             settle::settle_session(session).await;
         }
+    }
+
+    /// What the session is called in the list of open scopes.
+    pub(crate) fn id(&self) -> Option<NonZeroU64> {
+        Some(self.id)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

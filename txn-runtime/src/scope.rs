@@ -4,6 +4,7 @@
 //! of it is a few hundred instructions. `cargo xtask instructions` keeps count.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,7 +21,7 @@ use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::hooks::Conclusion;
-use crate::location::Location;
+use crate::location::Caller;
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
@@ -68,11 +69,14 @@ pub enum Next<S> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) options: &'static Options,
-    pub(crate) location: Option<Location>,
+    /// Who began it by hand.
+    pub(crate) caller: Option<Caller>,
     /// Of this scope, among those that its caller is in.
     pub(crate) depth: u32,
     /// Sessions that the caller holds while this one is open.
     pub(crate) held: u32,
+    /// The session of the scope that this is called in.
+    pub(crate) outer: Option<NonZeroU64>,
     pub(crate) deadline: Option<Deadline>,
 }
 
@@ -80,18 +84,18 @@ impl Request {
     pub(crate) fn outside(options: &'static Options) -> Self {
         Self {
             options,
-            location: options.location,
+            caller: None,
             depth: 0,
             held: 0,
+            outer: None,
             deadline: options.deadline(),
         }
     }
 
-    /// Begun by hand, there.
-    pub(crate) fn at(self, location: Location) -> Self {
+    pub(crate) fn by_hand(options: &'static Options, caller: Caller) -> Self {
         Self {
-            location: Some(location),
-            ..self
+            caller: Some(caller),
+            ..Self::outside(options)
         }
     }
 
@@ -99,6 +103,7 @@ impl Request {
         Self {
             depth: tx.depth() + 1,
             held: tx.held(),
+            outer: Some(tx.session.activity().session()),
             ..Self::outside(options)
         }
     }
@@ -106,8 +111,13 @@ impl Request {
     pub(crate) fn need(&self) -> Need {
         Need {
             scope: self.options.name,
+            location: self
+                .caller
+                .map_or(self.options.location, |at| Some(at.into())),
+            transaction: true,
             writes: !self.options.read_only,
             held: self.held,
+            outer: self.outer,
         }
     }
 }

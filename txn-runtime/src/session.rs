@@ -23,10 +23,12 @@ use crate::db::Permits;
 use crate::engine::{Access, Engine, Wire};
 use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
+use crate::scopes::{Activity, Busy, ScopeState};
 use crate::{Db, Error, settle, statement};
 
 /// After this much idleness a server may be gone without a word.
 const TRUSTED: Duration = Duration::from_secs(1);
+const TAKEN: &str = "only dropping takes the session";
 
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
 ///
@@ -96,7 +98,7 @@ impl<DB: Engine> Session<DB> {
     /// transaction (rolled back then, with a warning), which costs a round trip in the background.
     pub fn connection(&mut self) -> &mut DB::Connection {
         self.exposed = true;
-        self.split().0
+        &mut self.object.as_mut().expect(TAKEN).connection
     }
 
     /// What the server calls this session.
@@ -116,12 +118,16 @@ impl<DB: Engine> Session<DB> {
         !self.is_reused() || self.object.as_ref().is_some_and(recent)
     }
 
-    pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire) {
-        let object = self
-            .object
-            .as_mut()
-            .expect("only dropping takes the session");
-        (&mut object.connection, &mut self.wire)
+    /// The guard says that an operation is in flight.
+    pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire, Busy<'_>) {
+        let pooled = &mut ***self.object.as_mut().expect(TAKEN);
+        let busy = pooled.activity.busy();
+        (&mut pooled.connection, &mut self.wire, busy)
+    }
+
+    /// What goes on in it, for others to see.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.object.as_ref().expect(TAKEN).activity
     }
 
     /// An operation was dropped on it, and the driver does not survive that: closing it is what there is to do.
@@ -194,6 +200,7 @@ impl<DB: Engine> Session<DB> {
         if self.wire != Wire::Idle {
             self.drain().await?;
         }
+        self.activity().count_statement();
         Ok(())
     }
 
@@ -210,6 +217,7 @@ impl<DB: Engine> Drop for Session<DB> {
         let clean = self.is_clean();
         if clean && !self.is_lent() && !self.db.is_closed() {
             object.returned = Instant::now();
+            object.activity.close();
             return; // Dropping the object gives it back.
         }
         let mut session = self.moved(object, self.db.clone());
@@ -223,6 +231,7 @@ impl<DB: Engine> Drop for Session<DB> {
             session.discard();
         } else {
             session.settling = true;
+            session.activity().enter(ScopeState::Settling);
             settle::spawn(session);
         }
     }

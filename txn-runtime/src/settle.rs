@@ -26,9 +26,9 @@ async fn settle<DB: Engine>(mut session: Session<DB>) {
         true => Cause::unknown("its commit had not been answered when it was given up"),
         false => Cause::new("it was dropped before it had ended"),
     };
-    let hooks = session.due(&Fate::RolledBack(cause));
+    let due = session.due(&Fate::RolledBack(cause));
     settle_session(session).await;
-    hooks::run(hooks).await;
+    hooks::run(due).await;
 }
 
 pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {

@@ -8,10 +8,11 @@ use futures_core::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::engine::Engine;
-use crate::{Db, Error, hooks};
+use crate::hooks::{self, Due};
+use crate::{Db, Error};
 
 /// What the end of a transaction comes to: its result, and the hooks to run now that the session is back.
-pub(crate) type Ended = (Result<(), Error>, Vec<BoxFuture<'static, ()>>);
+pub(crate) type Ended = (Result<(), Error>, Due);
 
 /// A future that owns all it needs, and is spawned if it is dropped before it has finished.
 ///
@@ -48,9 +49,11 @@ impl<DB: Engine> Future for Shield<DB> {
             // Out of its place while it runs: what panics is not to be polled again.
             match std::mem::replace(&mut this.stage, Stage::Done) {
                 Stage::Ending(mut ending) => match ending.as_mut().poll(cx) {
-                    Poll::Ready((result, hooks)) if hooks.is_empty() => return Poll::Ready(result),
-                    Poll::Ready((result, hooks)) => {
-                        this.stage = Stage::Hooks(Box::pin(hooks::run(hooks)), result);
+                    Poll::Ready((result, due)) if due.hooks.is_empty() => {
+                        return Poll::Ready(result);
+                    }
+                    Poll::Ready((result, due)) => {
+                        this.stage = Stage::Hooks(Box::pin(hooks::run(due)), result);
                     }
                     Poll::Pending => {
                         this.stage = Stage::Ending(ending);
@@ -77,9 +80,9 @@ impl<DB: Engine> Drop for Shield<DB> {
                 let limit = self.db.settle_timeout();
                 self.db.spawn(async move {
                     // Past the limit (invariant 4) the session goes the way of all that are left behind.
-                    if let Ok((result, hooks)) = timeout(limit, ending).await {
+                    if let Ok((result, due)) = timeout(limit, ending).await {
                         tell(&result);
-                        hooks::run(hooks).await;
+                        hooks::run(due).await;
                     }
                 });
             }

@@ -12,7 +12,6 @@ pub(crate) use self::level::{Level, Terms};
 pub(crate) use self::state::{Ending, Health};
 use crate::engine::Engine;
 use crate::error::Cause;
-use crate::location::Location;
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
@@ -40,8 +39,6 @@ pub struct Tx<DB: Engine> {
     pub(crate) attempts: Attempts,
     /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
     pub(crate) level: Level,
-    /// Where its root scope is.
-    location: Option<Location>,
     /// Its name on the server, where commits are verified.
     id: Option<String>,
     depth: u32,
@@ -69,7 +66,6 @@ impl<DB: Engine> Tx<DB> {
             request,
             attempts: Attempts::ONE,
             level: Level::new(options.name, None, terms),
-            location: request.location,
             id: None,
             depth: 0,
             savepoints: 0,
@@ -200,7 +196,7 @@ impl<DB: Engine> fmt::Debug for Tx<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tx")
             .field("scope", &self.level.scope)
-            .field("begun_at", &self.location)
+            .field("begun_at", &self.session.activity().location())
             .field("depth", &self.depth)
             .field("health", &self.health)
             .field("session", &self.session)

@@ -126,7 +126,7 @@ async fn closing_with_a_session_out_and_one_that_is_settling() {
             };
             tokio::join!(db.close(), release)
         };
-        let complete = untouched.drop_at(point, closing).await.is_some();
+        let complete = untouched.drop_at(point, Box::pin(closing)).await.is_some();
         db.close().await;
         untouched.assert_closed(&db).await;
         complete

@@ -1,5 +1,6 @@
 //! How a caller comes by a session.
 
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use super::seconds::Entry;
 use crate::engine::Engine;
 use crate::error::{Error, Exhausted, Overload, Refused};
 use crate::gate::Turned;
+use crate::location::Location;
 use crate::sandbox::Refusal;
 use crate::session::{Manager, Session};
 
@@ -20,17 +22,25 @@ use crate::session::{Manager, Session};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
     pub(crate) scope: &'static str,
+    pub(crate) location: Option<Location>,
+    /// For a transaction, as opposed to autocommit mode.
+    pub(crate) transaction: bool,
     /// It may write: where the engine has one writer, it waits for its turn first.
     pub(crate) writes: bool,
     /// Sessions that the caller holds already, and goes on to hold while it waits.
     pub(crate) held: u32,
+    /// The one of these that this is for a second beside.
+    pub(crate) outer: Option<NonZeroU64>,
 }
 
 impl Need {
     pub(crate) const AUTOCOMMIT: Self = Self {
         scope: "a session in autocommit mode",
+        location: None,
+        transaction: false,
         writes: false,
         held: 0,
+        outer: None,
     };
 }
 
@@ -64,11 +74,14 @@ impl<DB: Engine> Db<DB> {
     ) -> Result<Session<DB>, Error> {
         if let Some(lent) = &self.sandbox {
             let _waiting = Waiting::new(&self.shared.waiting);
-            return match lent.lend(self, deadline, need.scope).await {
+            let lend = pin!(lent.lend(self, deadline, &need));
+            let has_turn = AtomicBool::new(true);
+            let scopes = self.scopes_here();
+            return match scopes.listing(&need, lent.id(), &has_turn, lend).await {
                 Err(Refusal::Held(by)) => Err(self.exhausted(deadline, true, Some(by))),
                 Err(Refusal::Closed) => Err(Error::closed()),
                 Err(Refusal::Over(why)) => Err(Error::refused(need.scope, why)),
-                Ok(session) => Ok(session),
+                Ok(session) => Ok(self.opened(session, need)),
             };
         }
         let has_turn = AtomicBool::new(false);
@@ -79,8 +92,9 @@ impl<DB: Engine> Db<DB> {
             Err(stage) => {
                 let _waiting = Waiting::new(&self.shared.waiting);
                 let _seconds = self.enter(need)?;
+                let listed = pin!(self.scopes_here().listing(&need, None, &has_turn, leased));
                 // Boxed, or every scope's future would have room for it.
-                let leased = self.shared.gate.pass(need, stage, deadline, leased);
+                let leased = self.shared.gate.pass(need, stage, deadline, listed);
                 match Box::pin(leased).await {
                     Ok(leased) => leased?,
                     Err(turned) => {
@@ -91,7 +105,8 @@ impl<DB: Engine> Db<DB> {
             }
         };
         let lease = self.shared.leases.token();
-        Ok(Session::new(object, self.clone(), lease, permits))
+        let session = Session::new(object, self.clone(), lease, permits);
+        Ok(self.opened(session, need))
     }
 
     fn enter(&self, need: Need) -> Result<Option<Entry<'_>>, Error> {
@@ -155,6 +170,7 @@ impl<DB: Engine> Db<DB> {
             in_use: status.in_use,
             settling: status.settling,
             waiting: status.waiting.saturating_sub(1),
+            holders: self.holders(!has_turn),
         })
     }
 }

@@ -14,6 +14,7 @@ use super::{Db, Need, Shared};
 use crate::cancel::{Cancel, ControlConnection};
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::gate::{self, Gate, Switch};
+use crate::scopes::Watch;
 use crate::session::Manager;
 use crate::{Error, Retry};
 
@@ -26,6 +27,7 @@ pub(super) struct Limits {
     pub(super) verify_commits: bool,
     pub(super) reserve: usize,
     pub(super) retry: Retry,
+    pub(super) warn_after: Option<Duration>,
 }
 
 /// Settings of a [`Db`], from [`Db::builder`].
@@ -51,6 +53,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 verify_commits: false,
                 reserve: 0,
                 retry: Retry::DEFAULT,
+                warn_after: Some(Duration::from_secs(30)),
             },
             gate: gate::Settings::DEFAULT,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
@@ -137,6 +140,16 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
+    /// How long a transaction may be open before that is reported, once, as a warning (a `tracing` event) that says what it is doing and
+    /// whom it waits on, as [`Db::scopes`] does. Default: 30 s, which is what callers wait for its session; `None` for never.
+    ///
+    /// The time counts from when it has its session, hooks included. Sessions in autocommit mode may be open for as long as they
+    /// like.
+    pub fn warn_after(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.limits.warn_after = limit.into();
+        self
+    }
+
     /// Makes the handle, and opens a first session to see that it works.
     ///
     /// # Errors
@@ -178,6 +191,7 @@ impl<DB: Engine> DbBuilder<DB> {
             max_lifetime,
             patience: limits.acquire_timeout * 3 / 4,
             switch: Switch::new(self.gate.breaker, DB::SYSTEM),
+            scopes: Arc::default(),
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.
@@ -197,6 +211,7 @@ impl<DB: Engine> DbBuilder<DB> {
             firsts: (limits.reserve > 0)
                 .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
             seconds: Seconds::default(),
+            watch: Watch::new(limits.warn_after),
         });
         Db {
             shared,

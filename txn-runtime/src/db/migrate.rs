@@ -2,7 +2,7 @@
 
 use sqlx::migrate::{Migrate, Migrator};
 
-use super::Db;
+use super::{Db, Need};
 use crate::engine::Engine;
 use crate::{Error, Session};
 
@@ -26,7 +26,12 @@ where
     ///
     /// Dropped, the migration under way is rolled back where the engine can do that (MySQL/MariaDB cannot), and those before it stay.
     pub async fn migrate(&self, migrator: &Migrator) -> Result<(), Error> {
-        let mut locked = Locked(Some(self.autocommit_session(DB::ONE_WRITER).await?));
+        let need = Need {
+            scope: "migrations",
+            writes: DB::ONE_WRITER,
+            ..Need::AUTOCOMMIT
+        };
+        let mut locked = Locked(Some(self.autocommit_session(need).await?));
         if let Some(session) = &mut locked.0 {
             // Not `run`: a future with that one inside is `Send` for nobody (rust-lang/rust#100013).
             let done = migrator.run_direct(None, session.connection(), false).await;

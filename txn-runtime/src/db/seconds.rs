@@ -57,6 +57,7 @@ mod tests {
             scope,
             writes: true,
             held,
+            ..Need::AUTOCOMMIT
         }
     }
 

@@ -24,6 +24,17 @@ const DEADLOCK: u16 = 1213;
 /// MariaDB: a row changed since the snapshot was taken; rolls back like a deadlock.
 const CHECKREAD: u16 = 1020;
 
+/// Each server has tables of its own.
+const WHO_BLOCKS: &str = "/*M! \
+    SELECT w.trx_mysql_thread_id, b.trx_mysql_thread_id FROM information_schema.innodb_lock_waits \
+    JOIN information_schema.innodb_trx w ON w.trx_id = requesting_trx_id \
+    JOIN information_schema.innodb_trx b ON b.trx_id = blocking_trx_id \
+    WHERE w.trx_mysql_thread_id IN */ /*!80000 \
+    SELECT w.processlist_id, b.processlist_id FROM performance_schema.data_lock_waits \
+    JOIN performance_schema.threads w ON w.thread_id = requesting_thread_id \
+    JOIN performance_schema.threads b ON b.thread_id = blocking_thread_id \
+    WHERE w.processlist_id IN */";
+
 /// Back to what the server has for everybody.
 macro_rules! unlimited {
     () => {
@@ -112,6 +123,14 @@ impl Engine for MySql {
 
     fn may_connect_soon(error: &dyn DatabaseError) -> bool {
         number(error) == TOO_MANY_CONNECTIONS
+    }
+
+    fn ask_who_blocks(sessions: &str) -> Option<String> {
+        Some(format!("{WHO_BLOCKS} ({sessions})"))
+    }
+
+    fn blocked(row: &MySqlRow) -> Option<(u64, u64)> {
+        Some((row.try_get(0).ok()?, row.try_get(1).ok()?))
     }
 
     fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str> {

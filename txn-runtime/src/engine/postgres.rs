@@ -77,6 +77,17 @@ impl Engine for Postgres {
         }
     }
 
+    fn ask_who_blocks(sessions: &str) -> Option<String> {
+        Some(format!(
+            "SELECT pid, unnest(pg_blocking_pids(pid)) FROM unnest('{{{sessions}}}'::int[]) pid"
+        ))
+    }
+
+    fn blocked(row: &PgRow) -> Option<(u64, u64)> {
+        let session = |column| row.try_get::<i32, usize>(column).ok()?.try_into().ok();
+        Some((session(0)?, session(1)?))
+    }
+
     fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str> {
         let mut begin = Cow::Borrowed("BEGIN");
         if let Some(isolation) = options.isolation {

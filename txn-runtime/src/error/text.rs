@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Error, Exhausted, Kind, Source, Starved};
+use crate::scopes::OpenScope;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,6 +77,7 @@ impl fmt::Display for Exhausted {
             in_use,
             settling,
             waiting,
+            holders,
         } = self;
         if let Some(holder) = holder {
             return write!(
@@ -87,8 +89,10 @@ impl fmt::Display for Exhausted {
         write!(
             f,
             "no session within {limit:?} (waited {waited:?}), of {max} sessions {in_use} are in use and {settling} are \
-             settling, {waiting} other callers wait: "
+             settling, {waiting} other callers wait"
         )?;
+        write_holders(f, holders)?;
+        f.write_str(": ")?;
         f.write_str(if !has_turn {
             "another scope writes for that long, and this engine has one writer at a time; mark what only reads \
              `read_only`, and write through the `tx` of the scope that you are in"
@@ -98,6 +102,17 @@ impl fmt::Display for Exhausted {
             "raise `max_sessions`, or hold sessions for less long"
         })
     }
+}
+
+/// So many are named.
+const OLDEST: usize = 3;
+
+fn write_holders(f: &mut fmt::Formatter<'_>, holders: &[OpenScope]) -> fmt::Result {
+    for (n, holder) in holders.iter().take(OLDEST).enumerate() {
+        let before = if n == 0 { "; held for longest by" } else { ";" };
+        write!(f, "{before} {holder}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Source {

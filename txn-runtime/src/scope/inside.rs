@@ -3,7 +3,7 @@
 use crate::Tx;
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
-use crate::hooks::{Conclusion, Fate};
+use crate::hooks::{Conclusion, Due, Fate};
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::shield::Shield;
@@ -48,8 +48,11 @@ impl<DB: Engine> Nested<'_, DB> {
         if let Fate::Committed = fate {
             lent.spoil_if_undone(self.tx, name);
         }
-        let hooks = lent.due(hooks, &fate);
-        Shield::new(db, async { (result, hooks) }).await
+        let due = Due {
+            hooks: lent.due(hooks, &fate),
+            ending: None,
+        };
+        Shield::new(db, async { (result, due) }).await
     }
 }
 

@@ -1,13 +1,12 @@
 //! A session in the hands of a sandbox.
 
 use deadpool::managed::Object;
-use futures_core::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Manager, Session};
 use crate::Db;
 use crate::engine::Engine;
-use crate::hooks::Fate;
+use crate::hooks::{Due, Fate};
 
 impl<DB: Engine> Session<DB> {
     /// Everything but the object, which is passed on, under another handle.
@@ -38,6 +37,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Back in the sandbox's transaction; with the permit that the next scope waits for.
     pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.activity().close();
         self.db = self.db.outside_of_sandbox();
         self.in_transaction = true;
         self.settling = false;
@@ -45,11 +45,22 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// Takes the hooks that are to run now.
-    pub(crate) fn due(&mut self, fate: &Fate) -> Vec<BoxFuture<'static, ()>> {
+    pub(crate) fn due(&mut self, fate: &Fate) -> Due {
         let hooks = std::mem::take(&mut self.hooks);
-        match self.db.lent() {
+        let hooks = match self.db.lent() {
             Some(lent) => lent.due(hooks, fate),
             None => hooks.after(fate),
+        };
+        if hooks.is_empty() {
+            return Due::default();
+        }
+        let ending = |scope| {
+            let statements = self.activity().statements();
+            self.db.scopes_here().ending(scope, statements)
+        };
+        Due {
+            ending: self.activity().holding().map(ending),
+            hooks,
         }
     }
 }

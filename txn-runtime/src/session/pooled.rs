@@ -1,5 +1,6 @@
 //! What the pool keeps, and how it comes by it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -10,11 +11,13 @@ use crate::cancel::Backend;
 use crate::engine::{self, ConnectOptionsOf, Engine};
 use crate::error::Class;
 use crate::gate::{Attempt, Switch, opening};
+use crate::scopes::{Registered, Scopes};
 
 /// What the pool keeps.
 pub(crate) struct Pooled<DB: Engine> {
     pub(super) connection: DB::Connection,
     pub(super) backend: Backend,
+    pub(super) activity: Registered,
     pub(super) opened: Instant,
     pub(super) returned: Instant,
 }
@@ -27,6 +30,7 @@ pub(crate) struct Manager<DB: Engine> {
     /// How long a refusal that may pass is met with another try: less than a caller waits, who is told of the refusal then.
     pub(crate) patience: Duration,
     pub(crate) switch: Switch,
+    pub(crate) scopes: Arc<Scopes>,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -82,6 +86,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let now = Instant::now();
         Ok(Box::new(Pooled {
             connection,
+            activity: self.scopes.register(&backend),
             backend,
             opened: now,
             returned: now,

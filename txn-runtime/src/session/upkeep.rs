@@ -39,8 +39,10 @@ impl<DB: Engine> Session<DB> {
         let Pooled {
             connection,
             backend,
+            activity,
             ..
         } = &mut ***object;
+        let _busy = activity.busy();
         let answer = DB::drain(connection, left);
         let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
         answered.await.unwrap_or_else(|_| Err(timed_out()))
@@ -64,7 +66,7 @@ impl<DB: Engine> Session<DB> {
         limit: Duration,
         operation: impl FnOnce(&'a mut DB::Connection) -> F,
     ) -> Result<T, sqlx::Error> {
-        let (connection, wire) = self.split();
+        let (connection, wire, _busy) = self.split();
         *wire = Wire::Busy;
         let result = timeout(limit, operation(connection)).await;
         let result = result.unwrap_or_else(|_| Err(timed_out()));

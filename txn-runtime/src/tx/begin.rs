@@ -11,6 +11,7 @@ use crate::control;
 use crate::deadline::Phase;
 use crate::engine::{Engine, Wire};
 use crate::scope::Request;
+use crate::scopes::ScopeState;
 use crate::{Db, Error, Session};
 
 /// The server ends a transaction that is over its time only if nobody here does.
@@ -77,6 +78,7 @@ impl<DB: Engine> Tx<DB> {
         };
         if let Some(begun) = begun {
             self.id = begun.map_err(|error| Error::begin(name, error))?;
+            self.session.activity().enter(ScopeState::Idle);
             return Ok(());
         }
         self.roll_back().await;

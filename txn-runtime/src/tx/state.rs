@@ -165,6 +165,7 @@ impl<DB: Engine> Tx<DB> {
             return Err(Error::refused(scope, why).into());
         }
         self.steady(scope, REFUSED).await?;
+        self.session.activity().count_statement();
         Ok(())
     }
 
