@@ -4,7 +4,6 @@
 //! of it is a few hundred instructions. `cargo xtask instructions` keeps count.
 
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,16 +11,16 @@ use futures_util::future::{Either, ready};
 use tracing::Span;
 
 mod inside;
+mod request;
 mod trace;
 
 use self::inside::{Joined, Nested};
+pub(crate) use self::request::Request;
 use self::trace::Trace;
-use crate::db::Need;
 use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::hooks::Conclusion;
-use crate::location::Caller;
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
@@ -63,63 +62,6 @@ pub enum Next<S> {
     Done(Result<(), Error>),
     /// Its body is to be run again, in this scope.
     Again(S),
-}
-
-/// What is asked for when a scope opens; the same for all its attempts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
-    pub(crate) options: &'static Options,
-    /// Who began it by hand.
-    pub(crate) caller: Option<Caller>,
-    /// Of this scope, among those that its caller is in.
-    pub(crate) depth: u32,
-    /// Sessions that the caller holds while this one is open.
-    pub(crate) held: u32,
-    /// The session of the scope that this is called in.
-    pub(crate) outer: Option<NonZeroU64>,
-    pub(crate) deadline: Option<Deadline>,
-}
-
-impl Request {
-    pub(crate) fn outside(options: &'static Options) -> Self {
-        Self {
-            options,
-            caller: None,
-            depth: 0,
-            held: 0,
-            outer: None,
-            deadline: options.deadline(),
-        }
-    }
-
-    pub(crate) fn by_hand(options: &'static Options, caller: Caller) -> Self {
-        Self {
-            caller: Some(caller),
-            ..Self::outside(options)
-        }
-    }
-
-    pub(crate) fn inside<DB: Engine>(options: &'static Options, tx: &Tx<DB>) -> Self {
-        Self {
-            depth: tx.depth() + 1,
-            held: tx.held(),
-            outer: Some(tx.session.activity().session()),
-            ..Self::outside(options)
-        }
-    }
-
-    pub(crate) fn need(&self) -> Need {
-        Need {
-            scope: self.options.name,
-            location: self
-                .caller
-                .map_or(self.options.location, |at| Some(at.into())),
-            transaction: true,
-            writes: !self.options.read_only,
-            held: self.held,
-            outer: self.outer,
-        }
-    }
 }
 
 /// The one scope there is: it began a transaction, set a savepoint, or joined.

@@ -46,10 +46,10 @@ macro_rules! hot_paths {
 hot_paths! {
     a_plain_call: transaction(plain) of Tx<Postgres>, 2_100;
     a_joined_scope: transaction(joined) of Tx<Postgres>, 19_620;
-    a_nested_scope: transaction(nested) of Tx<Postgres>, 591_100;
+    a_nested_scope: transaction(nested) of Tx<Postgres>, 605_600;
     begin_and_commit_of_the_driver: connection(driver) of PgConnection, 860_100;
-    a_root_scope: database(root) of Db<Postgres>, 1_069_900;
-    a_dropped_transaction: database(settled) of Db<Postgres>, 1_421_400;
+    a_root_scope: database(root) of Db<Postgres>, 1_114_800;
+    a_dropped_transaction: database(settled) of Db<Postgres>, 1_513_300;
 }
 
 main!(
