@@ -1,5 +1,6 @@
-//! The repository's own commands: `cargo xtask test` and `cargo xtask ui`.
+//! The repository's own commands: `cargo xtask test`, `cargo xtask ui` and `cargo xtask bench`.
 
+mod bench;
 mod examples;
 mod install;
 mod instructions;
@@ -7,6 +8,7 @@ mod steps;
 mod test;
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,6 +38,13 @@ enum Task {
     Instructions,
     /// Write the compiler's present output into the `.stderr` files of tests/ui.
     Ui,
+    /// Measure txn beside other ways to run a transaction; `cargo xtask bench --help` says what there is.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// `--quick` for the cells that say most, in about two minutes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// Not `main() -> Result`, which would bury the reason under a backtrace where those are on.
@@ -49,10 +58,11 @@ fn main() -> ExitCode {
 
 fn run(task: &Task) -> Result<()> {
     env::set_current_dir(root()?).context("enter the repository")?;
-    match *task {
+    match task {
         Task::Test { no_install } => test::run(!no_install),
         Task::Instructions => instructions::run(&mut Steps::new()),
         Task::Ui => test::refresh_ui(),
+        Task::Bench { arguments } => bench::run(arguments),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Steps that are announced, timed and stop the run when they fail.
 
 use std::env;
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::Instant;
 
@@ -60,10 +61,19 @@ impl Steps {
         command.args(words);
         command.envs(self.environment.iter().cloned());
         command.envs(variables.iter().copied());
-        self.step(&name, || {
-            let status = command.status().context("run cargo")?;
-            ensure!(status.success(), "cargo ended with {status}");
-            Ok(())
+        self.step(&name, || succeed(&mut command))
+    }
+
+    /// One step: builds and runs a program that stands outside of the workspace, with its build beside ours.
+    pub(crate) fn launch(&mut self, manifest: &str, arguments: &[OsString]) -> Result<()> {
+        let mut command = cargo();
+        command.args(["run", "--release", "--manifest-path", manifest]);
+        if env::var_os("CARGO_TARGET_DIR").is_none() {
+            command.args(["--target-dir", "target/benches"]);
+        }
+        command.arg("--").args(arguments);
+        self.step(&format!("cargo run --manifest-path {manifest}"), || {
+            succeed(&mut command)
         })
     }
 
@@ -71,6 +81,12 @@ impl Steps {
         let elapsed = self.start.elapsed().as_secs_f64();
         format!("all {} steps passed in {elapsed:.0} s", self.passed)
     }
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().context("run cargo")?;
+    ensure!(status.success(), "cargo ended with {status}");
+    Ok(())
 }
 
 /// The cargo that runs us, which is the pinned toolchain's.

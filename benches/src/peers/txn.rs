@@ -1,0 +1,129 @@
+//! What all of this is about.
+
+use anyhow::{Result, bail};
+use txn::{Db, Engine, transactional};
+
+use super::statements::{Statements, one};
+use crate::peer::{Peer, Transfer};
+use crate::place::{Place, Size};
+
+/// A function around the next one, and so on.
+macro_rules! joined {
+    ($tx:ty; $name:ident $next:ident $($more:ident)*) => {
+        #[transactional]
+        async fn $name(tx: &mut $tx, id: i64) -> Result<()> {
+            $next(tx, id).await
+        }
+        joined!($tx; $next $($more)*);
+    };
+    ($tx:ty; $last:ident) => {};
+}
+
+macro_rules! txn_on {
+    ($module:ident, $db:ty, $sql:path) => {
+        pub mod $module {
+            use txn::Tx;
+            use $sql as sql;
+
+            use super::*;
+
+            pub struct Txn(Db<$db>);
+
+            #[transactional]
+            async fn read(tx: &mut Tx<$db>, id: i64) -> Result<()> {
+                let balance = sqlx::query_scalar(sql::READ).bind(id);
+                let _: i64 = std::hint::black_box(balance.fetch_one(tx).await?);
+                Ok(())
+            }
+
+            #[transactional(read_only)]
+            async fn only_read(tx: &mut Tx<$db>, id: i64) -> Result<()> {
+                let balance = sqlx::query_scalar(sql::READ).bind(id);
+                let _: i64 = std::hint::black_box(balance.fetch_one(tx).await?);
+                Ok(())
+            }
+
+            #[transactional]
+            async fn add(tx: &mut Tx<$db>, id: i64, cents: i64) -> Result<()> {
+                let add = sqlx::query(sql::ADD).bind(cents).bind(id);
+                one(add.execute(tx).await?.rows_affected())
+            }
+
+            #[transactional]
+            async fn transfer(tx: &mut Tx<$db>, transfer: Transfer) -> Result<()> {
+                let Transfer { low, high, cents } = transfer;
+                add(tx, low, -cents).await?;
+                add(tx, high, cents).await?;
+                let book = sqlx::query(sql::BOOK).bind(low).bind(high).bind(cents);
+                book.execute(tx).await?;
+                Ok(())
+            }
+
+            joined!(Tx<$db>; ten nine eight seven six five four three two single read);
+
+            #[transactional(nested)]
+            async fn inner(tx: &mut Tx<$db>, id: i64) -> Result<()> {
+                let balance = sqlx::query_scalar(sql::READ).bind(id);
+                let _: i64 = std::hint::black_box(balance.fetch_one(tx).await?);
+                Ok(())
+            }
+
+            #[transactional]
+            async fn with_savepoints(tx: &mut Tx<$db>, count: usize, id: i64) -> Result<()> {
+                for _ in 0..count {
+                    inner(tx, id).await?;
+                }
+                Ok(())
+            }
+
+            impl Peer for Txn {
+                async fn open(place: &Place, size: Size) -> Result<Vec<Self>> {
+                    let db = connect::<$db>(place, size).await?;
+                    Ok(size.share(&db).into_iter().map(Self).collect())
+                }
+
+                async fn touch(&mut self, id: i64) -> Result<()> {
+                    read(&self.0, id).await
+                }
+
+                async fn transfer(&mut self, order: Transfer) -> Result<()> {
+                    transfer(&self.0, order).await
+                }
+
+                async fn add(&mut self, id: i64, cents: i64) -> Result<()> {
+                    add(&self.0, id, cents).await
+                }
+
+                async fn read_only(&mut self, id: i64) -> Result<()> {
+                    only_read(&self.0, id).await
+                }
+
+                async fn joined(&mut self, depth: usize, id: i64) -> Result<()> {
+                    match depth {
+                        0 => read(&self.0, id).await,
+                        1 => single(&self.0, id).await,
+                        3 => three(&self.0, id).await,
+                        10 => ten(&self.0, id).await,
+                        _ => bail!("there are no {depth} functions"),
+                    }
+                }
+
+                async fn nested(&mut self, depth: usize, id: i64) -> Result<()> {
+                    with_savepoints(&self.0, depth, id).await
+                }
+            }
+        }
+    };
+}
+
+txn_on!(postgres, txn::Postgres, crate::sql::numbered);
+txn_on!(mariadb, txn::MySql, crate::sql::placed);
+txn_on!(sqlite, txn::Sqlite, crate::sql::numbered);
+
+async fn connect<DB>(place: &Place, size: Size) -> Result<Db<DB>>
+where
+    DB: Engine + Statements,
+{
+    let builder = Db::builder(DB::options(place)?).max_sessions(size.sessions);
+    Ok(builder.connect().await?)
+}

@@ -1,0 +1,4 @@
+//! What is shown and written.
+
+pub mod summary;
+pub mod table;

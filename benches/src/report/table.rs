@@ -1,0 +1,72 @@
+//! Tables for the terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::summary::Spread;
+use crate::run::Sample;
+use crate::suite::{Measured, Row};
+
+const HEADER: [&str; 10] = [
+    "peer",
+    "tx/s",
+    "min",
+    "max",
+    "txn is",
+    "CPU µs",
+    "trips",
+    "p50 µs",
+    "p99 µs",
+    "worst µs",
+];
+
+pub fn print(measured: &Measured) {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(HEADER);
+    for row in &measured.rows {
+        table.add_row(line(measured, row));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{}{}\n{table}", measured.cell.label(), noise(measured));
+}
+
+fn noise(measured: &Measured) -> String {
+    match (measured.repeated, measured.disturbed) {
+        (0, 0) => String::new(),
+        (repeated, 0) => format!(" ({repeated} disturbed runs repeated)"),
+        (repeated, kept) => {
+            format!(" ({repeated} disturbed runs repeated, {kept} kept: no quiet moment)")
+        }
+    }
+}
+
+fn line(measured: &Measured, row: &Row) -> Vec<String> {
+    let rate = row.spread(|sample| Some(sample.per_second));
+    let end = |end: fn(Spread) -> f64| rate.map_or(String::new(), |rate| whole(end(rate)));
+    let ratio = measured.ratio(row.peer, |sample| Some(sample.per_second));
+    let median = |of: fn(&Sample) -> Option<f64>| row.median(of);
+    let busy: u64 = row.samples.iter().map(|sample| sample.busy).sum();
+    let busy = if busy > 0 {
+        format!(" ({busy} busy)")
+    } else {
+        String::new()
+    };
+    vec![
+        row.peer.to_owned() + &busy,
+        end(|rate| rate.median),
+        end(|rate| rate.min),
+        end(|rate| rate.max),
+        ratio.map_or(String::new(), |ratio| format!("{:.2} ×", ratio.median)),
+        median(|sample| sample.cpu).map_or(String::new(), |cpu| format!("{cpu:.1}")),
+        median(|sample| sample.round_trips).map_or(String::new(), |trips| format!("{trips:.2}")),
+        median(|sample| Some(sample.p50)).map_or(String::new(), whole),
+        median(|sample| Some(sample.p99)).map_or(String::new(), whole),
+        median(|sample| Some(sample.worst)).map_or(String::new(), whole),
+    ]
+}
+
+fn whole(value: f64) -> String {
+    format!("{value:.0}")
+}

@@ -1,0 +1,13 @@
+//! Launches the package in benches/, which is a workspace of its own: its peers cost only those who ask for them.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::install;
+use crate::steps::Steps;
+
+pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
+    install::missing_servers(true)?;
+    Steps::new().launch("benches/Cargo.toml", arguments)
+}
