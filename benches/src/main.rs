@@ -2,6 +2,7 @@
 
 mod admin;
 mod busy;
+mod count;
 mod ground;
 mod noise;
 mod peer;
@@ -16,6 +17,7 @@ mod sql;
 mod suite;
 mod workloads;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -23,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::ground::Ground;
 use crate::spin::Spinners;
+use crate::workloads::Kind;
 
 /// Measures txn beside other ways to run a transaction, on private servers.
 #[derive(Parser)]
@@ -49,6 +52,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Instructions and allocations of the client per transaction (needs valgrind; a busy machine does not matter).
+    Count {
+        /// Where the profiles are kept; see `callgrind_annotate`.
+        #[arg(long)]
+        profiles: Option<PathBuf>,
+    },
+    /// One peer, so many times.
+    #[command(hide = true)]
+    Repeat {
+        url: String,
+        peer: String,
+        kind: Kind,
+        times: u64,
+    },
     /// The proxy's process.
     #[command(hide = true)]
     Proxy { upstream: u16, micros: u64 },
@@ -64,6 +81,13 @@ fn main() -> Result<()> {
             proxy::serve(upstream, Duration::from_micros(micros))
         }
         Some(Task::Spin) => spin::spin(),
+        Some(Task::Count { profiles }) => count::run(profiles.as_deref()),
+        Some(Task::Repeat {
+            url,
+            peer,
+            kind,
+            times,
+        }) => count::child(&url, &peer, kind, times),
         None => measure(&arguments),
     }
 }

@@ -27,6 +27,11 @@ pub trait Peer: Send + Sized + 'static {
     /// Two UPDATEs and an INSERT.
     fn transfer(&mut self, transfer: Transfer) -> impl Future<Output = Result<()>> + Send;
 
+    /// Begins and commits.
+    fn empty(&mut self) -> impl Future<Output = Result<()>> + Send {
+        async { bail!("this peer has no `empty`") }
+    }
+
     /// One UPDATE of one row.
     fn add(&mut self, _id: i64, _cents: i64) -> impl Future<Output = Result<()>> + Send {
         async { bail!("this peer has no `add`") }

@@ -15,16 +15,18 @@ use self::deadpool::Deadpool;
 use self::pipelined::Pipelined;
 use self::sqlx_held::SqlxHeld;
 use self::sqlx_pool::{Immediate, Plain, SqlxPool, Unasked};
+use crate::count;
 use crate::peer::Peer;
 use crate::place::{Engine, Place};
 use crate::run::{self, Gauge, Order, Sample};
-use crate::workloads::{Contended, Joined, Kind, Nested, ReadOnly, Touch, Transfers};
+use crate::workloads::{Contended, Empty, Joined, Kind, Nested, ReadOnly, Touch, Transfers};
 
 /// One peer, as the plan sees it.
 #[derive(Clone, Copy)]
 pub struct Contender {
     pub name: &'static str,
     run: fn(Kind, &Order, &mut dyn Gauge) -> Result<Sample>,
+    repeat: fn(Kind, &Place, u64) -> Result<()>,
 }
 
 /// By this name everybody else is compared.
@@ -42,16 +44,23 @@ impl Contender {
         Self {
             name,
             run: run_kind::<P>,
+            repeat: count::repeat::<P>,
         }
     }
 
     pub fn run(&self, kind: Kind, order: &Order, gauge: &mut dyn Gauge) -> Result<Sample> {
         (self.run)(kind, order, gauge)
     }
+
+    /// One task, so many times, and nothing else.
+    pub fn repeat(&self, kind: Kind, place: &Place, times: u64) -> Result<()> {
+        (self.repeat)(kind, place, times)
+    }
 }
 
 fn run_kind<P: Peer>(kind: Kind, order: &Order, gauge: &mut dyn Gauge) -> Result<Sample> {
     match kind {
+        Kind::Empty => run::run::<P, Empty>(order, gauge),
         Kind::Touch => run::run::<P, Touch>(order, gauge),
         Kind::Transfer => run::run::<P, Transfers>(order, gauge),
         Kind::ReadOnly => run::run::<P, ReadOnly>(order, gauge),

@@ -1,6 +1,7 @@
 //! What is run.
 
 mod contended;
+mod empty;
 mod joined;
 mod nested;
 mod read_only;
@@ -8,10 +9,12 @@ mod touch;
 mod transfer;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use fastrand::Rng;
 use serde::Serialize;
 
 pub use self::contended::Contended;
+pub use self::empty::Empty;
 pub use self::joined::Joined;
 pub use self::nested::Nested;
 pub use self::read_only::ReadOnly;
@@ -52,9 +55,11 @@ impl Effect {
 }
 
 /// The workloads by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum Kind {
+    Empty,
     Touch,
     Transfer,
     ReadOnly,
@@ -66,6 +71,7 @@ pub enum Kind {
 impl Kind {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Empty => "empty",
             Self::Touch => "touch",
             Self::Transfer => "transfer",
             Self::ReadOnly => "read_only",

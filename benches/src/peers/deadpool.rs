@@ -35,6 +35,11 @@ impl Peer for Deadpool {
         Ok(tx.commit().await?)
     }
 
+    async fn empty(&mut self) -> Result<()> {
+        let mut client = self.0.get().await?;
+        Ok(client.transaction().await?.commit().await?)
+    }
+
     async fn add(&mut self, id: i64, cents: i64) -> Result<()> {
         let mut client = self.0.get().await?;
         let tx = client.transaction().await?;

@@ -30,6 +30,11 @@ impl<DB: Statements> Peer for SqlxHeld<DB> {
         Ok(tx.commit().await?)
     }
 
+    /// The bare driver calls.
+    async fn empty(&mut self) -> Result<()> {
+        DB::bare(&mut self.0).await
+    }
+
     async fn add(&mut self, id: i64, cents: i64) -> Result<()> {
         let mut tx = self.0.begin().await?;
         DB::add(&mut tx, id, cents).await?;

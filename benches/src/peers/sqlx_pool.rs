@@ -65,6 +65,10 @@ impl<DB: Statements, F: Flavour> Peer for SqlxPool<DB, F> {
         Ok(tx.commit().await?)
     }
 
+    async fn empty(&mut self) -> Result<()> {
+        Ok(self.begin().await?.commit().await?)
+    }
+
     async fn add(&mut self, id: i64, cents: i64) -> Result<()> {
         let mut tx = self.begin().await?;
         DB::add(&mut tx, id, cents).await?;

@@ -1,7 +1,7 @@
 //! The statements on a connection of sqlx, for all peers that stand on it.
 
 use anyhow::{Result, bail};
-use sqlx::{Connection, Database};
+use sqlx::{Connection, Database, Executor};
 
 use crate::peer::Transfer;
 use crate::place::Place;
@@ -22,6 +22,9 @@ pub trait Statements: Database {
         id: i64,
         cents: i64,
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// A BEGIN and a COMMIT, and nothing that looks after them.
+    fn bare(on: &mut Self::Connection) -> impl Future<Output = Result<()>> + Send;
 
     /// How a transaction that may only read begins.
     const BEGIN_READ_ONLY: &str;
@@ -57,6 +60,12 @@ macro_rules! statements {
                 use $sql as sql;
                 let add = sqlx::query(sql::ADD).bind(cents).bind(id);
                 one(add.execute(on).await?.rows_affected())
+            }
+
+            async fn bare(on: &mut Self::Connection) -> Result<()> {
+                on.execute("BEGIN").await?;
+                on.execute("COMMIT").await?;
+                Ok(())
             }
         }
     };

@@ -36,6 +36,12 @@ macro_rules! txn_on {
                 Ok(())
             }
 
+            #[transactional]
+            #[expect(unused_variables, reason = "there is nothing to run")]
+            async fn empty(tx: &mut Tx<$db>) -> Result<()> {
+                Ok(())
+            }
+
             #[transactional(read_only)]
             async fn only_read(tx: &mut Tx<$db>, id: i64) -> Result<()> {
                 let balance = sqlx::query_scalar(sql::READ).bind(id);
@@ -88,6 +94,10 @@ macro_rules! txn_on {
 
                 async fn transfer(&mut self, order: Transfer) -> Result<()> {
                     transfer(&self.0, order).await
+                }
+
+                async fn empty(&mut self) -> Result<()> {
+                    empty(&self.0).await
                 }
 
                 async fn add(&mut self, id: i64, cents: i64) -> Result<()> {
