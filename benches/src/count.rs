@@ -1,7 +1,8 @@
-//! Instructions and allocations of the client per transaction: figures that a busy machine does not change.
+//! Instructions, allocations and memory of the client: figures that a busy machine does not change.
 //!
-//! A child process runs a workload so many times, under callgrind, once few and once many: the difference is what one
-//! costs, without what it takes to start.
+//! A child process runs a workload so many times, once few and once many: the difference is what one costs, without
+//! what it takes to start. Instructions are counted by callgrind; allocations by a program of their own, whose
+//! allocator counts.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,21 +10,25 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use crate::ground::Ground;
+use crate::output;
 use crate::peer::Peer;
-use crate::peers::{self, Contender, DEADPOOL, DEFAULT, HELD, OURS, PIPELINED, UNASKED};
+use crate::peers::{self, DEADPOOL, DEFAULT, HELD, OURS, PIPELINED, UNASKED};
 use crate::place::{Engine, Place, Size};
-use crate::plan::{Cell, Way};
-use crate::workloads::{
-    Contended, Empty, Joined, Kind, Nested, ReadOnly, Touch, Transfers, Workload,
-};
+use crate::plan::Way;
+use crate::with_workload;
+use crate::workloads::{Kind, Workload};
 
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
 
-const COUNTED: [(Kind, &[&str]); 6] = [
-    (Kind::Empty, &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL]),
+const ALL: &[&str] = &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL];
+
+const COUNTED: [(Kind, &[&str]); 9] = [
+    (Kind::Empty, ALL),
     (
         Kind::Touch,
         &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL, PIPELINED],
@@ -33,128 +38,218 @@ const COUNTED: [(Kind, &[&str]); 6] = [
         &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL, PIPELINED],
     ),
     (Kind::ReadOnly, &[OURS, HELD]),
-    (Kind::Joined, &[OURS]),
-    (Kind::Nested, &[OURS, HELD, DEADPOOL]),
+    (Kind::Joined1, &[OURS]),
+    (Kind::Joined3, &[OURS]),
+    (Kind::Joined10, &[OURS]),
+    (Kind::Nested1, &[OURS, HELD]),
+    (Kind::Nested3, &[OURS, HELD]),
 ];
-
-/// What one transaction costs.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct Cost {
-    pub instructions: f64,
-    pub allocations: f64,
-}
-
-/// Counts all of [`COUNTED`] and prints them.
-pub fn run(profiles: Option<&Path>) -> Result<()> {
-    let mut ground = Ground::default();
-    let cell = Cell {
-        engine: Engine::Postgres,
-        way: Way::Socket,
-        kind: Kind::Touch,
-        size: ONE,
-        peers: &[],
-    };
-    let place = ground.spot(&cell)?.place;
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["workload", "peer", "instructions", "allocations"]);
-    for (kind, names) in COUNTED {
-        for name in names {
-            let cost = cost(&place, name, kind, profiles)?;
-            table.add_row([
-                kind.name().to_owned(),
-                (*name).to_owned(),
-                format!("{:.0}", cost.instructions),
-                format!("{:.1}", cost.allocations),
-            ]);
-        }
-    }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("{table}");
-    Ok(())
-}
 
 const ONE: Size = Size {
     tasks: 1,
     sessions: 1,
 };
 
-fn cost(place: &Place, peer: &str, kind: Kind, profiles: Option<&Path>) -> Result<Cost> {
-    let few = totals(place, peer, kind, FEW, None)?;
-    let many = totals(place, peer, kind, MANY, profiles)?;
-    let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / (MANY - FEW) as f64;
-    Ok(Cost {
-        instructions: each(few.0, many.0),
-        allocations: each(few.1, many.1),
-    })
+/// What one transaction costs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cost {
+    pub kind: Kind,
+    pub peer: String,
+    pub instructions: f64,
+    pub allocations: f64,
 }
 
-/// Instructions and allocations of a process that runs it `times` times.
-fn totals(
-    place: &Place,
-    peer: &str,
-    kind: Kind,
-    times: u64,
-    profiles: Option<&Path>,
-) -> Result<(u64, u64)> {
-    let profile = profiles.map_or("/dev/null".into(), |directory| {
-        let peer = peer.replace([' ', ','], "");
-        directory.join(format!("callgrind.{peer}.{}", kind.name()))
-    });
-    let output = Command::new("valgrind")
-        .arg("--tool=callgrind")
-        .arg(format!("--callgrind-out-file={}", profile.display()))
-        .arg(std::env::current_exe()?)
-        .args(["repeat", &place.url, peer, kind.name(), &times.to_string()])
-        .output()
-        .context("run valgrind; install it with `apt-get install valgrind`")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{peer}, {}: {errors}", kind.name());
-    let instructions = errors
-        .lines()
-        .find_map(|line| line.split_once("Collected : "))
-        .and_then(|(_, count)| count.trim().parse().ok())
-        .with_context(|| format!("callgrind's count in: {errors}"))?;
-    let allocations = String::from_utf8_lossy(&output.stdout);
-    Ok((instructions, allocations.trim().parse()?))
+/// Bytes for each of the tasks that wait for a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Memory {
+    pub peer: String,
+    pub bytes: f64,
 }
 
-/// The child process; prints how many allocations there were.
-pub fn child(url: &str, peer: &str, kind: Kind, times: u64) -> Result<()> {
-    let place = Place::server(Engine::Postgres, url)?;
-    let contender = peers::of(place.engine).iter().find(|it| it.name == peer);
-    let contender: &Contender = contender.context("a peer of that name")?;
-    let mut result = Ok(());
-    let counted = allocation_counter::measure(|| result = contender.repeat(kind, &place, times));
-    println!("{}", counted.count_total);
-    result
+/// All that is counted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counted {
+    pub costs: Vec<Cost>,
+    pub memory: Vec<Memory>,
 }
 
-/// One task on one thread.
-pub fn repeat<P: Peer>(kind: Kind, place: &Place, times: u64) -> Result<()> {
-    match kind {
-        Kind::Empty => repeat_one::<P, Empty>(place, times),
-        Kind::Touch => repeat_one::<P, Touch>(place, times),
-        Kind::Transfer => repeat_one::<P, Transfers>(place, times),
-        Kind::ReadOnly => repeat_one::<P, ReadOnly>(place, times),
-        Kind::Joined => repeat_one::<P, Joined>(place, times),
-        Kind::Nested => repeat_one::<P, Nested>(place, times),
-        Kind::Contended => repeat_one::<P, Contended>(place, times),
+impl Counted {
+    pub fn cost(&self, kind: Kind, peer: &str) -> Option<&Cost> {
+        let mut costs = self.costs.iter();
+        costs.find(|cost| cost.kind == kind && cost.peer == peer)
     }
 }
 
-fn repeat_one<P: Peer, W: Workload>(place: &Place, times: u64) -> Result<()> {
+/// Counts, prints and saves. Profiles are kept where they are wanted.
+pub fn run(ground: &mut Ground, profiles: Option<&Path>) -> Result<Counted> {
+    let place = ground.spot(Engine::Postgres, Way::Socket)?.place;
+    let mut counted = Counted {
+        costs: Vec::new(),
+        memory: Vec::new(),
+    };
+    for (kind, names) in COUNTED {
+        for name in names {
+            counted.costs.push(cost(&place, name, kind, profiles)?);
+        }
+    }
+    for name in [OURS, DEFAULT, UNASKED, DEADPOOL] {
+        counted.memory.push(memory(&place, name)?);
+    }
+    print(&counted);
+    output::save("count", &counted)?;
+    Ok(counted)
+}
+
+fn print(counted: &Counted) {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["workload", "peer", "instructions", "allocations"]);
+    for cost in &counted.costs {
+        table.add_row([
+            cost.kind.name().to_owned(),
+            cost.peer.clone(),
+            format!("{:.0}", cost.instructions),
+            format!("{:.1}", cost.allocations),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\nThe client per transaction (PostgreSQL, unix socket, one task)\n{table}");
+    println!("\nMemory per task that waits for one of 16 sessions");
+    for memory in &counted.memory {
+        println!("  {}: {:.0} bytes", memory.peer, memory.bytes);
+    }
+}
+
+fn cost(place: &Place, peer: &str, kind: Kind, profiles: Option<&Path>) -> Result<Cost> {
+    let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / (MANY - FEW) as f64;
+    let job = |times| Job {
+        place,
+        peer,
+        kind,
+        size: ONE,
+        times,
+    };
+    let few = job(FEW).instructions(None)?;
+    let many = job(MANY).instructions(profiles)?;
+    let allocations = each(job(FEW).allocated()?.0, job(MANY).allocated()?.0);
+    Ok(Cost {
+        kind,
+        peer: peer.to_owned(),
+        instructions: each(few, many),
+        allocations,
+    })
+}
+
+/// At the highest point of a herd where nearly all wait.
+fn memory(place: &Place, peer: &str) -> Result<Memory> {
+    const HERDS: [usize; 2] = [2_000, 12_000];
+    let [few, many] = HERDS.map(|tasks| {
+        let size = Size {
+            tasks,
+            sessions: 16,
+        };
+        let job = Job {
+            place,
+            peer,
+            kind: Kind::Touch,
+            size,
+            times: 1,
+        };
+        job.allocated()
+    });
+    let more = many?.1.saturating_sub(few?.1);
+    Ok(Memory {
+        peer: peer.to_owned(),
+        bytes: more as f64 / (HERDS[1] - HERDS[0]) as f64,
+    })
+}
+
+/// What a child process is to do.
+struct Job<'a> {
+    place: &'a Place,
+    peer: &'a str,
+    kind: Kind,
+    size: Size,
+    times: u64,
+}
+
+impl Job<'_> {
+    fn arguments(&self) -> [String; 7] {
+        let Size { tasks, sessions } = self.size;
+        let (tasks, sessions) = (tasks.to_string(), sessions.to_string());
+        let (url, peer) = (self.place.url.clone(), self.peer.to_owned());
+        let (kind, times) = (self.kind.name().to_owned(), self.times.to_string());
+        ["repeat".to_owned(), url, peer, kind, tasks, sessions, times]
+    }
+
+    fn run(&self, mut command: Command) -> Result<(String, String)> {
+        let output = command.args(self.arguments()).output();
+        let output = output.with_context(|| format!("run {}", command.get_program().display()))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let (peer, kind) = (self.peer, self.kind.name());
+        ensure!(output.status.success(), "{peer}, {kind}: {errors}");
+        Ok((said, errors))
+    }
+
+    fn instructions(&self, profiles: Option<&Path>) -> Result<u64> {
+        let profile = profiles.map_or("/dev/null".into(), |directory| {
+            let peer = self.peer.replace([' ', ','], "");
+            directory.join(format!("callgrind.{peer}.{}", self.kind.name()))
+        });
+        let mut command = Command::new("valgrind");
+        command
+            .arg("--tool=callgrind")
+            .arg(format!("--callgrind-out-file={}", profile.display()))
+            .arg(std::env::current_exe()?);
+        let (_, errors) = self.run(command).context("is valgrind installed?")?;
+        let mut lines = errors.lines();
+        let count = lines.find_map(|line| line.split_once("Collected : "));
+        let (_, count) = count.with_context(|| format!("callgrind's count in: {errors}"))?;
+        Ok(count.trim().parse()?)
+    }
+
+    /// How many allocations, and how many bytes at the highest point.
+    fn allocated(&self) -> Result<(u64, u64)> {
+        let program = std::env::current_exe()?.with_file_name("allocations");
+        let (said, _) = self.run(Command::new(program))?;
+        let (count, bytes) = said.trim().split_once(' ').context("two counts")?;
+        Ok((count.parse()?, bytes.parse()?))
+    }
+}
+
+/// The child process.
+pub fn child(url: &str, peer: &str, kind: Kind, size: Size, times: u64) -> Result<()> {
+    let place = Place::server(Engine::Postgres, url)?;
+    let contender = peers::of(place.engine).iter().find(|it| it.name == peer);
+    let contender = contender.context("a peer of that name")?;
+    contender.repeat(kind, &place, size, times)
+}
+
+/// All tasks on one thread.
+pub fn repeat<P: Peer>(kind: Kind, place: &Place, size: Size, times: u64) -> Result<()> {
+    with_workload!(kind, repeat_one::<P>(place, size, times))
+}
+
+fn repeat_one<P: Peer, W: Workload>(place: &Place, size: Size, times: u64) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut peers = P::open(place, ONE).await?;
-        let peer = peers.first_mut().context("one task")?;
-        let mut rng = Rng::with_seed(1);
-        for _ in 0..times {
-            W::once(peer, &mut rng).await?;
+        let mut tasks = JoinSet::new();
+        for mut peer in P::open(place, size).await? {
+            tasks.spawn(async move {
+                let mut rng = Rng::with_seed(1);
+                for _ in 0..times {
+                    W::once(&mut peer, &mut rng).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done??;
         }
         Ok(())
     })

@@ -9,7 +9,7 @@ use txn_test_servers::{Options, Server};
 
 use crate::admin::Admin;
 use crate::place::{Engine, Place};
-use crate::plan::{Cell, Way};
+use crate::plan::Way;
 use crate::proxy::Proxy;
 
 /// Each way.
@@ -43,10 +43,10 @@ pub struct Spot<'a> {
 }
 
 impl Ground {
-    pub fn spot(&mut self, cell: &Cell) -> Result<Spot<'_>> {
-        let station = match cell.engine {
-            Engine::Postgres => station(&mut self.postgres, cell.engine)?,
-            Engine::MariaDb => station(&mut self.mariadb, cell.engine)?,
+    pub fn spot(&mut self, engine: Engine, way: Way) -> Result<Spot<'_>> {
+        let station = match engine {
+            Engine::Postgres => station(&mut self.postgres, engine)?,
+            Engine::MariaDb => station(&mut self.mariadb, engine)?,
             Engine::Sqlite => {
                 let place = file(&mut self.file)?;
                 return Ok(Spot {
@@ -57,7 +57,7 @@ impl Ground {
                 });
             }
         };
-        station.spot(cell.way)
+        station.spot(way)
     }
 }
 

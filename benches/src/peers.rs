@@ -1,33 +1,50 @@
 //! Who is measured.
 
 mod deadpool;
+mod diesel;
+mod external;
+mod mysql_async;
+mod pgbench;
 mod pipelined;
+mod rusqlite;
+mod sea_orm;
+mod sqlalchemy;
 mod sqlx_held;
 mod sqlx_pool;
 mod statements;
 mod txn;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{MySql, Postgres, Sqlite};
 
 use self::deadpool::Deadpool;
+use self::diesel::Diesel;
+use self::mysql_async::MySqlAsync;
 use self::pipelined::Pipelined;
+use self::rusqlite::Rusqlite;
+use self::sea_orm::SeaOrm;
 use self::sqlx_held::SqlxHeld;
 use self::sqlx_pool::{Immediate, Plain, SqlxPool, Unasked};
+pub use self::txn::Settling;
 use crate::count;
 use crate::peer::Peer;
-use crate::place::{Engine, Place};
-use crate::run::{self, Gauge, Order, Sample};
-use crate::workloads::{Contended, Empty, Joined, Kind, Nested, ReadOnly, Touch, Transfers};
+use crate::place::{Engine, Place, Size};
+use crate::run::{Gauge, Order, Sample, run};
+use crate::with_workload;
+use crate::workloads::Kind;
 
 /// One peer, as the plan sees it.
 #[derive(Clone, Copy)]
 pub struct Contender {
     pub name: &'static str,
     run: fn(Kind, &Order, &mut dyn Gauge) -> Result<Sample>,
-    repeat: fn(Kind, &Place, u64) -> Result<()>,
+    repeat: Option<Repeat>,
+    /// Why it cannot be run here.
+    absence: fn() -> Option<String>,
 }
+
+type Repeat = fn(Kind, &Place, Size, u64) -> Result<()>;
 
 /// By this name everybody else is compared.
 pub const OURS: &str = "txn";
@@ -44,7 +61,8 @@ impl Contender {
         Self {
             name,
             run: run_kind::<P>,
-            repeat: count::repeat::<P>,
+            repeat: Some(count::repeat::<P>),
+            absence: || None,
         }
     }
 
@@ -52,22 +70,19 @@ impl Contender {
         (self.run)(kind, order, gauge)
     }
 
-    /// One task, so many times, and nothing else.
-    pub fn repeat(&self, kind: Kind, place: &Place, times: u64) -> Result<()> {
-        (self.repeat)(kind, place, times)
+    /// In one thread, so many times, and nothing else.
+    pub fn repeat(&self, kind: Kind, place: &Place, size: Size, times: u64) -> Result<()> {
+        let repeat = self.repeat.context("not a program of its own")?;
+        repeat(kind, place, size, times)
+    }
+
+    pub fn absence(&self) -> Option<String> {
+        (self.absence)()
     }
 }
 
 fn run_kind<P: Peer>(kind: Kind, order: &Order, gauge: &mut dyn Gauge) -> Result<Sample> {
-    match kind {
-        Kind::Empty => run::run::<P, Empty>(order, gauge),
-        Kind::Touch => run::run::<P, Touch>(order, gauge),
-        Kind::Transfer => run::run::<P, Transfers>(order, gauge),
-        Kind::ReadOnly => run::run::<P, ReadOnly>(order, gauge),
-        Kind::Joined => run::run::<P, Joined>(order, gauge),
-        Kind::Nested => run::run::<P, Nested>(order, gauge),
-        Kind::Contended => run::run::<P, Contended>(order, gauge),
-    }
+    with_workload!(kind, run::<P>(order, gauge))
 }
 
 /// All that there are for an engine, in the order in which they are run and shown.
@@ -79,26 +94,42 @@ pub fn of(engine: Engine) -> &'static [Contender] {
     }
 }
 
-const POSTGRES: [Contender; 6] = [
+const POSTGRES: [Contender; 10] = [
     Contender::new::<txn::postgres::Txn>(OURS),
     Contender::new::<SqlxHeld<Postgres>>(HELD),
     Contender::new::<SqlxPool<Postgres, Plain>>(DEFAULT),
     Contender::new::<SqlxPool<Postgres, Unasked>>(UNASKED),
     Contender::new::<Deadpool>(DEADPOOL),
     Contender::new::<Pipelined>(PIPELINED),
+    Contender::new::<SeaOrm>("sea-orm"),
+    Contender::new::<Diesel>("diesel-async"),
+    Contender {
+        name: "pgbench",
+        run: pgbench::run,
+        repeat: None,
+        absence: pgbench::absence,
+    },
+    Contender {
+        name: "SQLAlchemy",
+        run: sqlalchemy::run,
+        repeat: None,
+        absence: sqlalchemy::absence,
+    },
 ];
 
-const MARIADB: [Contender; 4] = [
+const MARIADB: [Contender; 5] = [
     Contender::new::<txn::mariadb::Txn>(OURS),
     Contender::new::<SqlxHeld<MySql>>(HELD),
     Contender::new::<SqlxPool<MySql, Plain>>(DEFAULT),
     Contender::new::<SqlxPool<MySql, Unasked>>(UNASKED),
+    Contender::new::<MySqlAsync>("mysql_async"),
 ];
 
-const SQLITE: [Contender; 3] = [
+const SQLITE: [Contender; 4] = [
     Contender::new::<txn::sqlite::Txn>(OURS),
     Contender::new::<SqlxPool<Sqlite, Plain>>(DEFAULT),
     Contender::new::<SqlxPool<Sqlite, Immediate>>(IMMEDIATE),
+    Contender::new::<Rusqlite>("rusqlite, one thread"),
 ];
 
 /// The same for all who use SQLite.

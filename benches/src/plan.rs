@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::peers::{self, Contender};
+use crate::peers::{self, Contender, DEADPOOL, DEFAULT, HELD, OURS, PIPELINED, UNASKED};
 use crate::place::{Engine, Size};
 use crate::workloads::Kind;
 
@@ -29,6 +29,9 @@ pub struct Cell {
     /// Empty for all that the engine has.
     #[serde(skip)]
     pub peers: &'static [&'static str],
+    /// How much longer than others it is run.
+    #[serde(skip)]
+    pub longer: u32,
 }
 
 impl Cell {
@@ -43,6 +46,7 @@ impl Cell {
     pub fn contenders(&self) -> Vec<Contender> {
         let all = peers::of(self.engine).iter().copied();
         all.filter(|peer| self.peers.is_empty() || self.peers.contains(&peer.name))
+            .filter(|peer| peer.absence().is_none())
             .collect()
     }
 }
@@ -56,7 +60,7 @@ pub struct Pace {
 }
 
 pub fn pace(quick: bool) -> Pace {
-    let (repetitions, window) = if quick { (3, 500) } else { (5, 800) };
+    let (repetitions, window) = if quick { (3, 500) } else { (5, 700) };
     Pace {
         repetitions,
         warm_up: Duration::from_millis(150),
@@ -68,52 +72,116 @@ pub fn cells(quick: bool) -> Vec<Cell> {
     if quick { quick_cells() } else { all_cells() }
 }
 
+/// Who shows what a pool, a ping and a driver cost.
+const CORE: &[&str] = &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL, PIPELINED];
+/// Who has a pool.
+const POOLS: &[&str] = &[OURS, DEFAULT, UNASKED, DEADPOOL];
+/// Who has savepoints and modes.
+const MODES: &[&str] = &[OURS, HELD, DEFAULT, DEADPOOL];
+const EVERYBODY: &[&str] = &[];
+
+type Sizes = &'static [(usize, usize)];
+
+const ONE: Sizes = &[(1, 1)];
+const MAIN: Sizes = &[(8, 8), (64, 16)];
+const FEW: Sizes = &[(1, 1), (8, 8), (64, 16)];
+/// Left out of the cross product, because they teach nothing new: one task with more than one session (the others stay
+/// unused), eight tasks with sixteen (eight stay unused) or with one (sixty-four show the same, more so).
+const REST: Sizes = &[(1, 1), (64, 1), (64, 8)];
+const BOTH: [Kind; 2] = [Kind::Touch, Kind::Transfer];
+
 /// What people try first.
 fn quick_cells() -> Vec<Cell> {
-    let postgres = grid(
-        Engine::Postgres,
-        &[(Way::Tcp, &[(8, 8), (64, 16)]), (Way::Far, &[(1, 1)])],
-        &[Kind::Touch, Kind::Transfer],
-    );
-    let sqlite = grid(
-        Engine::Sqlite,
-        &[(Way::File, &[(64, 8)])],
-        &[Kind::Transfer],
-    );
-    [postgres, sqlite].concat()
-}
-
-/// Left out, because they teach nothing new: one task with more than one session (the others stay unused), eight tasks
-/// with sixteen (eight stay unused) or with one (sixty-four show the same, more so).
-fn all_cells() -> Vec<Cell> {
-    let near: &[(usize, usize)] = &[(1, 1), (8, 8), (64, 1), (64, 8), (64, 16)];
-    let few: &[(usize, usize)] = &[(1, 1), (8, 8), (64, 16)];
-    let both = [Kind::Touch, Kind::Transfer];
-    let postgres = [(Way::Tcp, near), (Way::Socket, &few[1..]), (Way::Far, few)];
-    let mariadb = [(Way::Tcp, &few[1..]), (Way::Far, &few[..1])];
-    let sqlite: [(Way, &[_]); 1] = [(Way::File, &[(1, 1), (64, 8)])];
     [
-        grid(Engine::Postgres, &postgres, &both),
-        grid(Engine::MariaDb, &mariadb, &both),
-        grid(Engine::Sqlite, &sqlite, &both),
+        cells_of(Engine::Postgres, Way::Tcp, MAIN, &BOTH, CORE),
+        cells_of(Engine::Postgres, Way::Far, ONE, &BOTH, CORE),
+        cells_of(
+            Engine::Sqlite,
+            Way::File,
+            &[(64, 8)],
+            &[Kind::Transfer],
+            EVERYBODY,
+        ),
     ]
     .concat()
 }
 
-type Sizes = &'static [(usize, usize)];
+/// The rarer workloads, and the slower peers, are measured where they say something.
+fn all_cells() -> Vec<Cell> {
+    let modes = [Kind::ReadOnly, Kind::Nested3];
+    let herd = cells_of(
+        Engine::Postgres,
+        Way::Tcp,
+        &[(10_000, 16)],
+        &[Kind::Touch],
+        POOLS,
+    );
+    [
+        cells_of(Engine::Postgres, Way::Tcp, MAIN, &BOTH, EVERYBODY),
+        cells_of(Engine::Postgres, Way::Tcp, REST, &BOTH, CORE),
+        cells_of(Engine::Postgres, Way::Socket, MAIN, &BOTH, CORE),
+        cells_of(Engine::Postgres, Way::Far, FEW, &BOTH, CORE),
+        cells_of(Engine::Postgres, Way::Tcp, &[(8, 8)], &modes, MODES),
+        cells_of(Engine::Postgres, Way::Far, ONE, &modes, MODES),
+        cells_of(
+            Engine::Postgres,
+            Way::Tcp,
+            &[(8, 8)],
+            &[Kind::Joined10],
+            &[OURS, HELD, DEFAULT],
+        ),
+        cells_of(
+            Engine::Postgres,
+            Way::Tcp,
+            &[(64, 16)],
+            &[Kind::Contended],
+            POOLS,
+        ),
+        cells_of(
+            Engine::Postgres,
+            Way::Tcp,
+            &[(64, 16)],
+            &[Kind::Cancel, Kind::Killed],
+            POOLS,
+        ),
+        herd.into_iter()
+            .map(|cell| Cell { longer: 4, ..cell })
+            .collect(),
+        cells_of(Engine::MariaDb, Way::Tcp, MAIN, &BOTH, EVERYBODY),
+        cells_of(Engine::MariaDb, Way::Far, ONE, &BOTH, EVERYBODY),
+        cells_of(
+            Engine::MariaDb,
+            Way::Far,
+            ONE,
+            &[Kind::Nested3],
+            &[OURS, HELD],
+        ),
+        cells_of(
+            Engine::Sqlite,
+            Way::File,
+            &[(1, 1), (64, 8)],
+            &BOTH,
+            EVERYBODY,
+        ),
+    ]
+    .concat()
+}
 
-fn grid(engine: Engine, ways: &[(Way, Sizes)], kinds: &[Kind]) -> Vec<Cell> {
-    let mut cells = Vec::new();
-    for &kind in kinds {
-        for &(way, sizes) in ways {
-            cells.extend(sizes.iter().map(|&(tasks, sessions)| Cell {
-                engine,
-                way,
-                kind,
-                size: Size { tasks, sessions },
-                peers: &[],
-            }));
-        }
-    }
-    cells
+fn cells_of(
+    engine: Engine,
+    way: Way,
+    sizes: Sizes,
+    kinds: &[Kind],
+    peers: &'static [&'static str],
+) -> Vec<Cell> {
+    let cell = |kind, &(tasks, sessions): &(usize, usize)| Cell {
+        engine,
+        way,
+        kind,
+        size: Size { tasks, sessions },
+        peers,
+        longer: 1,
+    };
+    let of_kind = |&kind| sizes.iter().map(move |size| cell(kind, size));
+    kinds.iter().flat_map(of_kind).collect()
 }

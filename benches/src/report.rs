@@ -1,4 +1,5 @@
 //! What is shown and written.
 
+pub mod plot;
 pub mod summary;
 pub mod table;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cpu_time::ProcessTime;
 use fastrand::Rng;
+use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::admin::Admin;
 use crate::busy::is_busy;
@@ -48,6 +49,8 @@ pub struct Sample {
     pub busy: u64,
     /// Reported as committed, and not there.
     pub missing: i64,
+    /// Tasks that waited for ever.
+    pub stuck: usize,
     /// Transactions of the task that had the fewest.
     pub fewest: u64,
     /// Part of the machine that others took.
@@ -77,7 +80,8 @@ pub fn run<P: Peer, W: Workload>(order: &Order, gauge: &mut dyn Gauge) -> Result
 async fn measure<P: Peer, W: Workload>(order: &Order, gauge: &mut dyn Gauge) -> Result<Sample> {
     let mut admin = Admin::connect(&order.direct).await?;
     let before = admin.before_run().await?;
-    let peers = P::open(&order.place, order.size).await.context("open")?;
+    let mut peers = P::open(&order.place, order.size).await.context("open")?;
+    prime(&mut peers).await?;
     let phase = Arc::new(AtomicU8::new(WARM_UP));
     let mut tasks = JoinSet::new();
     for (seed, peer) in (0..).zip(peers) {
@@ -96,14 +100,25 @@ async fn measure<P: Peer, W: Workload>(order: &Order, gauge: &mut dyn Gauge) -> 
     let cpu = cpu.elapsed();
     gauge.end()?;
     let mut counts = Counts::default();
-    while let Some(task) = tasks.join_next().await {
-        counts.add(task??)?;
-    }
+    let (ended, stuck) = drain(&mut tasks, &mut counts).await?;
+    ensure!(
+        stuck == 0 || W::DROPS,
+        "{stuck} of {} tasks do not come to an end",
+        ended + stuck
+    );
     let mut sample = counts.sample(elapsed, cpu);
+    sample.stuck = stuck;
     sample.missing = admin
         .missing(before, W::EFFECT, counts.all, counts.all_dropped)
         .await?;
     Ok(sample)
+}
+
+/// All at once, so that every session is open: a workload that gives up early would not wait for that.
+async fn prime<P: Peer>(peers: &mut [P]) -> Result<()> {
+    let touches = peers.iter_mut().take(100).map(|peer| peer.touch(1));
+    try_join_all(touches).await.context("first use")?;
+    Ok(())
 }
 
 /// Waits; a task that ends before its time has failed.
@@ -113,6 +128,21 @@ async fn watch(time: Duration, tasks: &mut JoinSet<Result<Counts>>) -> Result<()
     };
     ended.context("no task is left")???;
     bail!("a task ended before its time")
+}
+
+/// Waits for all tasks, but not for ever: where sessions were given back inside of transactions, one may wait for the
+/// locks of another that nobody uses any more.
+async fn drain(tasks: &mut JoinSet<Result<Counts>>, counts: &mut Counts) -> Result<(usize, usize)> {
+    const PATIENCE: Duration = Duration::from_secs(15);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut ended = 0;
+    while let Ok(Some(task)) = timeout_at(deadline, tasks.join_next()).await {
+        counts.add(task??)?;
+        ended += 1;
+    }
+    let stuck = tasks.len();
+    tasks.shutdown().await;
+    Ok((ended, stuck))
 }
 
 const WARM_UP: u8 = 0;
@@ -219,7 +249,7 @@ impl Counts {
 }
 
 /// A point for every half of what is left.
-fn distribution(histogram: &Histogram<u64>) -> Vec<(u64, f64)> {
+pub fn distribution(histogram: &Histogram<u64>) -> Vec<(u64, f64)> {
     histogram
         .iter_quantiles(1)
         .map(|step| (step.value_iterated_to() / 1000, step.quantile_iterated_to()))

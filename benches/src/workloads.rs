@@ -1,5 +1,6 @@
 //! What is run.
 
+mod cancel;
 mod contended;
 mod empty;
 mod joined;
@@ -11,15 +12,16 @@ mod transfer;
 use anyhow::Result;
 use clap::ValueEnum;
 use fastrand::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::cancel::{Cancel, Killed};
 pub use self::contended::Contended;
 pub use self::empty::Empty;
 pub use self::joined::Joined;
 pub use self::nested::Nested;
 pub use self::read_only::ReadOnly;
 pub use self::touch::Touch;
-pub use self::transfer::Transfers;
+pub use self::transfer::{Transfers, any_transfer};
 use crate::peer::Peer;
 
 pub const ACCOUNTS: i64 = 10_000;
@@ -28,6 +30,9 @@ pub const ACCOUNTS: i64 = 10_000;
 pub trait Workload: Send + 'static {
     /// What so many of them leave behind.
     const EFFECT: Effect;
+
+    /// Whether it gives up some of them.
+    const DROPS: bool = false;
 
     /// Runs one.
     fn once<P: Peer>(peer: &mut P, rng: &mut Rng) -> impl Future<Output = Result<Done>> + Send;
@@ -55,17 +60,26 @@ impl Effect {
 }
 
 /// The workloads by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Kind {
     Empty,
     Touch,
     Transfer,
     ReadOnly,
-    Joined,
-    Nested,
+    #[value(name = "joined_1")]
+    Joined1,
+    #[value(name = "joined_3")]
+    Joined3,
+    #[value(name = "joined_10")]
+    Joined10,
+    #[value(name = "nested_1")]
+    Nested1,
+    #[value(name = "nested_3")]
+    Nested3,
     Contended,
+    Cancel,
+    Killed,
 }
 
 impl Kind {
@@ -75,11 +89,43 @@ impl Kind {
             Self::Touch => "touch",
             Self::Transfer => "transfer",
             Self::ReadOnly => "read_only",
-            Self::Joined => "joined",
-            Self::Nested => "nested",
+            Self::Joined1 => "joined_1",
+            Self::Joined3 => "joined_3",
+            Self::Joined10 => "joined_10",
+            Self::Nested1 => "nested_1",
+            Self::Nested3 => "nested_3",
             Self::Contended => "contended",
+            Self::Cancel => "cancel",
+            Self::Killed => "killed",
         }
     }
+
+    /// Whether some of its transactions are given up.
+    pub fn drops(self) -> bool {
+        matches!(self, Self::Cancel | Self::Killed)
+    }
+}
+
+/// Calls a function that is generic over the workload.
+#[macro_export]
+macro_rules! with_workload {
+    ($kind:expr, $function:ident :: < $peer:ty > $arguments:tt) => {{
+        use $crate::workloads::*;
+        match $kind {
+            Kind::Empty => $function::<$peer, Empty> $arguments,
+            Kind::Touch => $function::<$peer, Touch> $arguments,
+            Kind::Transfer => $function::<$peer, Transfers> $arguments,
+            Kind::ReadOnly => $function::<$peer, ReadOnly> $arguments,
+            Kind::Joined1 => $function::<$peer, Joined<1>> $arguments,
+            Kind::Joined3 => $function::<$peer, Joined<3>> $arguments,
+            Kind::Joined10 => $function::<$peer, Joined<10>> $arguments,
+            Kind::Nested1 => $function::<$peer, Nested<1>> $arguments,
+            Kind::Nested3 => $function::<$peer, Nested<3>> $arguments,
+            Kind::Contended => $function::<$peer, Contended> $arguments,
+            Kind::Cancel => $function::<$peer, Cancel> $arguments,
+            Kind::Killed => $function::<$peer, Killed> $arguments,
+        }
+    }};
 }
 
 fn any_account(rng: &mut Rng) -> i64 {

@@ -64,16 +64,22 @@ impl Steps {
         self.step(&name, || succeed(&mut command))
     }
 
-    /// One step: builds and runs a program that stands outside of the workspace, with its build beside ours.
+    /// Builds and runs a program that stands outside of the workspace, with its build beside ours.
     pub(crate) fn launch(&mut self, manifest: &str, arguments: &[OsString]) -> Result<()> {
-        let mut command = cargo();
-        command.args(["run", "--release", "--manifest-path", manifest]);
-        if env::var_os("CARGO_TARGET_DIR").is_none() {
-            command.args(["--target-dir", "target/benches"]);
-        }
-        command.arg("--").args(arguments);
+        let outside = |verb: &str| {
+            let mut command = cargo();
+            command.args([verb, "--release", "--manifest-path", manifest]);
+            if env::var_os("CARGO_TARGET_DIR").is_none() {
+                command.args(["--target-dir", "target/benches"]);
+            }
+            command
+        };
+        // All its programs: the one that is run starts another.
+        self.step(&format!("cargo build --manifest-path {manifest}"), || {
+            succeed(&mut outside("build"))
+        })?;
         self.step(&format!("cargo run --manifest-path {manifest}"), || {
-            succeed(&mut command)
+            succeed(outside("run").arg("--quiet").arg("--").args(arguments))
         })
     }
 

@@ -1,11 +1,11 @@
 //! What all of this is about.
 
-use anyhow::{Result, bail};
-use txn::{Db, Engine, transactional};
+use anyhow::{Context, Result, bail};
+use txn::{Db, transactional};
 
 use super::statements::{Statements, one};
 use crate::peer::{Peer, Transfer};
-use crate::place::{Place, Size};
+use crate::place::{Engine, Place, Size};
 
 /// A function around the next one, and so on.
 macro_rules! joined {
@@ -27,7 +27,7 @@ macro_rules! txn_on {
 
             use super::*;
 
-            pub struct Txn(Db<$db>);
+            pub struct Txn(pub(super) Db<$db>);
 
             #[transactional]
             async fn read(tx: &mut Tx<$db>, id: i64) -> Result<()> {
@@ -132,8 +132,46 @@ txn_on!(sqlite, txn::Sqlite, crate::sql::numbered);
 
 async fn connect<DB>(place: &Place, size: Size) -> Result<Db<DB>>
 where
-    DB: Engine + Statements,
+    DB: txn::Engine + Statements,
 {
     let builder = Db::builder(DB::options(place)?).max_sessions(size.sessions);
     Ok(builder.connect().await?)
+}
+
+/// A peer that can wait until nothing is left to clean up.
+pub enum Settling {
+    Postgres(postgres::Txn),
+    MariaDb(mariadb::Txn),
+    Sqlite(sqlite::Txn),
+}
+
+impl Settling {
+    pub async fn open(place: &Place, size: Size) -> Result<Self> {
+        let opened = match place.engine {
+            Engine::Postgres => first(postgres::Txn::open(place, size).await?).map(Self::Postgres),
+            Engine::MariaDb => first(mariadb::Txn::open(place, size).await?).map(Self::MariaDb),
+            Engine::Sqlite => first(sqlite::Txn::open(place, size).await?).map(Self::Sqlite),
+        };
+        opened.context("one task")
+    }
+
+    pub async fn transfer(&mut self, transfer: Transfer) -> Result<()> {
+        match self {
+            Self::Postgres(it) => it.transfer(transfer).await,
+            Self::MariaDb(it) => it.transfer(transfer).await,
+            Self::Sqlite(it) => it.transfer(transfer).await,
+        }
+    }
+
+    pub async fn settled(&self) {
+        match self {
+            Self::Postgres(it) => it.0.settled().await,
+            Self::MariaDb(it) => it.0.settled().await,
+            Self::Sqlite(it) => it.0.settled().await,
+        }
+    }
+}
+
+fn first<T>(of: Vec<T>) -> Option<T> {
+    of.into_iter().next()
 }

@@ -1,6 +1,6 @@
 //! Samples in one line.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::statistics::{Data, Max, Min, OrderStatistics};
 
 use crate::peers::OURS;
@@ -8,7 +8,7 @@ use crate::run::Sample;
 use crate::suite::{Measured, Row};
 
 /// The middle of the repetitions, and how far they lie apart.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
     pub min: f64,

@@ -47,24 +47,36 @@ fn line(measured: &Measured, row: &Row) -> Vec<String> {
     let end = |end: fn(Spread) -> f64| rate.map_or(String::new(), |rate| whole(end(rate)));
     let ratio = measured.ratio(row.peer, |sample| Some(sample.per_second));
     let median = |of: fn(&Sample) -> Option<f64>| row.median(of);
-    let busy: u64 = row.samples.iter().map(|sample| sample.busy).sum();
-    let busy = if busy > 0 {
-        format!(" ({busy} busy)")
-    } else {
-        String::new()
-    };
     vec![
-        row.peer.to_owned() + &busy,
+        row.peer.to_owned() + &remarks(row),
         end(|rate| rate.median),
         end(|rate| rate.min),
         end(|rate| rate.max),
         ratio.map_or(String::new(), |ratio| format!("{:.2} ×", ratio.median)),
         median(|sample| sample.cpu).map_or(String::new(), |cpu| format!("{cpu:.1}")),
         median(|sample| sample.round_trips).map_or(String::new(), |trips| format!("{trips:.2}")),
-        median(|sample| Some(sample.p50)).map_or(String::new(), whole),
-        median(|sample| Some(sample.p99)).map_or(String::new(), whole),
-        median(|sample| Some(sample.worst)).map_or(String::new(), whole),
+        median(|sample| timed(sample.p50)).map_or(String::new(), whole),
+        median(|sample| timed(sample.p99)).map_or(String::new(), whole),
+        median(|sample| timed(sample.worst)).map_or(String::new(), whole),
     ]
+}
+
+/// What went wrong, over all repetitions.
+fn remarks(row: &Row) -> String {
+    let total = |of: fn(&Sample) -> u64| row.samples.iter().map(of).sum::<u64>();
+    let said = [
+        (total(|sample| sample.busy), "refused as busy"),
+        (total(|sample| sample.missing.unsigned_abs()), "LOST"),
+        (total(|sample| sample.stuck as u64), "stuck"),
+    ];
+    let said = said.iter().filter(|(count, _)| *count > 0);
+    said.map(|(count, what)| format!(", {count} {what}"))
+        .collect()
+}
+
+/// pgbench has no quantiles.
+fn timed(micros: f64) -> Option<f64> {
+    (micros > 0.0).then_some(micros)
 }
 
 fn whole(value: f64) -> String {

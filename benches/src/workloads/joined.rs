@@ -4,14 +4,14 @@ use fastrand::Rng;
 use super::{Done, Effect, Workload, any_account};
 use crate::peer::Peer;
 
-/// Ten functions that take part in one transaction, around one statement.
-pub struct Joined;
+/// Functions that take part in one transaction, around one statement.
+pub struct Joined<const DEPTH: usize>;
 
-impl Workload for Joined {
+impl<const DEPTH: usize> Workload for Joined<DEPTH> {
     const EFFECT: Effect = Effect::NONE;
 
     async fn once<P: Peer>(peer: &mut P, rng: &mut Rng) -> Result<Done> {
-        peer.joined(10, any_account(rng)).await?;
+        peer.joined(DEPTH, any_account(rng)).await?;
         Ok(Done::Finished)
     }
 }

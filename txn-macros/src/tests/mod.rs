@@ -4,6 +4,7 @@ mod arguments;
 mod expansion;
 mod reborrow;
 mod refusals;
+mod speed;
 mod test_attr;
 mod text;
 

@@ -1,0 +1,8 @@
+//! The harness's child that counts allocations: the same program, with another allocator.
+
+fn main() -> anyhow::Result<()> {
+    let mut result = Ok(());
+    let counted = allocation_counter::measure(|| result = txn_benches::main());
+    println!("{} {}", counted.count_total, counted.bytes_max);
+    result
+}
