@@ -45,6 +45,9 @@ impl Admin {
         .await?;
         self.run("CREATE TABLE ledger (debtor BIGINT, creditor BIGINT, cents BIGINT)")
             .await?;
+        if let Self::MariaDb(_) = self {
+            self.run("SET max_recursive_iterations = 1000000").await?;
+        }
         self.run(&format!(
             "INSERT INTO account WITH RECURSIVE n (id) AS \
              (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < {ACCOUNTS}) SELECT id, 100000 FROM n"

@@ -145,8 +145,8 @@ fn exact(value: Option<f64>) -> Option<Spread> {
     Spread::of(value)
 }
 
-/// A flight more or less at the edge of the window is no round trip.
-const EDGE: f64 = 0.05;
+/// Transactions that reach over an end of the window are counted in part; one round trip more would be seen as 1.
+const EDGE: f64 = 0.25;
 
 fn round_trips(results: &Results<'_>) -> Vec<Target> {
     let trips =

@@ -7,8 +7,9 @@ use crate::examples;
 use crate::steps::Steps;
 use crate::{install, instructions};
 
-const CHECKS: [&str; 2] = [
+const CHECKS: [&str; 3] = [
     "fmt --all --check",
+    "fmt --manifest-path benches/Cargo.toml --check",
     "clippy --workspace --all-targets --all-features -- -D warnings",
 ];
 
