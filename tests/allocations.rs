@@ -9,11 +9,18 @@ use std::future::poll_fn;
 use std::pin::pin;
 
 use allocation_counter::measure;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sqlx::{Connection, Executor, PgConnection};
+use tokio::runtime::Builder;
 use txn::{Db, Error, Postgres, Tx, transactional};
 use txn_test_servers::shared_postgres_url;
 
 const ROUNDS: u64 = 100;
+/// Of a nested scope: the driver's own for one query, and its future's box.
+const NESTED: u64 = 0;
+/// Of a transaction that is dropped, and settled.
+const DROPPED: u64 = 0;
 
 /// The allocations that polling a future makes in this thread, which its runtime has to itself.
 async fn allocations<F: Future>(future: F) -> u64 {
@@ -75,6 +82,53 @@ async fn a_scope_allocates_little_and_a_joined_one_nothing() {
         with_joined <= root + ROUNDS / 10,
         "{with_joined} against {root}"
     );
+}
+
+#[transactional(nested)]
+async fn nested(_tx: &mut Tx<Postgres>) -> Result<(), Error> {
+    Ok(())
+}
+
+#[transactional]
+async fn ten_nested(tx: &mut Tx<Postgres>) -> Result<(), Error> {
+    for _ in 0..10 {
+        nested(tx).await?;
+    }
+    Ok(())
+}
+
+async fn dropped(db: &Db<Postgres>) -> Result<(), Error> {
+    drop(db.begin().await?);
+    db.settled().await;
+    Ok(())
+}
+
+/// Settling is done by a task, so that all that its runtime does is counted.
+#[test]
+fn a_nested_and_a_dropped_scope_allocate_no_more_than_they_did() {
+    let url = shared_postgres_url();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let connect = Db::<Postgres>::builder(url.parse().unwrap()).max_sessions(1);
+    let db = runtime.block_on(connect.connect()).unwrap();
+    let count = |rounds: u64, path: &dyn Fn() -> BoxFuture<'_, Result<(), Error>>| {
+        let all = async {
+            for _ in 0..rounds {
+                path().await.unwrap();
+            }
+        };
+        measure(|| runtime.block_on(all)).count_total
+    };
+    let per_round = |path: &dyn Fn() -> BoxFuture<'_, Result<(), Error>>| {
+        count(ROUNDS, path); // until all caches are warm
+        count(ROUNDS, path) / ROUNDS
+    };
+    let root = per_round(&|| scope(&db, 0).boxed());
+    let with_nested = per_round(&|| ten_nested(&db).boxed());
+    let dropped = per_round(&|| dropped(&db).boxed());
+    let nested = (with_nested - root) / 10;
+    println!("nested {nested}, dropped and settled {dropped}, committed {root}");
+    assert!(nested <= NESTED, "{nested}");
+    assert!(dropped <= DROPPED, "{dropped}");
 }
 
 #[transactional(timeout = "1s")]
