@@ -97,9 +97,9 @@ impl Admin {
     pub async fn run(&mut self, sql: &str) -> Result<()> {
         let sql = AssertSqlSafe(sql);
         match self {
-            Self::Postgres(it) => drop(it.execute(sql).await?),
-            Self::MariaDb(it) => drop(it.execute(sql).await?),
-            Self::Sqlite(it) => drop(it.execute(sql).await?),
+            Self::Postgres(it) => it.execute(sql).await.map(|_| ())?,
+            Self::MariaDb(it) => it.execute(sql).await.map(|_| ())?,
+            Self::Sqlite(it) => it.execute(sql).await.map(|_| ())?,
         }
         Ok(())
     }

@@ -176,7 +176,7 @@ fn conclude(measured: &[Measured], rest: &Rest, is_whole: bool) -> Result<()> {
         counted: rest.counted.as_ref(),
         compiled: rest.compiled.as_ref(),
     });
-    targets::print(&targets);
+    report::promises::print(&targets);
     let name = if is_whole { "full" } else { "latest" };
     let path = output::save(name, &(measured, rest, &targets))?;
     println!("\nwritten to {}", path.display());

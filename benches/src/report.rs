@@ -1,5 +1,6 @@
 //! What is shown and written.
 
 pub mod plot;
+pub mod promises;
 pub mod summary;
 pub mod table;

@@ -18,6 +18,8 @@ impl Peer for MySqlAsync {
             .ip_or_hostname(&place.host)
             .tcp_port(place.port)
             .prefer_socket(false)
+            // As sqlx does: a row that is set to what it was counts as well.
+            .client_found_rows(true)
             .user(Some(&place.user))
             .pass(Some(&place.password))
             .db_name(Some(&place.database))
