@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask test`, `cargo xtask ui` and `cargo xtask bench`.
+//! The repository's own commands: `cargo xtask test`, `cargo xtask ui`, `cargo xtask bench` and `cargo xtask instructions`.
 
 mod bench;
 mod examples;
