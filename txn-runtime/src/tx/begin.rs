@@ -49,7 +49,7 @@ impl<DB: Engine> Tx<DB> {
         patience: Instant,
     ) -> Result<Session<DB>, Error> {
         let name = request.options.name;
-        let acquired = db.acquire(patience, request.need());
+        let acquired = pin!(db.acquire(patience, request.need()));
         let acquired = match request.deadline {
             Some(deadline) if deadline.at() < patience => timeout_at(deadline.at(), acquired)
                 .await
@@ -81,7 +81,8 @@ impl<DB: Engine> Tx<DB> {
             self.session.activity().enter(ScopeState::Idle);
             return Ok(());
         }
-        self.roll_back().await;
+        // Boxed, or every scope's future would have room for it.
+        Box::pin(self.roll_back()).await;
         Err(match deadline {
             Some(deadline) if deadline.at() == until => {
                 Error::timeout(name, deadline.over(Phase::Begin))
