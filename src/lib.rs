@@ -127,14 +127,28 @@
 //!
 //! # Features
 //!
-//! `sqlite` (default), `postgres`, `mysql` (serves MariaDB): the engines. `migrate`: `Db::migrate`. Everything else of sqlx (types,
+//! `sqlite` (default), `postgres`, `mysql` (serves MariaDB): the engines. `migrate`: `Db::migrate`. `metrics`: the [figures](#metrics) below. Everything else of sqlx (types,
 //! TLS) is turned on in sqlx itself, which is re-exported as [`txn::sqlx`](sqlx).
 //!
 //! # Spans and events
 //!
-//! Each scope is a `tracing` span at level debug, target `txn`, with `name`, `engine`, `propagation`, `depth`, `attempt`, `outcome` (`committed`, `joined`, `kept` for a
-//! nested one, `rolled back`, `failed`, `dropped`) and `elapsed_us`. What no caller can be told (a rollback that failed, a session that had to be closed) is an event at
-//! level warn.
+//! Each scope is a `tracing` span `transaction` at level debug, target `txn`; its body runs in it, so that sqlx's own events about
+//! statements are inside. With `retry`, each attempt has one, which *follows from* the one before (a link, in OpenTelemetry). Fields:
+//!
+//! | field | is |
+//! |---|---|
+//! | `otel.name`, `txn.scope.name` | the `name` of the annotation, or the path of the function |
+//! | `code.file.path`, `code.line.number` | where the function is, or the call of `begin` |
+//! | `db.system.name` | `postgresql`, `mysql` or `sqlite` |
+//! | `txn.propagation` | `required`, `nested`, `requires_new` or `mandatory` |
+//! | `txn.depth`, `txn.attempt` | how many scopes it is nested in; which attempt it is, from 1 |
+//! | `txn.outcome`, `txn.phase` | how it ended, and where it was then: as [below](#metrics), and `joined` for one that joined |
+//! | `txn.elapsed_us` | from the call to its end |
+//! | `otel.status_code`, `otel.status_description` | `ERROR` and the text, if the scope itself failed |
+//!
+//! However a scope ends, its span is completed: one that is dropped says in which phase. What no caller can be told (a rollback that failed,
+//! a session that had to be closed) is an event at level warn.
+#![doc = include_str!("metrics.md")]
 
 #[cfg(any(doc, doctest))]
 pub mod guide;

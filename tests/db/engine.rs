@@ -35,6 +35,9 @@ pub(crate) trait TestEngine: Engine {
     /// How to ask for the seconds that the server gives an idle transaction; 0 for ever.
     const ASK_LIMIT: Option<&'static str>;
 
+    /// A statement that fails as one does that has met another transaction, where there is such a thing.
+    const CONFLICT: Option<&'static str> = None;
+
     /// Counts the sessions that run the query whose text follows, where the server looks for clients that are gone.
     const RUNNING: Option<&'static str> = None;
 
@@ -92,6 +95,8 @@ impl TestEngine for Postgres {
         "SELECT EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::INTERVAL)::BIGINT",
     );
 
+    const CONFLICT: Option<&'static str> = Some("DO $$ BEGIN RAISE serialization_failure; END $$");
+
     const RUNNING: Option<&'static str> =
         Some("SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND query =");
 
@@ -124,6 +129,9 @@ impl TestEngine for MySql {
         "SERIALIZABLE",
     ));
     const ASK_LIMIT: Option<&'static str> = Some("SELECT CAST(@@SESSION.wait_timeout AS SIGNED)");
+
+    /// Of a deadlock, after which the server would have rolled back.
+    const CONFLICT: Option<&'static str> = Some("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213");
 
     async fn place() -> Place {
         let (server, name) = (shared_mariadb_url(), name());

@@ -15,6 +15,8 @@ mod differences;
 mod engine;
 mod events;
 mod fixture;
+#[cfg(feature = "metrics")]
+mod ledger;
 mod observe;
 mod polls;
 mod proxy;
@@ -43,6 +45,8 @@ macro_rules! on {
             mod conflicts;
             mod edges;
             mod faults;
+            #[cfg(feature = "metrics")]
+            mod figures;
             mod hooks;
             mod joining;
             mod killed;

@@ -31,6 +31,7 @@ pub use self::status::Status;
 use crate::cancel::ControlConnection;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::gate::Gate;
+use crate::metrics::{Closed, Meter};
 use crate::options::Options;
 use crate::sandbox::Lent;
 use crate::scope::Request;
@@ -83,6 +84,7 @@ struct Shared<DB: Engine> {
     firsts: Option<Arc<Semaphore>>,
     seconds: Seconds,
     watch: Watch,
+    meter: Meter,
 }
 
 impl<DB: Engine> Db<DB> {
@@ -131,7 +133,7 @@ impl<DB: Engine> Db<DB> {
     #[track_caller]
     pub fn begin(&self) -> impl Future<Output = Result<Tx<DB>, Error>> + Send {
         let request = Request::by_hand(&BY_HAND, Location::caller());
-        async move { Ok(*Tx::begin(self, request).await?) }
+        Tx::begin_by_hand(self, request)
     }
 
     /// A session in autocommit mode.
@@ -175,7 +177,7 @@ impl<DB: Engine> Db<DB> {
             match session.ping(left).await {
                 Ok(()) => return Ok(session),
                 // What would have run on it could not have been repeated, unlike a BEGIN.
-                Err(_) => session.discard(),
+                Err(_) => session.discard_because(Closed::PingFailed),
             }
         }
     }
@@ -242,6 +244,10 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.shared.meter
+    }
+
     pub(crate) fn retry(&self) -> Retry {
         self.shared.limits.retry
     }
@@ -256,6 +262,7 @@ impl<DB: Engine> Db<DB> {
 
     /// A cleanup; it needs no runtime of the caller's.
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
+        let cleanup = self.shared.meter.counting(cleanup);
         self.shared.cleanups.spawn_on(cleanup, &self.shared.handle);
     }
 }

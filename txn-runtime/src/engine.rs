@@ -101,6 +101,10 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {
         None
     }
+    /// Where the database is, for those who have several.
+    #[cfg(feature = "metrics")]
+    #[doc(hidden)]
+    fn address(options: &ConnectOptionsOf<Self>) -> String;
     /// A database that is always there, for tests.
     #[doc(hidden)]
     const EMBEDDED: Option<&'static str> = None;

@@ -22,13 +22,15 @@ mod handle;
 pub(crate) struct Watch<'a> {
     pub(crate) health: &'a mut Health,
     /// Set by a failure after which the whole transaction may be run again.
-    pub(crate) conflict: &'a mut bool,
+    pub(crate) conflict: &'a mut Class,
 }
 
 impl Watch<'_> {
     pub(crate) fn failed<DB: Engine>(&mut self, error: &sqlx::Error) {
         let class = Class::of(error);
-        *self.conflict |= class != Class::Other;
+        if *self.conflict == Class::Other {
+            *self.conflict = class;
+        }
         let effect = match error {
             _ if class == Class::Connection => Effect::Gone,
             sqlx::Error::Database(error) => DB::effect(&**error),

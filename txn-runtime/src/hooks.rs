@@ -12,8 +12,9 @@ use futures_util::FutureExt;
 
 use crate::engine::Engine;
 use crate::error::{BoxError, Cause};
+use crate::metrics::Meter;
 use crate::scopes::Ending;
-use crate::{Tx, Verdict};
+use crate::{Tx, metrics};
 
 /// A hook that still has a say: it runs inside of the transaction.
 pub(crate) type BeforeCommit<DB> =
@@ -180,13 +181,14 @@ pub(crate) struct Due {
 }
 
 /// Runs them one after the other; a panic in one is an event and stops nothing.
-pub(crate) async fn run(due: Due) {
+pub(crate) async fn run(due: Due, meter: Meter) {
     let Due {
         hooks,
         ending: _listed,
     } = due;
     for hook in hooks {
         if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
+            meter.hook_failed(metrics::Hook::After);
             tracing::error!(target: "txn", "a hook panicked; the transaction had ended, and the other hooks run");
         }
     }
@@ -260,32 +262,12 @@ impl<DB: Engine> Tx<DB> {
     /// Lets the hooks of the innermost level that belong inside of the transaction run, until there are none.
     pub(crate) async fn run_before_commit(&mut self) -> Result<(), crate::Error> {
         while let Some(hook) = self.session.hooks.before_commit(self.depth()) {
-            let result = hook(self).await;
-            result.map_err(|error| crate::Error::before_commit(self.level.scope, error))?;
+            if let Err(error) = hook(self).await {
+                let which = metrics::Hook::BeforeCommit;
+                self.db().meter().hook_failed(which);
+                return Err(crate::Error::before_commit(self.level.scope, error));
+            }
         }
         Ok(())
-    }
-}
-
-/// How a scope ends, and why, if it is not with a commit.
-#[derive(Debug)]
-pub(crate) struct Conclusion {
-    pub(crate) verdict: Verdict,
-    pub(crate) reason: Option<String>,
-}
-
-impl Conclusion {
-    pub(crate) fn cause(self) -> Cause {
-        let outcome = || "its outcome was a rollback".to_owned();
-        Cause::new(self.reason.unwrap_or_else(outcome))
-    }
-}
-
-impl From<Verdict> for Conclusion {
-    fn from(verdict: Verdict) -> Self {
-        Self {
-            verdict,
-            reason: None,
-        }
     }
 }

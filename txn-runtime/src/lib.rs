@@ -31,6 +31,7 @@ mod executor;
 mod gate;
 mod hooks;
 mod location;
+mod metrics;
 mod options;
 mod outcome;
 #[doc(hidden)]

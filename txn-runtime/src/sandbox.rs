@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::hooks::{CommittedHook, Fate, Hooks};
 use crate::options::Options;
 use crate::scope::Request;
+use crate::scope::trace::Trace;
 use crate::{Db, Error, Session, Tx, control, settle};
 
 static SANDBOX: Options = Options::new("a sandbox");
@@ -146,7 +147,9 @@ impl<DB: Engine> Db<DB> {
             let why = "refused: this is the handle of a sandbox already";
             return Err(Error::refused(SANDBOX.name, why));
         }
-        let mut tx = Tx::begin(self, Request::outside(&SANDBOX)).await?;
+        // It is no scope.
+        let mut trace = Trace::none();
+        let mut tx = Tx::begin(self, Request::outside(&SANDBOX), &mut trace).await?;
         let opened = control::open_sandbox(&mut tx.session).await;
         opened.map_err(|error| Error::begin(SANDBOX.name, error))?;
         Ok(Sandbox::new(tx.session))

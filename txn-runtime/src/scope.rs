@@ -10,21 +10,24 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, ready};
 use tracing::Span;
 
+mod again;
+mod conclusion;
 mod inside;
 mod request;
-mod trace;
+pub(crate) mod trace;
 
+use self::again::{may_be_retried, pause};
+pub(crate) use self::conclusion::Conclusion;
 use self::inside::{Joined, Nested};
 pub(crate) use self::request::Request;
-use self::trace::Trace;
+use self::trace::{Moment, Spanned, Trace};
 use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::hooks::Conclusion;
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
-use crate::tx::{Terms, end};
+use crate::tx::{Terms, end, end_attempt};
 use crate::{Db, Tx};
 
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -72,7 +75,6 @@ pub struct Entered<'a, DB: Engine> {
     options: &'static Options,
     /// Where it has a time limit of its own.
     deadline: Option<Deadline>,
-    trace: Trace,
 }
 
 enum Body<'a, DB: Engine> {
@@ -86,28 +88,34 @@ enum Body<'a, DB: Engine> {
 impl<'a, DB: Engine> Entered<'a, DB> {
     pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Self, Error> {
         let attempts = Attempts::new(request.options.retry, db.retry());
-        Self::attempt(db, request, attempts).await
+        let trace = Trace::root(db, &request, attempts.count());
+        Self::attempt(db, request, attempts, trace).await
     }
 
     /// Begins; where there are attempts left, again if that failed for a reason that may pass.
-    async fn attempt(db: &Db<DB>, request: Request, mut attempts: Attempts) -> Result<Self, Error> {
+    async fn attempt(
+        db: &Db<DB>,
+        request: Request,
+        mut attempts: Attempts,
+        mut trace: Trace,
+    ) -> Result<Self, Error> {
         loop {
-            let trace = Trace::new::<DB>(request.options, request.depth, attempts.count());
-            let error = match Tx::begin(db, request).await {
+            let error = match Tx::begin(db, request, &mut trace).await {
                 Ok(mut tx) => {
                     tx.attempts = attempts;
                     return Ok(Self {
                         body: Body::Root(tx),
                         options: request.options,
                         deadline: request.deadline,
-                        trace,
                     });
                 }
                 Err(error) => error,
             };
             if !error.is_retryable() || !pause(&mut attempts, request.deadline).await {
+                trace.ended();
                 return Err(error.after(attempts.tried()));
             }
+            trace = trace.again::<DB>(&request, attempts.count());
         }
     }
 
@@ -130,38 +138,28 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         terms: Terms,
         body: fn(Nested<'a, DB>) -> Body<'a, DB>,
     ) -> Result<Self, Error> {
-        let (deadline, trace) = (
-            options.deadline(),
-            Trace::new::<DB>(options, tx.depth() + 1, 1),
-        );
-        let outer = Some(tx.push(options.name, terms).await?);
+        let deadline = options.deadline();
+        let mut trace = Trace::nested(tx, options);
+        trace.at(Moment::Beginning);
+        let outer = match tx.push(options.name, terms).await {
+            Ok(outer) => Some(outer),
+            Err(error) => return Err(trace.refused(error)),
+        };
+        let trace = trace.of_body();
         Ok(Self {
-            body: body(Nested { tx, outer }),
+            body: body(Nested { tx, outer, trace }),
             options,
             deadline,
-            trace,
         })
     }
 
     #[inline(always)]
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
-        let trace = Trace::new::<DB>(options, tx.depth(), 1);
+        let span = Spanned::new::<DB>(options, None, tx.depth(), 1);
         Self {
-            body: Body::Joined(Joined::enter(tx, options)),
+            body: Body::Joined(Joined::enter(tx, options, span)),
             options,
             deadline: options.deadline(),
-            trace,
-        }
-    }
-}
-
-/// Pauses before the next attempt; false if there is none left, or no time for it.
-async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {
-    match deadline {
-        None => attempts.next().await,
-        Some(deadline) => {
-            let next = tokio::time::timeout_at(deadline.at(), attempts.next());
-            next.await.unwrap_or(false)
         }
     }
 }
@@ -178,7 +176,11 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
 
     #[inline(always)]
     fn span(&self) -> Option<Span> {
-        self.trace.span()
+        match &self.body {
+            Body::Root(tx) => tx.session.trace.span(),
+            Body::Nested(nested) | Body::OnItsOwn(nested) => nested.trace.span(),
+            Body::Joined(joined) => joined.span.span(),
+        }
     }
 
     fn deadline(&self) -> Deadline {
@@ -191,7 +193,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         let name = self.options.name;
         let deadline = self.deadline();
         let reason = Error::timeout(name, deadline.over(Phase::Body)).to_string();
-        let ended = self.end(Verdict::Rollback, Some(reason)).await;
+        let ended = self.body.end(Conclusion::timed_out(reason)).await;
         // The rollback is part of what took so long.
         ended
             .err()
@@ -199,19 +201,24 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     }
 
     async fn end_or_retry(self, verdict: Verdict, reason: Option<String>) -> Next<Self> {
-        let Body::Root(tx) = &self.body else {
-            return Next::Done(self.end(verdict, reason).await);
+        let conclusion = Conclusion::new(verdict, reason);
+        let mut tx = match self.body {
+            Body::Root(tx) => tx,
+            inside => return Next::Done(inside.end(conclusion).await),
         };
         let (db, conflict) = (tx.db().clone(), tx.met_conflict());
         let (request, mut attempts) = (tx.request, tx.attempts);
-        let result = self.end(verdict, reason).await;
+        let mut trace = tx.session.take_trace();
+        let result = end_attempt(tx, conclusion, &mut trace).await;
         let again = may_be_retried(verdict, &result, conflict);
         if again && pause(&mut attempts, request.deadline).await {
-            return match Self::attempt(&db, request, attempts).await {
+            let trace = trace.again::<DB>(&request, attempts.count());
+            return match Self::attempt(&db, request, attempts, trace).await {
                 Ok(next) => Next::Again(next),
                 Err(error) => Next::Done(Err(error)),
             };
         }
+        trace.ended();
         Next::Done(result.map_err(|error| error.after(attempts.tried())))
     }
 
@@ -221,43 +228,27 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         verdict: Verdict,
         reason: Option<String>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        let conclusion = Conclusion { verdict, reason };
-        let trace = self.trace;
+        let conclusion = Conclusion::new(verdict, reason);
         match self.body {
             Body::Joined(joined) => {
                 joined.end(conclusion);
-                trace.end(verdict, &Ok(()), "joined");
                 Either::Left(ready(Ok(())))
             }
-            body => Either::Right(body.end(conclusion, trace)),
+            body => Either::Right(body.end(conclusion)),
         }
     }
 }
 
 impl<DB: Engine> Body<'_, DB> {
-    async fn end(self, conclusion: Conclusion, trace: Trace) -> Result<(), Error> {
-        let verdict = conclusion.verdict;
-        let (result, kept) = match self {
-            Body::Root(tx) => (end(tx, conclusion).await, "committed"),
-            Body::Nested(nested) => (nested.end(conclusion).boxed().await, "kept"),
-            Body::OnItsOwn(nested) => {
-                let end = nested.end_on_its_own(conclusion).boxed();
-                (end.await, "committed")
-            }
+    async fn end(self, conclusion: Conclusion) -> Result<(), Error> {
+        match self {
+            Body::Root(tx) => end(tx, conclusion).await,
+            Body::Nested(nested) => nested.end(conclusion).boxed().await,
+            Body::OnItsOwn(nested) => nested.end_on_its_own(conclusion).boxed().await,
             Body::Joined(joined) => {
                 joined.end(conclusion);
-                (Ok(()), "joined")
+                Ok(())
             }
-        };
-        trace.end(verdict, &result, kept);
-        result
-    }
-}
-
-/// Whether what a root scope came to is due to a conflict. Never after a commit that may have happened.
-fn may_be_retried(verdict: Verdict, result: &Result<(), Error>, conflict: bool) -> bool {
-    match result {
-        Ok(()) => verdict == Verdict::Rollback && conflict,
-        Err(error) => !error.is_commit_unknown() && (conflict || error.is_retryable()),
+        }
     }
 }

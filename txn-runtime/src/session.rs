@@ -23,6 +23,8 @@ use crate::db::Permits;
 use crate::engine::{Access, Engine, Wire};
 use crate::executor::{Rows, Watch};
 use crate::hooks::Hooks;
+use crate::metrics::{Closed, Point};
+use crate::scope::trace::Trace;
 use crate::scopes::{Activity, Busy, ScopeState};
 use crate::{Db, Error, settle, statement};
 
@@ -55,6 +57,8 @@ pub struct Session<DB: Engine> {
     /// An operation was dropped on it that the driver does not survive.
     lost: bool,
     pub(crate) hooks: Hooks<DB>,
+    /// Of the root scope whose body runs on it.
+    pub(crate) trace: Trace,
     /// Already in the hands of [`settle`]: what it leaves unclean is closed.
     settling: bool,
     db: Db<DB>,
@@ -65,11 +69,12 @@ pub struct Session<DB: Engine> {
 
 impl<DB: Engine> Session<DB> {
     pub(crate) fn new(
-        object: Object<Manager<DB>>,
+        mut object: Object<Manager<DB>>,
         db: Db<DB>,
         lease: TaskTrackerToken,
         permits: Option<Box<Permits>>,
     ) -> Self {
+        object.presence.taken();
         Self {
             object: Some(object),
             wire: Wire::Idle,
@@ -79,6 +84,7 @@ impl<DB: Engine> Session<DB> {
             exposed: false,
             lost: false,
             hooks: Hooks::default(),
+            trace: Trace::none(),
             settling: false,
             db,
             lease,
@@ -183,8 +189,31 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// Closes the connection instead of giving it back; its slot becomes free.
-    pub(crate) fn discard(mut self) {
+    pub(crate) fn discard(self) {
+        let why = match (self.is_lost_by_a_drop(), self.wire) {
+            (true, _) => Closed::DroppedOperation,
+            (false, Wire::Broken) => Closed::Broken,
+            (false, _) => Closed::Unsettled,
+        };
+        self.discard_because(why);
+    }
+
+    pub(crate) fn discard_because(mut self, why: Closed) {
+        if let Some(object) = &mut self.object {
+            object.presence.closes(why);
+        }
         self.take();
+    }
+
+    /// For the end of the scope that is on it.
+    pub(crate) fn take_trace(&mut self) -> Trace {
+        self.trace.take()
+    }
+
+    /// When it came out of the pool.
+    pub(crate) fn taken_at(&self) -> Point {
+        let taken = |object: &Object<Manager<DB>>| object.presence.taken_at();
+        self.object.as_ref().map_or_else(Point::now, taken)
     }
 
     /// Takes the connection out of the pool for good.
@@ -214,9 +243,13 @@ impl<DB: Engine> Drop for Session<DB> {
         let Some(mut object) = self.object.take() else {
             return;
         };
+        self.trace.look_at(self.wire);
+        drop(self.take_trace());
         let clean = self.is_clean();
         if clean && !self.is_lent() && !self.db.is_closed() {
-            object.returned = Instant::now();
+            let now = Instant::now();
+            object.returned = now;
+            object.presence.returned(now);
             object.activity.close();
             return; // Dropping the object gives it back.
         }

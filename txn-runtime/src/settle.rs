@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::engine::{Engine, Wire};
 use crate::error::Cause;
 use crate::hooks::{self, Fate};
+use crate::metrics::{Closed, Settled};
 use crate::{Session, control};
 
 /// Settles in the background.
@@ -27,30 +28,38 @@ async fn settle<DB: Engine>(mut session: Session<DB>) {
         false => Cause::new("it was dropped before it had ended"),
     };
     let due = session.due(&Fate::RolledBack(cause));
+    let meter = session.db().meter().clone();
     settle_session(session).await;
-    hooks::run(due).await;
+    hooks::run(due, meter).await;
 }
 
 pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
+    let cleanup = session.db().meter().settling();
     if session.wire == Wire::Broken {
         // In vain past the limit, as everything here. Whoever had the session was told that it broke.
         timeout(limit, session.kill_if_it_lingers()).await.ok();
+        cleanup.ended(Settled::Broken);
         return session.discard();
     }
     let lost = session.is_lost_by_a_drop();
-    let problem = match timeout(limit, bring_to_rest(&mut session)).await {
-        Ok(Ok(())) => return close_if_the_pool_is(session).await,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("not settled within {limit:?}"),
+    let (problem, end) = match timeout(limit, bring_to_rest(&mut session)).await {
+        Ok(Ok(())) => {
+            cleanup.ended(Settled::Clean);
+            return close_if_the_pool_is(session).await;
+        }
+        Ok(Err(error)) => (error.to_string(), Settled::Failed),
+        Err(_) => (format!("not settled within {limit:?}"), Settled::TimedOut),
     };
     if lost {
+        cleanup.ended(Settled::DroppedOperation);
         tracing::debug!(target: "txn", system = DB::SYSTEM, backend, "session closed after an operation was dropped");
-    } else {
-        tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
+        return session.discard();
     }
-    session.discard();
+    cleanup.ended(end);
+    tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
+    session.discard_because(Closed::Unsettled);
 }
 
 /// A clean session goes back to the pool by being dropped; there may be none any more.

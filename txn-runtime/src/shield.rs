@@ -9,10 +9,19 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::hooks::{self, Due};
+use crate::metrics::Point;
+use crate::scope::trace::{Finish, Moment, Trace};
 use crate::{Db, Error};
 
-/// What the end of a transaction comes to: its result, and the hooks to run now that the session is back.
-pub(crate) type Ended = (Result<(), Error>, Due);
+/// What the end of a transaction comes to.
+pub(crate) struct Ended {
+    pub(crate) result: Result<(), Error>,
+    pub(crate) how: Finish,
+    /// When, if that is known.
+    pub(crate) at: Option<Point>,
+    /// To run now that the session is back.
+    pub(crate) due: Due,
+}
 
 /// A future that owns all it needs, and is spawned if it is dropped before it has finished.
 ///
@@ -20,9 +29,11 @@ pub(crate) type Ended = (Result<(), Error>, Due);
 ///
 /// Nothing is lost: dropped at any point, it goes on in the background. Only its result is then an event
 /// instead of a value.
-pub(crate) struct Shield<DB: Engine> {
+pub(crate) struct Shield<'a, DB: Engine> {
     stage: Stage,
     db: Db<DB>,
+    /// Of the caller: if that is dropped, the rest is not part of it.
+    trace: &'a mut Trace,
 }
 
 enum Stage {
@@ -31,16 +42,21 @@ enum Stage {
     Done,
 }
 
-impl<DB: Engine> Shield<DB> {
-    pub(crate) fn new(db: Db<DB>, ending: impl Future<Output = Ended> + Send + 'static) -> Self {
+impl<'a, DB: Engine> Shield<'a, DB> {
+    pub(crate) fn new(
+        db: Db<DB>,
+        trace: &'a mut Trace,
+        ending: impl Future<Output = Ended> + Send + 'static,
+    ) -> Self {
         Self {
             stage: Stage::Ending(Box::pin(ending)),
             db,
+            trace,
         }
     }
 }
 
-impl<DB: Engine> Future for Shield<DB> {
+impl<DB: Engine> Future for Shield<'_, DB> {
     type Output = Result<(), Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -49,11 +65,19 @@ impl<DB: Engine> Future for Shield<DB> {
             // Out of its place while it runs: what panics is not to be polled again.
             match std::mem::replace(&mut this.stage, Stage::Done) {
                 Stage::Ending(mut ending) => match ending.as_mut().poll(cx) {
-                    Poll::Ready((result, due)) if due.hooks.is_empty() => {
-                        return Poll::Ready(result);
-                    }
-                    Poll::Ready((result, due)) => {
-                        this.stage = Stage::Hooks(Box::pin(hooks::run(due)), result);
+                    Poll::Ready(Ended {
+                        result,
+                        how,
+                        at,
+                        due,
+                    }) => {
+                        this.trace.came_out(how, result.as_ref().err());
+                        if due.hooks.is_empty() {
+                            this.trace.ends_at(at);
+                            return Poll::Ready(result);
+                        }
+                        let hooks = hooks::run(due, this.db.meter().clone());
+                        this.stage = Stage::Hooks(Box::pin(hooks), result);
                     }
                     Poll::Pending => {
                         this.stage = Stage::Ending(ending);
@@ -73,16 +97,23 @@ impl<DB: Engine> Future for Shield<DB> {
     }
 }
 
-impl<DB: Engine> Drop for Shield<DB> {
+impl<DB: Engine> Drop for Shield<'_, DB> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Ending(ending) => {
                 let limit = self.db.settle_timeout();
+                let meter = self.db.meter().clone();
+                let commits = self.trace.is_at(Moment::Committing);
                 self.db.spawn(async move {
                     // Past the limit (invariant 4) the session goes the way of all that are left behind.
-                    if let Ok((result, due)) = timeout(limit, ending).await {
+                    let ended = timeout(limit, ending).await.ok();
+                    if commits {
+                        let how = ended.as_ref().map_or(Finish::Unknown, |ended| ended.how);
+                        meter.finished_after_drop(how);
+                    }
+                    if let Some(Ended { result, due, .. }) = ended {
                         tell(&result);
-                        hooks::run(due).await;
+                        hooks::run(due, meter).await;
                     }
                 });
             }

@@ -7,11 +7,11 @@ mod end;
 mod level;
 mod state;
 
-pub(crate) use self::end::end;
+pub(crate) use self::end::{end, end_attempt};
 pub(crate) use self::level::{Level, Terms};
 pub(crate) use self::state::{Ending, Health};
 use crate::engine::Engine;
-use crate::error::Cause;
+use crate::error::{Cause, Class};
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
 use crate::retry::Attempts;
@@ -32,8 +32,8 @@ use crate::{Db, Error, Session};
 pub struct Tx<DB: Engine> {
     pub(crate) session: Session<DB>,
     health: Health,
-    /// A statement failed in a way that running all of it again may mend, whatever the body made of that.
-    conflict: bool,
+    /// How a statement failed, if in a way that running all of it again may mend, whatever the body made of that.
+    conflict: Class,
     /// What it was opened with, for another attempt.
     pub(crate) request: Request,
     pub(crate) attempts: Attempts,
@@ -62,7 +62,7 @@ impl<DB: Engine> Tx<DB> {
         Self {
             session,
             health: Health::Active,
-            conflict: false,
+            conflict: Class::Other,
             request,
             attempts: Attempts::ONE,
             level: Level::new(options.name, None, terms),
@@ -112,7 +112,7 @@ impl<DB: Engine> Tx<DB> {
     }
 
     pub(crate) fn met_conflict(&self) -> bool {
-        self.conflict
+        self.conflict != Class::Other
     }
 
     /// The raw sqlx connection, for what no executor offers: COPY, advisory locks.

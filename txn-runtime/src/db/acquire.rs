@@ -72,8 +72,16 @@ impl<DB: Engine> Db<DB> {
         deadline: Instant,
         need: Need,
     ) -> Result<Session<DB>, Error> {
+        let acquired = self.acquire_unseen(deadline, need).await;
+        let limit = self.shared.limits.acquire_timeout;
+        let taken = acquired.as_ref().map(Session::taken_at);
+        self.meter().waited(limit, deadline, taken);
+        acquired
+    }
+
+    async fn acquire_unseen(&self, deadline: Instant, need: Need) -> Result<Session<DB>, Error> {
         if let Some(lent) = &self.sandbox {
-            let _waiting = Waiting::new(&self.shared.waiting);
+            let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
             let lend = pin!(lent.lend(self, deadline, &need));
             let has_turn = AtomicBool::new(true);
             let scopes = self.scopes_here();
@@ -90,7 +98,7 @@ impl<DB: Engine> Db<DB> {
         let (object, permits) = match self.shared.gate.at_once(need, leased.as_mut()).await {
             Ok(leased) => leased?,
             Err(stage) => {
-                let _waiting = Waiting::new(&self.shared.waiting);
+                let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
                 let _seconds = self.enter(need)?;
                 let listed = pin!(self.scopes_here().listing(&need, None, &has_turn, leased));
                 // Boxed, or every scope's future would have room for it.

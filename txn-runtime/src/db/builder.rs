@@ -14,6 +14,7 @@ use super::{Db, Need, Shared};
 use crate::cancel::{Cancel, ControlConnection};
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::gate::{self, Gate, Switch};
+use crate::metrics::{Meter, PoolName};
 use crate::scopes::Watch;
 use crate::session::Manager;
 use crate::{Error, Retry};
@@ -39,6 +40,7 @@ pub struct DbBuilder<DB: Engine> {
     pub(crate) gate: gate::Settings,
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
+    pool_name: PoolName,
 }
 
 impl<DB: Engine> DbBuilder<DB> {
@@ -58,7 +60,18 @@ impl<DB: Engine> DbBuilder<DB> {
             gate: gate::Settings::DEFAULT,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
+            pool_name: PoolName::default(),
         }
+    }
+
+    /// What this pool is called in the metrics, as `db.client.connection.pool.name`. Default: its address,
+    /// `host:port/database` or the path of the file. Feature `metrics`.
+    ///
+    /// Pools of one name and engine are counted together.
+    #[cfg(feature = "metrics")]
+    pub fn pool_name(mut self, name: impl Into<String>) -> Self {
+        self.pool_name = Some(name.into());
+        self
     }
 
     /// The most sessions open at a time. Default: 10, as in sqlx. A SQLite database in memory has 1 at most.
@@ -185,12 +198,14 @@ impl<DB: Engine> DbBuilder<DB> {
             "all {} sessions would be reserved for second acquisitions: lower `reserve`, or raise `max_sessions`",
             limits.max_sessions
         );
+        let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
         let manager = Manager {
+            meter: meter.clone(),
             options,
             idle_timeout,
             max_lifetime,
             patience: limits.acquire_timeout * 3 / 4,
-            switch: Switch::new(self.gate.breaker, DB::SYSTEM),
+            switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
             scopes: Arc::default(),
         };
         let mut config = PoolConfig::new(limits.max_sessions);
@@ -212,6 +227,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
             seconds: Seconds::default(),
             watch: Watch::new(limits.warn_after),
+            meter,
         });
         Db {
             shared,

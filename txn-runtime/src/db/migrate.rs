@@ -4,6 +4,7 @@ use sqlx::migrate::{Migrate, Migrator};
 
 use super::{Db, Need};
 use crate::engine::Engine;
+use crate::metrics::Closed;
 use crate::{Error, Session};
 
 impl<DB: Engine> Db<DB>
@@ -51,7 +52,7 @@ impl<DB: Engine> Drop for Locked<DB> {
         if let Some(session) = self.0.take()
             && !DB::ONE_WRITER
         {
-            session.discard();
+            session.discard_because(Closed::MigrationFailed);
         }
     }
 }

@@ -72,6 +72,15 @@ impl Engine for MySql {
     ];
     const DROPS_BREAK: bool = true;
 
+    #[cfg(feature = "metrics")]
+    fn address(options: &super::ConnectOptionsOf<Self>) -> String {
+        let database = options.get_database().unwrap_or_default();
+        match options.get_socket() {
+            Some(socket) => format!("{}/{database}", socket.display()),
+            None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+        }
+    }
+
     async fn greet(connection: &mut MySqlConnection) -> Result<Backend, sqlx::Error> {
         let row = connection.fetch_one("SELECT CONNECTION_ID()").await?;
         Ok(Backend {

@@ -32,6 +32,16 @@ impl Engine for Postgres {
         second_writer: None,
     };
 
+    #[cfg(feature = "metrics")]
+    fn address(options: &super::ConnectOptionsOf<Self>) -> String {
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        let database = options.get_database().unwrap_or(options.get_username());
+        format!("{host}:{}/{database}", options.get_port())
+    }
+
     async fn greet(connection: &mut PgConnection) -> Result<Backend, sqlx::Error> {
         let greeting = match connection.server_version_num() {
             Some(version) if version < 140_000 => GREETING_BEFORE_14,

@@ -51,6 +51,11 @@ impl Engine for Sqlite {
         in_memory(options).then_some(1)
     }
 
+    #[cfg(feature = "metrics")]
+    fn address(options: &SqliteConnectOptions) -> String {
+        options.get_filename().display().to_string()
+    }
+
     async fn greet(connection: &mut SqliteConnection) -> Result<Backend, sqlx::Error> {
         let interrupt = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&interrupt);

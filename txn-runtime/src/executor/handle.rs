@@ -10,6 +10,7 @@ use crate::engine::{Engine, Step};
 use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::scope::Request;
+use crate::scope::trace::Trace;
 use crate::statement::Statement;
 use crate::tx::end;
 use crate::{Db, Sandbox, Session, Tx};
@@ -17,6 +18,10 @@ use crate::{Db, Sandbox, Session, Tx};
 static STATEMENT: Options = Options::new("a statement in autocommit mode");
 
 /// What one statement runs on.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "outside of a sandbox it is always the large one, and a box would cost each statement an allocation"
+)]
 enum Lease<DB: Engine> {
     Session(Session<DB>),
     /// A statement that fails is undone by itself, as it is outside of a sandbox.
@@ -41,7 +46,9 @@ impl<DB: Engine> Db<DB> {
         if self.lent().is_none() {
             return Ok(Lease::Session(self.session_for(sql).await?));
         }
-        let tx = Tx::begin(self, Request::outside(&STATEMENT)).await?;
+        // It is no scope elsewhere.
+        let mut trace = Trace::none();
+        let tx = Tx::begin(self, Request::outside(&STATEMENT), &mut trace).await?;
         Ok(Lease::Sandboxed(tx))
     }
 }

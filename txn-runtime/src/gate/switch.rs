@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::circuit::{Circuit, Outage, Part, Position};
 use crate::engine::timed_out;
 use crate::error::Cause;
+use crate::metrics::Meter;
 
 /// An attempt that has no answer for so long counts as failed, once for each such time; if it is the only one that may try, it is
 /// given up.
@@ -30,13 +31,15 @@ pub enum Breaker {
 #[derive(Debug)]
 pub(crate) struct Switch {
     system: &'static str,
+    meter: Meter,
     circuit: Mutex<Circuit>,
 }
 
 impl Switch {
-    pub(crate) fn new(after: Option<Duration>, system: &'static str) -> Self {
+    pub(crate) fn new(after: Option<Duration>, system: &'static str, meter: Meter) -> Self {
         Self {
             system,
+            meter,
             circuit: Mutex::new(Circuit::new(after)),
         }
     }
@@ -78,9 +81,11 @@ impl Switch {
         let system = self.system;
         match (was_closed, is_closed) {
             (true, false) => {
+                self.meter.breaker_opened();
                 tracing::warn!(target: "txn", system, "the server is out of reach: callers that need a new connection fail at once");
             }
             (false, true) => {
+                self.meter.breaker_closed();
                 tracing::info!(target: "txn", system, "the server can be reached again");
             }
             _ => {}

@@ -3,10 +3,12 @@
 use crate::Tx;
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
-use crate::hooks::{Conclusion, Due, Fate};
+use crate::hooks::{Due, Fate};
 use crate::options::Options;
 use crate::outcome::Verdict;
-use crate::shield::Shield;
+use crate::scope::Conclusion;
+use crate::scope::trace::{Finish, Moment, Spanned, Trace};
+use crate::shield::{Ended, Shield};
 use crate::tx::{Ending, Level};
 
 /// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
@@ -14,15 +16,25 @@ pub(super) struct Nested<'a, DB: Engine> {
     pub(super) tx: &'a mut Tx<DB>,
     /// The level around this one; taken when the scope has ended.
     pub(super) outer: Option<Level>,
+    pub(super) trace: Trace,
 }
 
 impl<DB: Engine> Nested<'_, DB> {
     pub(super) async fn end(mut self, conclusion: Conclusion) -> Result<(), Error> {
+        self.trace.ending(&conclusion);
         let ending = self.tx.decide(conclusion).await;
+        let how = ending.finish(Finish::Kept);
         let result = self.tx.close_level(ending).await;
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);
         }
+        self.finish(how, result)
+    }
+
+    fn finish(mut self, how: Finish, result: Result<(), Error>) -> Result<(), Error> {
+        let mut trace = self.trace.take();
+        trace.came_out(how, result.as_ref().err());
+        trace.ended();
         result
     }
 }
@@ -30,7 +42,9 @@ impl<DB: Engine> Nested<'_, DB> {
 impl<DB: Engine> Nested<'_, DB> {
     /// In a sandbox: its outcome is as good as committed or rolled back, and its hooks run.
     pub(super) async fn end_on_its_own(mut self, conclusion: Conclusion) -> Result<(), Error> {
+        self.trace.ending(&conclusion);
         let ending = self.tx.conclude(conclusion).await;
+        let how = ending.finish(Finish::Committed);
         let fate = match &ending {
             Ending::Keep => Fate::Committed,
             Ending::Undo { cause, .. } => Fate::RolledBack(cause.clone()),
@@ -43,7 +57,7 @@ impl<DB: Engine> Nested<'_, DB> {
         }
         let db = self.tx.db().clone();
         let Some(lent) = db.lent() else {
-            return result;
+            return self.finish(how, result);
         };
         if let Fate::Committed = fate {
             lent.spoil_if_undone(self.tx, name);
@@ -52,12 +66,23 @@ impl<DB: Engine> Nested<'_, DB> {
             hooks: lent.due(hooks, &fate),
             ending: None,
         };
-        Shield::new(db, async { (result, due) }).await
+        let mut trace = self.trace.take();
+        let at = None;
+        let ended = Ended {
+            result,
+            how,
+            at,
+            due,
+        };
+        let result = Shield::new(db, &mut trace, async { ended }).await;
+        trace.ended();
+        result
     }
 }
 
 impl<DB: Engine> Drop for Nested<'_, DB> {
     fn drop(&mut self) {
+        self.trace.look_at(self.tx.session.wire);
         if let Some(outer) = self.outer.take() {
             self.tx.abandon(outer);
         }
@@ -70,11 +95,13 @@ pub(super) struct Joined<'a, DB: Engine> {
     options: &'static Options,
     outer: &'static str,
     ended: bool,
+    /// No more than that: to join costs nothing.
+    pub(super) span: Spanned,
 }
 
 impl<'a, DB: Engine> Joined<'a, DB> {
     #[inline(always)]
-    pub(super) fn enter(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
+    pub(super) fn enter(tx: &'a mut Tx<DB>, options: &'static Options, span: Spanned) -> Self {
         tx.level.joined += 1;
         let outer = std::mem::replace(&mut tx.level.scope, options.name);
         Self {
@@ -82,12 +109,14 @@ impl<'a, DB: Engine> Joined<'a, DB> {
             options,
             outer,
             ended: false,
+            span,
         }
     }
 
     #[inline(always)]
     pub(super) fn end(mut self, conclusion: Conclusion) {
         self.ended = true;
+        self.span.complete(conclusion.joined(), Moment::End);
         if conclusion.verdict == Verdict::Rollback {
             self.tx
                 .level
@@ -101,6 +130,8 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
         self.tx.level.joined -= 1;
         self.tx.level.scope = self.outer;
         if !self.ended {
+            let moment = Moment::Body.seen_with(self.tx.session.wire);
+            self.span.complete(Finish::unasked(), moment);
             let why = match std::thread::panicking() {
                 true => "it panicked",
                 false => "it was dropped before it had ended",

@@ -14,6 +14,7 @@ impl<DB: Engine> Session<DB> {
         Self {
             object: Some(object),
             hooks: std::mem::take(&mut self.hooks),
+            trace: self.trace.take(),
             db,
             lease: self.lease.clone(),
             permits: std::mem::take(&mut self.permits),

@@ -11,6 +11,7 @@ use crate::cancel::Backend;
 use crate::engine::{self, ConnectOptionsOf, Engine};
 use crate::error::Class;
 use crate::gate::{Attempt, Switch, opening};
+use crate::metrics::{Closed, Meter, Presence};
 use crate::scopes::{Registered, Scopes};
 
 /// What the pool keeps.
@@ -20,6 +21,7 @@ pub(crate) struct Pooled<DB: Engine> {
     pub(super) activity: Registered,
     pub(super) opened: Instant,
     pub(super) returned: Instant,
+    pub(super) presence: Presence,
 }
 
 /// Makes sessions for the pool, and sorts out the ones that are too old.
@@ -31,6 +33,7 @@ pub(crate) struct Manager<DB: Engine> {
     pub(crate) patience: Duration,
     pub(crate) switch: Switch,
     pub(crate) scopes: Arc<Scopes>,
+    pub(crate) meter: Meter,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -82,7 +85,14 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
 
     async fn create(&self) -> Result<Box<Pooled<DB>>, Error> {
         // Boxed, or every scope's future would have room for it.
-        let (connection, backend) = opening(Box::pin(self.connect())).await?;
+        let begun = self.meter.opening();
+        let (connection, backend) = match opening(Box::pin(self.connect())).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                begun.refused(&error);
+                return Err(error);
+            }
+        };
         let now = Instant::now();
         Ok(Box::new(Pooled {
             connection,
@@ -90,6 +100,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             backend,
             opened: now,
             returned: now,
+            presence: begun.opened(),
         }))
     }
 
@@ -98,10 +109,13 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let over = |limit: Option<Duration>, since: Instant| {
             limit.is_some_and(|limit| now.duration_since(since) > limit)
         };
-        if over(self.idle_timeout, pooled.returned) || over(self.max_lifetime, pooled.opened) {
-            return Err(RecycleError::message("too old"));
-        }
-        Ok(())
+        let why = match over(self.idle_timeout, pooled.returned) {
+            true => Closed::IdleTimeout,
+            false if over(self.max_lifetime, pooled.opened) => Closed::MaxLifetime,
+            false => return Ok(()),
+        };
+        pooled.presence.closes(why);
+        Err(RecycleError::message("too old"))
     }
 }
 

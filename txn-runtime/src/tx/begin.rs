@@ -10,7 +10,9 @@ use super::Tx;
 use crate::control;
 use crate::deadline::Phase;
 use crate::engine::{Engine, Wire};
+use crate::metrics::Closed;
 use crate::scope::Request;
+use crate::scope::trace::{Moment, Trace};
 use crate::scopes::ScopeState;
 use crate::{Db, Error, Session};
 
@@ -18,24 +20,57 @@ use crate::{Db, Error, Session};
 const SERVER_SLACK: Duration = Duration::from_secs(1);
 
 impl<DB: Engine> Tx<DB> {
+    pub(crate) async fn begin_by_hand(db: &Db<DB>, request: Request) -> Result<Self, Error> {
+        let mut trace = Trace::root(db, &request, 1);
+        match Self::begin(db, request, &mut trace).await {
+            Ok(tx) => Ok(*tx),
+            Err(error) => {
+                trace.ended();
+                Err(error)
+            }
+        }
+    }
+
     /// Begins a transaction on a session of `db`.
     ///
     /// A session that turns out dead is replaced: nothing has run on it yet.
-    pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Box<Self>, Error> {
+    ///
+    /// The trace goes with it, unless it fails.
+    pub(crate) async fn begin(
+        db: &Db<DB>,
+        request: Request,
+        trace: &mut Trace,
+    ) -> Result<Box<Self>, Error> {
+        let begun = Self::begin_unseen(db, request, trace).await;
+        begun
+            .map(|mut tx| {
+                tx.session.trace = trace.take().of_body();
+                tx
+            })
+            .inspect_err(|error| trace.not_opened(error))
+    }
+
+    async fn begin_unseen(
+        db: &Db<DB>,
+        request: Request,
+        trace: &mut Trace,
+    ) -> Result<Box<Self>, Error> {
         let options = request.options;
         if let Some(why) = options.refusal(&DB::LACKS) {
             return Err(Error::refused(options.name, why));
         }
         let patience = db.deadline();
         loop {
+            trace.at(Moment::Waiting);
             let session = Self::acquire(db, request, patience).await?;
             // Boxed from here on: it is large, and passes through many hands.
             let mut tx = Box::new(Self::new(session, request));
+            trace.at(Moment::Beginning);
             match tx.send_begin(request, patience).await {
                 Ok(()) => return Ok(tx),
                 Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
-                    tx.session.discard();
+                    tx.session.discard_because(Closed::BeginFailed);
                 }
                 Err(error) => return Err(error),
             }
@@ -51,9 +86,12 @@ impl<DB: Engine> Tx<DB> {
         let name = request.options.name;
         let acquired = pin!(db.acquire(patience, request.need()));
         let acquired = match request.deadline {
-            Some(deadline) if deadline.at() < patience => timeout_at(deadline.at(), acquired)
-                .await
-                .map_err(|_| Error::timeout(name, deadline.over(Phase::Acquire)))?,
+            Some(deadline) if deadline.at() < patience => {
+                timeout_at(deadline.at(), acquired).await.map_err(|_| {
+                    db.meter().waited_in_vain();
+                    Error::timeout(name, deadline.over(Phase::Acquire))
+                })?
+            }
             _ => acquired.await,
         };
         acquired.map_err(|error| error.in_scope(name))
@@ -79,6 +117,10 @@ impl<DB: Engine> Tx<DB> {
         if let Some(begun) = begun {
             self.id = begun.map_err(|error| Error::begin(name, error))?;
             self.session.activity().enter(ScopeState::Idle);
+            // The session of a sandbox was taken long ago.
+            if !self.session.is_lent() {
+                self.db().meter().begun(self.session.taken_at());
+            }
             return Ok(());
         }
         // Boxed, or every scope's future would have room for it.

@@ -10,8 +10,11 @@ use crate::Error;
 use crate::control::{self, CommitFailure};
 use crate::engine::{Engine, Wire};
 use crate::error::Cause;
-use crate::hooks::{Conclusion, Fate};
+use crate::hooks::Fate;
+use crate::metrics::{Point, Undone};
 use crate::outcome::Verdict;
+use crate::scope::Conclusion;
+use crate::scope::trace::{Finish, Trace};
 use crate::shield::{Ended, Shield};
 use crate::verify::{Verified, verify};
 
@@ -20,6 +23,19 @@ pub(crate) async fn end<DB: Engine>(
     mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
     conclusion: Conclusion,
 ) -> Result<(), Error> {
+    let mut trace = tx.borrow_mut().session.take_trace();
+    let result = end_attempt(tx, conclusion, &mut trace).await;
+    trace.ended();
+    result
+}
+
+/// The same for an attempt, after which there may be another.
+pub(crate) async fn end_attempt<DB: Engine>(
+    mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
+    conclusion: Conclusion,
+    trace: &mut Trace,
+) -> Result<(), Error> {
+    trace.ending(&conclusion);
     let db = tx.borrow().db().clone();
     let ending = async move {
         let ended = tx.borrow_mut().finish(conclusion).await;
@@ -27,25 +43,49 @@ pub(crate) async fn end<DB: Engine>(
         drop(tx);
         ended
     };
-    Shield::new(db, ending).await
+    let result = Shield::new(db, trace, ending).await;
+    trace.attempt_ended();
+    result
 }
 
 impl<DB: Engine> Tx<DB> {
     async fn finish(&mut self, conclusion: Conclusion) -> Ended {
-        let (result, fate) = match self.conclude(conclusion).await {
+        let ending = self.conclude(conclusion).await;
+        let how = ending.finish(Finish::Committed);
+        let mut at = None;
+        let (result, fate, how) = match ending {
             Ending::Keep => match self.commit_now().await {
-                Ok(()) => (Ok(()), Fate::Committed),
+                Ok(answered) => {
+                    at = Some(answered);
+                    (Ok(()), Fate::Committed, how)
+                }
                 Err(error) => {
-                    let cause = Cause::of_scope(&error);
-                    (Err(error), Fate::RolledBack(cause))
+                    let (cause, how) = (Cause::of_scope(&error), self.not_committed(&error));
+                    (Err(error), Fate::RolledBack(cause), how)
                 }
             },
-            Ending::Undo { result, cause } => {
+            Ending::Undo { result, cause, why } => {
+                self.db().meter().rolled_back(why.after(self.conflict));
                 Box::pin(self.roll_back()).await;
-                (result, Fate::RolledBack(cause))
+                (result, Fate::RolledBack(cause), how)
             }
         };
-        (result, self.session.due(&fate))
+        let due = self.session.due(&fate);
+        Ended {
+            result,
+            how,
+            at,
+            due,
+        }
+    }
+
+    fn not_committed(&self, error: &Error) -> Finish {
+        if error.is_commit_unknown() {
+            return Finish::Unknown;
+        }
+        let why = Undone::Commit.after(error.class());
+        self.db().meter().rolled_back(why);
+        Finish::Failed
     }
 
     /// Decides, and lets the hooks before the commit change the decision.
@@ -62,16 +102,22 @@ impl<DB: Engine> Tx<DB> {
             return Ending::Undo {
                 result: Err(error),
                 cause,
+                why: Undone::Hook,
             };
         }
         self.decide(Verdict::Commit.into()).await
     }
 
     /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
-    async fn commit_now(&mut self) -> Result<(), Error> {
+    async fn commit_now(&mut self) -> Result<Point, Error> {
         let scope = self.level.scope;
+        let sent = Point::now();
         let failure = match control::commit(&mut self.session).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                let answered = Point::now();
+                self.db().meter().committed(sent, answered);
+                return Ok(answered);
+            }
             Err(failure) => failure,
         };
         if self.session.in_transaction && self.session.wire == Wire::Idle {
@@ -85,14 +131,14 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// The answer to the COMMIT was lost.
-    async fn verify(&mut self, error: sqlx::Error) -> Result<(), Error> {
+    async fn verify(&mut self, error: sqlx::Error) -> Result<Point, Error> {
         let scope = self.level.scope;
         let verified = match &self.id {
             Some(id) => verify(self.db(), id).await,
             None => None,
         };
         match verified {
-            Some(Verified::Committed) => Ok(()),
+            Some(Verified::Committed) => Ok(Point::now()),
             Some(Verified::Aborted) => Err(Error::commit(scope, error)),
             _ => Err(Error::commit_unknown(scope, error)),
         }

@@ -124,7 +124,7 @@ impl<DB: Engine> Tx<DB> {
                 self.session.hooks.keep(depth);
                 Ok(())
             }
-            Ending::Undo { result, cause } => {
+            Ending::Undo { result, cause, .. } => {
                 self.session.hooks.undo(depth, &cause);
                 self.undo = self.level.savepoint;
                 if let Err(error) = self.undo().await {

@@ -5,8 +5,10 @@ use super::level::Mark;
 use crate::engine::{Effect, Engine, Wire};
 use crate::error::{Cause, Error};
 use crate::executor::Watch;
-use crate::hooks::Conclusion;
+use crate::metrics::Undone;
 use crate::outcome::Verdict;
+use crate::scope::Conclusion;
+use crate::scope::trace::Finish;
 use crate::{Session, statement};
 
 /// What is known of the transaction's state on the server.
@@ -41,7 +43,23 @@ pub(crate) enum Ending {
     Undo {
         result: Result<(), Error>,
         cause: Cause,
+        why: Undone,
     },
+}
+
+impl Ending {
+    /// How the scope comes out, if that ending is possible; `kept` if it is to be kept.
+    pub(crate) fn finish(&self, kept: Finish) -> Finish {
+        match self {
+            Self::Keep => kept,
+            Self::Undo { result: Err(_), .. } => Finish::Failed,
+            Self::Undo {
+                why: Undone::TimedOut,
+                ..
+            } => Finish::TimedOut,
+            Self::Undo { .. } => Finish::RolledBack,
+        }
+    }
 }
 
 const DROPPED: &str = "a statement was dropped before it had finished";
@@ -52,10 +70,12 @@ const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing w
 impl<DB: Engine> Tx<DB> {
     pub(crate) async fn decide(&mut self, conclusion: Conclusion) -> Ending {
         if conclusion.verdict == Verdict::Rollback {
+            let why = conclusion.undone();
             let cause = conclusion.cause();
             return Ending::Undo {
                 result: Ok(()),
                 cause,
+                why,
             };
         }
         let scope = self.level.scope;
@@ -64,6 +84,7 @@ impl<DB: Engine> Tx<DB> {
             return Ending::Undo {
                 result: Err(error),
                 cause,
+                why: Undone::Aborted,
             };
         }
         let Some(mark) = self.level.mark.take() else {
@@ -74,7 +95,11 @@ impl<DB: Engine> Tx<DB> {
             None => Ok(()),
             Some(by) => Err(Error::rollback_only(scope, by, asked, cause.clone())),
         };
-        Ending::Undo { result, cause }
+        let why = match asked {
+            true => Undone::Asked,
+            false => Undone::Joined,
+        };
+        Ending::Undo { result, cause, why }
     }
 
     /// Brings the transaction to where the next statement may be sent, or says why none may.

@@ -1,0 +1,25 @@
+//! Whether and when a root scope is run again.
+
+use crate::Error;
+use crate::deadline::Deadline;
+use crate::outcome::Verdict;
+use crate::retry::Attempts;
+
+/// Pauses before the next attempt; false if there is none left, or no time for it.
+pub(super) async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {
+    match deadline {
+        None => attempts.next().await,
+        Some(deadline) => {
+            let next = tokio::time::timeout_at(deadline.at(), attempts.next());
+            next.await.unwrap_or(false)
+        }
+    }
+}
+
+/// Whether what a root scope came to is due to a conflict. Never after a commit that may have happened.
+pub(super) fn may_be_retried(verdict: Verdict, result: &Result<(), Error>, conflict: bool) -> bool {
+    match result {
+        Ok(()) => verdict == Verdict::Rollback && conflict,
+        Err(error) => !error.is_commit_unknown() && (conflict || error.is_retryable()),
+    }
+}
