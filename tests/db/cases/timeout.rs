@@ -7,14 +7,14 @@ use txn::{Error, Tx, transactional};
 
 use super::*;
 
-#[transactional(timeout = "200ms")]
+#[transactional(timeout = "1s")]
 async fn dawdle(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     insert(tx, id).await?;
     tx.execute(DB::SLOW_QUERY).await?;
     Ok(())
 }
 
-#[transactional(timeout = "200ms")]
+#[transactional(timeout = "1s")]
 async fn forget_to_return(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     insert(tx, id).await?;
     std::future::pending().await
@@ -31,7 +31,7 @@ async fn a_body_over_its_timeout_is_rolled_back_before_the_error_is_returned() {
     ] {
         assert!(error.is_timeout() && !error.is_acquire_timeout(), "{error}");
         let text = error.to_string();
-        for part in [name, "200ms", "running its body"] {
+        for part in [name, "1s", "running its body"] {
             assert!(text.contains(part), "{text}");
         }
         // Nothing is left to be done in the background.
@@ -72,13 +72,13 @@ async fn the_timeout_includes_the_wait_for_a_session() {
     db.assert_at_rest().await;
 }
 
-#[transactional(nested, timeout = "200ms")]
+#[transactional(nested, timeout = "1s")]
 async fn nested_dawdle(tx: &mut Tx<DB>) -> Result<(), Error> {
     insert(tx, 2).await?;
     std::future::pending().await
 }
 
-#[transactional(timeout = "200ms", name = "the late one")]
+#[transactional(timeout = "1s", name = "the late one")]
 async fn joined_dawdle(tx: &mut Tx<DB>) -> Result<(), Error> {
     insert(tx, 2).await?;
     std::future::pending().await
@@ -103,7 +103,7 @@ async fn a_joined_scope_over_its_timeout_makes_the_transaction_rollback_only() {
     let error = tx.commit().await.unwrap_err();
     assert!(error.is_rollback_only(), "{error}");
     let text = error.to_string();
-    assert!(text.contains("`the late one`") && text.contains("timeout of 200ms"), "{text}");
+    assert!(text.contains("`the late one`") && text.contains("timeout of 1s"), "{text}");
 }
 
 #[transactional(timeout = "100s")]
