@@ -7,20 +7,20 @@ use syn::{Expr, Token, Type, token};
 
 use crate::error::Errors;
 
-/// Every argument there is, with an example of its shape.
-pub(crate) const KEYS: [(&str, &str); 12] = [
-    ("nested", "nested"),
-    ("requires_new", "requires_new"),
-    ("mandatory", "mandatory"),
-    ("isolation", "isolation = serializable"),
-    ("read_only", "read_only"),
-    ("deferrable", "deferrable"),
-    ("timeout", "timeout = \"2s\""),
-    ("retry", "retry"),
-    ("commit_on", "commit_on(PATTERN)"),
-    ("rollback_on", "rollback_on(PATTERN)"),
-    ("name", "name = \"bank.transfer\""),
-    ("crate", "crate = path::to::txn"),
+/// Every argument there is.
+pub(crate) const KEYS: [&str; 12] = [
+    "nested",
+    "requires_new",
+    "mandatory",
+    "isolation",
+    "read_only",
+    "deferrable",
+    "timeout",
+    "retry",
+    "commit_on",
+    "rollback_on",
+    "name",
+    "crate",
 ];
 
 #[derive(Default)]
@@ -123,7 +123,7 @@ fn is_argument(input: ParseStream) -> bool {
 }
 
 fn is_known(key: &Ident) -> bool {
-    KEYS.iter().any(|(name, _)| key == name)
+    KEYS.iter().any(|name| key == name)
 }
 
 /// Whether an expression that began with a word goes on.

@@ -74,7 +74,7 @@ const NEEDS: [(&str, &str); 2] = [
 pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -> Option<Args> {
     let mut check = Check {
         function,
-        names: &KEYS.map(|(name, _)| name),
+        names: &KEYS,
         errors,
     };
     let mut list = check.unique(list);
