@@ -54,11 +54,11 @@ pub(crate) async fn begin<DB: Engine>(
 pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
     session.committing = true;
     session.activity().enter(ScopeState::Committing);
-    let commit = match session.is_lent() {
-        true => DB::sandbox_commit(session.access),
-        false => DB::commit(session.access),
+    let access = session.access;
+    let result = match session.is_lent() {
+        true => session.run(DB::sandbox_commit(access)).await,
+        false => session.end(DB::commit(access)).await,
     };
-    let result = session.run(commit).await;
     session.committing = false;
     let Err(error) = result else {
         session.in_transaction = false;
@@ -86,7 +86,7 @@ pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<()
         session.in_transaction = false;
         return Ok(());
     }
-    match session.run(DB::rollback(session.access)).await {
+    match session.end(DB::rollback(session.access)).await {
         Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
         result => result?,
     }

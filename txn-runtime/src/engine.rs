@@ -186,6 +186,9 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     fn rollback(_access: Access) -> &'static str {
         "ROLLBACK"
     }
+    /// Whether sqlx's `begin_with` costs less than a query, so that what ends a transaction is better run through it.
+    #[doc(hidden)]
+    const ENDS_CHEAPLY: bool = false;
 
     // -- in a sandbox, where the savepoint `txn_box` is set before each scope
 

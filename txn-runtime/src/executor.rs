@@ -103,11 +103,14 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
 }
 
 /// An operation that yields one value, with the same care.
-async fn operate<'a, T, DB: Engine>(
+pub(crate) async fn operate<'a, T, DB: Engine, F>(
     session: &'a mut Session<DB>,
     mut watch: Option<Watch<'a>>,
-    operation: impl FnOnce(&'a mut DB::Connection) -> BoxFuture<'a, Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
+    operation: impl FnOnce(&'a mut DB::Connection) -> F,
+) -> Result<T, sqlx::Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
     let (connection, wire, _busy) = session.split();
     *wire = Wire::Busy;
     let result = operation(connection).await;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
-use futures_util::TryStreamExt;
+use futures_util::{TryFutureExt, TryStreamExt};
 use sqlx::{Connection, SqlSafeStr};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -21,7 +21,7 @@ mod upkeep;
 pub(crate) use self::pooled::Manager;
 use crate::db::Permits;
 use crate::engine::{Access, Engine, Wire};
-use crate::executor::{Rows, Watch};
+use crate::executor::{Rows, Watch, operate};
 use crate::hooks::Hooks;
 use crate::metrics::{Closed, Point};
 use crate::scope::trace::Trace;
@@ -30,6 +30,7 @@ use crate::{Db, Error, settle, statement};
 
 /// After this much idleness a server may be gone without a word.
 const TRUSTED: Duration = Duration::from_secs(1);
+const NOT_ENDED: &str = "the server goes on with the transaction that was to end";
 const TAKEN: &str = "only dropping takes the session";
 
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
@@ -161,7 +162,9 @@ impl<DB: Engine> Session<DB> {
 
     /// Runs one query of the runtime's own.
     pub(crate) async fn run(&mut self, sql: impl SqlSafeStr) -> Result<(), sqlx::Error> {
-        self.ask(sql, |_| ()).await
+        let sql = sql.into_sql_str();
+        let rows = operate(self, None, |on| DB::fetch_optional(on, sql)).await;
+        rows.map(drop)
     }
 
     /// Runs one query of the runtime's own, and lets `read` see its rows.
@@ -177,6 +180,27 @@ impl<DB: Engine> Session<DB> {
             }
         }
         Ok(())
+    }
+
+    /// Runs what ends a transaction.
+    ///
+    /// As if it were to begin one: the driver runs nothing cheaper than that, and says afterwards whether the connection is
+    /// inside of a transaction. Only if it still were would the driver count it among its own.
+    pub(crate) async fn end(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        if !DB::ENDS_CHEAPLY {
+            return self.run(sql).await;
+        }
+        // If one was begun, the driver sends its ROLLBACK along with what comes next.
+        match operate(self, None, |on| on.begin_with(sql).map_ok(drop)).await {
+            Err(sqlx::Error::BeginFailed) => Ok(()),
+            // The user has made it count through the raw connection, and nothing was sent.
+            Err(sqlx::Error::InvalidSavePointStatement) => self.run(sql).await,
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.wire = Wire::Busy;
+                Err(sqlx::Error::Protocol(NOT_ENDED.into()))
+            }
+        }
     }
 
     pub(crate) fn was_exposed(&self) -> bool {

@@ -148,6 +148,8 @@ impl Engine for Postgres {
         "SAVEPOINT txn_end; COMMIT"
     }
 
+    const ENDS_CHEAPLY: bool = true;
+
     /// Undone by RELEASE as by ROLLBACK TO.
     const SANDBOX_READ_ONLY: Option<&'static str> = Some("SET LOCAL transaction_read_only = on");
 
