@@ -7,7 +7,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{FnArg, Pat, Path, Type};
 
-use self::names::{blame, brace_span, ends, led_by, named, parameter_name};
+use self::names::{blame, ends, led_by, named, parameter_name};
 use crate::item::{RawItem, braced, take_marks};
 use crate::reborrow::reborrow;
 use crate::validate::{Propagation, Session, Valid, is_mut_reference};
@@ -65,8 +65,9 @@ impl Expand<'_> {
         };
         let close = quote_spanned!(close=> >);
         let name = parameter_name(pat);
-        *typed.pat = syn::parse_quote!(#name);
-        *typed.ty = syn::parse_quote!(impl #krate::#bound<#target #close);
+        *typed.pat = names::plain(name);
+        // Nobody looks into it again, and to parse it would take a tenth of the macro's time.
+        *typed.ty = Type::Verbatim(ours!(impl #krate::#bound<#target #close));
     }
 
     /// Braces of the user's, so that line counts stay theirs.
@@ -135,39 +136,31 @@ impl Expand<'_> {
         }
     }
 
-    /// Output: `let tx: &mut PgTx = Scope::<PgTx>::tx(&mut scope);`
+    /// Output: `let (tx, span) = enter::<PgTx, _>(&mut scope);`
     fn session(&self) -> TokenStream {
         let krate = self.krate;
-        let (target, binding) = match &self.valid.session {
-            Session::Parameter { pat, target, .. } => (
-                ours!(::<#target>),
-                match &**pat {
-                    Pat::Wild(_) => None,
-                    pat => Some(ours!(#pat: &mut #target)),
-                },
-            ),
-            Session::Binding { name, .. } => (TokenStream::new(), Some(quote!(#name))),
+        let binding = match &self.valid.session {
+            Session::Parameter { pat, .. } => pat.to_token_stream(),
+            Session::Binding { name, .. } => name.to_token_stream(),
         };
-        let scope = ours!(#krate::__private::Scope #target);
-        let deadline = self
-            .valid
-            .args
-            .timeout
-            .map(|_| ours!(let deadline = #scope::deadline(&scope);));
-        let bind = binding.map(|binding| ours!(let #binding = #scope::tx(&mut scope);));
-        ours!(let span = #scope::span(&scope); #deadline #bind)
+        let generics = self.generics();
+        let deadline = self.valid.args.timeout;
+        let deadline =
+            deadline.map(|_| ours!(let deadline = #krate::__private::deadline #generics(&scope);));
+        ours!(#deadline let (#binding, span) = #krate::__private::enter #generics(&mut scope);)
     }
 
     /// The body stays in statements of its own: an `#[allow]` on them would hold for the user's code. It stays in braces
     /// of its own, so that its items come first in their block.
     fn run(&self, body: TokenStream, span: Span) -> TokenStream {
         let krate = self.krate;
-        let body = match self.session_name() {
-            Some(name) => reborrow(body, &name),
-            None => body,
+        let body = reborrow(body, self.session_name().as_ref());
+        // `unused_braces` would find the user's needless around a lone expression.
+        let span = match body.is_lone_expression {
+            true => Span::mixed_site().located_at(span),
+            false => span,
         };
-        let span = brace_span(&body, span);
-        let body = braced(body, span);
+        let body = braced(body.tokens, span);
         let capture = self.capture();
         let pin = self.pin();
         let outcome = self.outcome_of_body();

@@ -1,16 +1,24 @@
 //! The implicit reborrow of the session, which the compiler itself does only for arguments that are not generic.
 
+pub(crate) mod by_tokens;
+
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::{quote, quote_spanned};
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
 use syn::visit::Visit;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Block, Expr, ExprCall, ExprMethodCall, Item, Pat, PatIdent, Stmt, Token, token};
+use syn::{Block, Expr, ExprCall, ExprMethodCall, Item, Pat, PatIdent, Stmt, Token};
 
 /// Statements of a body, if it is one that parses.
 pub(crate) fn parse_body(tokens: TokenStream) -> Option<Vec<Stmt>> {
     Block::parse_within.parse2(tokens).ok()
+}
+
+/// A body that is ready to be emitted.
+pub(crate) struct Body {
+    pub(crate) tokens: TokenStream,
+    pub(crate) is_lone_expression: bool,
 }
 
 /// Input:  `debit(tx, 1).await?; query.execute(tx).await`
@@ -18,12 +26,31 @@ pub(crate) fn parse_body(tokens: TokenStream) -> Option<Vec<Stmt>> {
 ///
 /// Never in macros: two operations on one session in `try_join!` must go on failing to compile. Not at all in a body
 /// that binds the name again, where it may be something else.
-pub(crate) fn reborrow(body: TokenStream, session: &Ident) -> TokenStream {
-    let Some(mut stmts) = parse_body(body.clone()) else {
-        return body;
-    };
+pub(crate) fn reborrow(tokens: TokenStream, session: Option<&Ident>) -> Body {
+    match by_tokens::reborrow(&tokens, session) {
+        None => parsed(tokens, session),
+        Some(tokens) => Body {
+            tokens,
+            is_lone_expression: false,
+        },
+    }
+}
+
+/// The same where it takes a parser.
+pub(crate) fn parsed(tokens: TokenStream, session: Option<&Ident>) -> Body {
+    let stmts = parse_body(tokens.clone()).unwrap_or_default();
+    let is_lone_expression = matches!(*stmts, [Stmt::Expr(_, None)]);
+    let reborrowed = session.and_then(|session| with_reborrows(stmts, session));
+    Body {
+        tokens: reborrowed.unwrap_or(tokens),
+        is_lone_expression,
+    }
+}
+
+/// `None` where there is nothing to do.
+fn with_reborrows(mut stmts: Vec<Stmt>, session: &Ident) -> Option<TokenStream> {
     if binds(&stmts, session) {
-        return body;
+        return None;
     }
     let mut reborrow = Reborrow {
         session,
@@ -32,11 +59,7 @@ pub(crate) fn reborrow(body: TokenStream, session: &Ident) -> TokenStream {
     stmts
         .iter_mut()
         .for_each(|stmt| reborrow.visit_stmt_mut(stmt));
-    if reborrow.done {
-        quote!(#(#stmts)*)
-    } else {
-        body
-    }
+    reborrow.done.then(|| quote!(#(#stmts)*))
 }
 
 fn binds(stmts: &[Stmt], name: &Ident) -> bool {
@@ -75,36 +98,30 @@ struct Reborrow<'a> {
 impl Reborrow<'_> {
     fn arguments(&mut self, arguments: &mut Punctuated<Expr, Token![,]>) {
         for argument in arguments {
-            if self.is_session(argument) {
-                *argument = reborrowed(argument);
+            if let Some(session) = self.session(argument) {
+                *argument = Expr::Verbatim(reborrowed(session));
                 self.done = true;
             }
         }
     }
 
-    fn is_session(&self, expr: &Expr) -> bool {
-        matches!(expr, Expr::Path(path)
-            if path.attrs.is_empty() && path.qself.is_none() && path.path.is_ident(self.session))
+    /// The session where it is used, if that is what the expression is.
+    fn session<'a>(&self, expr: &'a Expr) -> Option<&'a Ident> {
+        match expr {
+            Expr::Path(path) if path.attrs.is_empty() && path.qself.is_none() => {
+                path.path.get_ident().filter(|ident| *ident == self.session)
+            }
+            _ => None,
+        }
     }
 }
 
 /// Input:  `tx`
 /// Output: `&mut *tx`, the new tokens marked as the macro's, so that lints leave them alone
-fn reborrowed(session: &Expr) -> Expr {
-    let span = match session.to_token_stream().into_iter().next() {
-        Some(token) => Span::mixed_site().located_at(token.span()),
-        None => Span::mixed_site(),
-    };
-    Expr::Reference(syn::ExprReference {
-        attrs: Vec::new(),
-        and_token: Token![&](span),
-        mutability: Some(token::Mut(span)),
-        expr: Box::new(Expr::Unary(syn::ExprUnary {
-            attrs: Vec::new(),
-            op: syn::UnOp::Deref(Token![*](span)),
-            expr: Box::new(session.clone()),
-        })),
-    })
+fn reborrowed(session: &Ident) -> TokenStream {
+    let span = Span::mixed_site().located_at(session.span());
+    let reborrow = quote_spanned!(span=> &mut *);
+    quote!(#reborrow #session)
 }
 
 impl VisitMut for Reborrow<'_> {

@@ -169,7 +169,7 @@ impl<DB: Engine> Db<DB> {
         }
         let deadline = self.deadline();
         loop {
-            let mut session = self.acquire(deadline, need).await?;
+            let mut session = self.acquire(deadline, &need).await?;
             if session.is_trusted() {
                 return Ok(session);
             }

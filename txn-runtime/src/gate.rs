@@ -64,7 +64,7 @@ impl Gate {
     /// The place, if it is to be had at once; else what its caller is about.
     pub(crate) async fn at_once<T>(
         &self,
-        need: Need,
+        need: &Need,
         mut place: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Stage> {
         let place = poll_fn(|cx| Poll::Ready(opening::poll(place.as_mut(), cx))).await;
@@ -79,7 +79,7 @@ impl Gate {
     /// Who holds a session already goes by: what it has done would be lost, and others may wait for it.
     pub(crate) async fn pass<T>(
         &self,
-        need: Need,
+        need: &Need,
         stage: Stage,
         deadline: Instant,
         mut place: Pin<&mut impl Future<Output = T>>,
@@ -105,7 +105,7 @@ impl Gate {
     }
 
     /// `None` for who is not refused.
-    fn queue(&self, need: Need) -> Option<&Queue> {
+    fn queue(&self, need: &Need) -> Option<&Queue> {
         if self.settings.target.is_none() || need.held > 0 {
             return None;
         }

@@ -44,6 +44,16 @@ pub trait Outcome: Sized {
 
     /// The value that is returned when the scope itself failed: it could not begin, or not commit.
     fn from_error(error: Error) -> Self;
+
+    /// What the caller gets when the scope has ended.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn __after(self, ended: Result<(), Error>) -> Self {
+        match ended {
+            Ok(()) => self,
+            Err(error) => Self::from_error(error),
+        }
+    }
 }
 
 #[diagnostic::do_not_recommend]

@@ -15,7 +15,7 @@ pub use crate::deadline::Deadline;
 pub use crate::engine::known::{AnyEngine, EngineOf};
 use crate::engine::known::{HasDeferrable, HasWeakIsolation};
 pub use crate::options::Options;
-pub use crate::scope::{Next, Scope};
+pub use crate::scope::{Conclusion, Next, Scope};
 use crate::{Db, Engine, Error, Provide, Source, Tx, Verdict};
 
 /// Opens a scope on `source`.
@@ -27,23 +27,33 @@ pub fn open<T, S: Source<T>>(
     source.open(options)
 }
 
+/// The session and the span of the body.
+#[inline(always)]
+pub fn enter<T, S: Scope<T>>(scope: &mut S) -> (&mut T, Option<Span>) {
+    let span = scope.span();
+    (scope.tx(), span)
+}
+
+/// When the time of `scope` is over.
+pub fn deadline<T, S: Scope<T>>(scope: &S) -> Deadline {
+    scope.deadline()
+}
+
 /// Ends `scope` as its outcome says.
 #[inline(always)]
 pub fn end<T, S: Scope<T>>(
     scope: S,
-    verdict: Verdict,
-    reason: Option<String>,
+    conclusion: Conclusion,
 ) -> impl Future<Output = Result<(), Error>> + Send {
-    scope.end(verdict, reason)
+    scope.end(conclusion)
 }
 
 /// Ends `scope`, or opens it again.
 pub fn end_or_retry<T, S: Scope<T>>(
     scope: S,
-    verdict: Verdict,
-    reason: Option<String>,
+    conclusion: Conclusion,
 ) -> impl Future<Output = Next<S>> + Send {
-    scope.end_or_retry(verdict, reason)
+    scope.end_or_retry(conclusion)
 }
 
 /// An argument that each attempt gets a copy of.
@@ -118,24 +128,29 @@ pub struct Reason<'a, O>(pub &'a O);
 
 /// An error that can be shown.
 pub trait ReasonDisplay {
-    /// Its text.
-    fn reason(&self) -> Option<String>;
+    /// With its text, if it is why the scope is rolled back.
+    fn conclude(&self, verdict: Verdict) -> Conclusion;
 }
 
 impl<T, E: Display> ReasonDisplay for &Reason<'_, Result<T, E>> {
-    fn reason(&self) -> Option<String> {
-        self.0.as_ref().err().map(ToString::to_string)
+    #[inline(always)]
+    fn conclude(&self, verdict: Verdict) -> Conclusion {
+        match (verdict, self.0) {
+            (Verdict::Rollback, Err(error)) => Conclusion::new(verdict, Some(error.to_string())),
+            _ => Conclusion::new(verdict, None),
+        }
     }
 }
 
 /// Any other outcome.
 pub trait ReasonOpaque {
-    /// Nothing.
-    fn reason(&self) -> Option<String>;
+    /// Without.
+    fn conclude(&self, verdict: Verdict) -> Conclusion;
 }
 
 impl<O> ReasonOpaque for Reason<'_, O> {
-    fn reason(&self) -> Option<String> {
-        None
+    #[inline(always)]
+    fn conclude(&self, verdict: Verdict) -> Conclusion {
+        Conclusion::new(verdict, None)
     }
 }

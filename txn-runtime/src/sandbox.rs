@@ -149,7 +149,7 @@ impl<DB: Engine> Db<DB> {
         }
         // It is no scope.
         let mut trace = Trace::none();
-        let mut tx = Tx::begin(self, Request::outside(&SANDBOX), &mut trace).await?;
+        let mut tx = Tx::begin(self, &Request::outside(&SANDBOX), &mut trace).await?;
         let opened = control::open_sandbox(&mut tx.session).await;
         opened.map_err(|error| Error::begin(SANDBOX.name, error))?;
         Ok(Sandbox::new(tx.session))

@@ -17,7 +17,7 @@ mod request;
 pub(crate) mod trace;
 
 use self::again::{may_be_retried, pause};
-pub(crate) use self::conclusion::Conclusion;
+pub use self::conclusion::Conclusion;
 use self::inside::{Joined, Nested};
 pub(crate) use self::request::Request;
 use self::trace::{Moment, Spanned, Trace};
@@ -25,7 +25,6 @@ use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::options::Options;
-use crate::outcome::Verdict;
 use crate::retry::Attempts;
 use crate::tx::{Terms, end, end_attempt};
 use crate::{Db, Tx};
@@ -42,18 +41,10 @@ pub trait Scope<T>: Send {
     fn deadline(&self) -> Deadline;
     /// Ends the scope because its time is over, and waits for that.
     fn expire(self) -> impl Future<Output = Error> + Send;
-    /// Ends the scope as its outcome says. `reason` is the text of the error that it failed with.
-    fn end(
-        self,
-        verdict: Verdict,
-        reason: Option<String>,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Ends the scope as its outcome says.
+    fn end(self, conclusion: Conclusion) -> impl Future<Output = Result<(), Error>> + Send;
     /// Ends the scope, and opens it again if a conflict was to blame and it has attempts left.
-    fn end_or_retry(
-        self,
-        verdict: Verdict,
-        reason: Option<String>,
-    ) -> impl Future<Output = Next<Self>> + Send
+    fn end_or_retry(self, conclusion: Conclusion) -> impl Future<Output = Next<Self>> + Send
     where
         Self: Sized;
 }
@@ -79,30 +70,31 @@ pub struct Entered<'a, DB: Engine> {
 
 enum Body<'a, DB: Engine> {
     Root(Box<Tx<DB>>),
-    Nested(Nested<'a, DB>),
+    /// Boxed, or a joined scope would be moved about with room for it.
+    Nested(Box<Nested<'a, DB>>),
     /// Only in a sandbox.
-    OnItsOwn(Nested<'a, DB>),
+    OnItsOwn(Box<Nested<'a, DB>>),
     Joined(Joined<'a, DB>),
 }
 
 impl<'a, DB: Engine> Entered<'a, DB> {
-    pub(crate) async fn begin(db: &Db<DB>, request: Request) -> Result<Self, Error> {
-        let attempts = Attempts::new(request.options.retry, db.retry());
-        let trace = Trace::root(db, &request, attempts.count());
-        Self::attempt(db, request, attempts, trace).await
+    pub(crate) async fn begin(db: &Db<DB>, request: &Request) -> Result<Self, Error> {
+        let mut attempts = Attempts::new(request.options.retry, db.retry());
+        let mut trace = Trace::root(db, request, attempts.count());
+        Self::attempt(db, request, &mut attempts, &mut trace).await
     }
 
     /// Begins; where there are attempts left, again if that failed for a reason that may pass.
     async fn attempt(
         db: &Db<DB>,
-        request: Request,
-        mut attempts: Attempts,
-        mut trace: Trace,
+        request: &Request,
+        attempts: &mut Attempts,
+        trace: &mut Trace,
     ) -> Result<Self, Error> {
         loop {
-            let error = match Tx::begin(db, request, &mut trace).await {
+            let error = match Tx::begin(db, request, trace).await {
                 Ok(mut tx) => {
-                    tx.attempts = attempts;
+                    tx.attempts = *attempts;
                     return Ok(Self {
                         body: Body::Root(tx),
                         options: request.options,
@@ -111,11 +103,11 @@ impl<'a, DB: Engine> Entered<'a, DB> {
                 }
                 Err(error) => error,
             };
-            if !error.is_retryable() || !pause(&mut attempts, request.deadline).await {
-                trace.ended();
+            if !error.is_retryable() || !pause(attempts, request.deadline).await {
+                trace.take().ended();
                 return Err(error.after(attempts.tried()));
             }
-            trace = trace.again::<DB>(&request, attempts.count());
+            *trace = trace.take().again::<DB>(request, attempts.count());
         }
     }
 
@@ -136,7 +128,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         tx: &'a mut Tx<DB>,
         options: &'static Options,
         terms: Terms,
-        body: fn(Nested<'a, DB>) -> Body<'a, DB>,
+        body: fn(Box<Nested<'a, DB>>) -> Body<'a, DB>,
     ) -> Result<Self, Error> {
         let deadline = options.deadline();
         let mut trace = Trace::nested(tx, options);
@@ -147,7 +139,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         };
         let trace = trace.of_body();
         Ok(Self {
-            body: body(Nested { tx, outer, trace }),
+            body: body(Box::new(Nested { tx, outer, trace })),
             options,
             deadline,
         })
@@ -157,7 +149,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
         let span = Spanned::new::<DB>(options, None, tx.depth(), 1);
         Self {
-            body: Body::Joined(Joined::enter(tx, options, span)),
+            body: Body::Joined(Joined::enter(tx, options.name, span)),
             options,
             deadline: options.deadline(),
         }
@@ -200,8 +192,8 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
             .unwrap_or_else(|| Error::timeout(name, deadline.over(Phase::Body)))
     }
 
-    async fn end_or_retry(self, verdict: Verdict, reason: Option<String>) -> Next<Self> {
-        let conclusion = Conclusion::new(verdict, reason);
+    async fn end_or_retry(self, conclusion: Conclusion) -> Next<Self> {
+        let verdict = conclusion.verdict;
         let mut tx = match self.body {
             Body::Root(tx) => tx,
             inside => return Next::Done(inside.end(conclusion).await),
@@ -212,8 +204,8 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         let result = end_attempt(tx, conclusion, &mut trace).await;
         let again = may_be_retried(verdict, &result, conflict);
         if again && pause(&mut attempts, request.deadline).await {
-            let trace = trace.again::<DB>(&request, attempts.count());
-            return match Self::attempt(&db, request, attempts, trace).await {
+            let mut trace = trace.again::<DB>(&request, attempts.count());
+            return match Self::attempt(&db, &request, &mut attempts, &mut trace).await {
                 Ok(next) => Next::Again(next),
                 Err(error) => Next::Done(Err(error)),
             };
@@ -223,12 +215,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     }
 
     #[inline(always)]
-    fn end(
-        self,
-        verdict: Verdict,
-        reason: Option<String>,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
-        let conclusion = Conclusion::new(verdict, reason);
+    fn end(self, conclusion: Conclusion) -> impl Future<Output = Result<(), Error>> + Send {
         match self.body {
             Body::Joined(joined) => {
                 joined.end(conclusion);

@@ -146,7 +146,7 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Notes whose a session is from now on.
-    pub(crate) fn opened(&self, session: Session<DB>, need: Need) -> Session<DB> {
+    pub(crate) fn opened(&self, session: Session<DB>, need: &Need) -> Session<DB> {
         let has_turn = DB::ONE_WRITER && need.writes;
         session.activity().open(Holding::new(need, has_turn));
         self.watch_scopes();

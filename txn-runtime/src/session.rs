@@ -191,7 +191,8 @@ impl<DB: Engine> Session<DB> {
             return self.run(sql).await;
         }
         // If one was begun, the driver sends its ROLLBACK along with what comes next.
-        match operate(self, None, |on| on.begin_with(sql).map_ok(drop)).await {
+        let statement = sql.into_sql_str();
+        match operate(self, None, |on| on.begin_with(statement).map_ok(drop)).await {
             Err(sqlx::Error::BeginFailed) => Ok(()),
             // The user has made it count through the raw connection, and nothing was sent.
             Err(sqlx::Error::InvalidSavePointStatement) => self.run(sql).await,

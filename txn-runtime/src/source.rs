@@ -56,7 +56,7 @@ impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
                 options.name,
                 "`mandatory` needs an open transaction: pass a `&mut Tx`",
             )),
-            _ => Entered::begin(self, Request::outside(options)).await,
+            _ => Entered::begin(self, &Request::outside(options)).await,
         }
     }
 }
@@ -114,7 +114,7 @@ async fn begin_another<'a, DB: Engine>(
         return Entered::nest_on_its_own(tx, options).await;
     }
     let db = tx.db().clone();
-    Entered::begin(&db, Request::inside(options, tx)).await
+    Entered::begin(&db, &Request::inside(options, tx)).await
 }
 
 #[diagnostic::do_not_recommend]

@@ -2,16 +2,17 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
-use syn::{Pat, Path, Stmt};
+use syn::{Pat, PatIdent, Path};
 
-use crate::reborrow::parse_body;
-
-/// The user's, except around a lone expression, where `unused_braces` would find them needless.
-pub(super) fn brace_span(body: &TokenStream, span: Span) -> Span {
-    match parse_body(body.clone()).as_deref() {
-        Some([Stmt::Expr(_, None)]) => Span::mixed_site().located_at(span),
-        _ => span,
-    }
+/// The pattern that is a name and nothing else.
+pub(super) fn plain(ident: Ident) -> Pat {
+    Pat::Ident(PatIdent {
+        attrs: Vec::new(),
+        by_ref: None,
+        mutability: None,
+        ident,
+        subpat: None,
+    })
 }
 
 pub(super) fn named(pat: &Pat) -> Option<&Ident> {

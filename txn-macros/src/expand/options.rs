@@ -12,7 +12,7 @@ use super::names::{blame, led_by};
 use crate::validate::{Propagation, Retry, Session};
 
 impl Expand<'_> {
-    /// A constant of its own block, where no name of the user's can meet it.
+    /// A constant in its place: to name it would cost who compiles more.
     pub(super) fn options(&self) -> TokenStream {
         let krate = self.krate;
         let name = self.name();
@@ -20,9 +20,8 @@ impl Expand<'_> {
         let settings = self.settings();
         let checks = self.checks();
         ours! {{
-            const OPTIONS: #krate::__private::Options = #krate::__private::Options::new(#name) #place #settings;
             #checks
-            &OPTIONS
+            &const { #krate::__private::Options::new(#name) #place #settings }
         }}
     }
 

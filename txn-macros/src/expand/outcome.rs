@@ -34,13 +34,9 @@ impl Expand<'_> {
             })
         };
         ours! {
-            let verdict = #verdict;
-            let reason = match verdict {
-                #krate::Verdict::Rollback => {
-                    use #krate::__private::{ReasonDisplay as _, ReasonOpaque as _};
-                    (&&#krate::__private::Reason(&outcome)).reason()
-                }
-                #krate::Verdict::Commit => ::core::option::Option::None,
+            let conclusion = {
+                use #krate::__private::{ReasonDisplay as _, ReasonOpaque as _};
+                (&&#krate::__private::Reason(&outcome)).conclude(#verdict)
             };
         }
     }
@@ -60,22 +56,19 @@ impl Expand<'_> {
 
     pub(super) fn end(&self) -> TokenStream {
         let krate = self.krate;
-        let from_error = self.outcome("from_error");
+        let after = self.outcome("__after");
         let generics = self.generics();
         if self.valid.args.retry.is_none() {
             return ours! {
-                match #krate::__private::end #generics(scope, verdict, reason).await {
-                    ::core::result::Result::Ok(()) => outcome,
-                    ::core::result::Result::Err(error) => #from_error(error),
-                }
+                let ended = #krate::__private::end #generics(scope, conclusion).await;
+                #after(outcome, ended)
             };
         }
         let next = ours!(#krate::__private::Next);
         ours! {
-            match #krate::__private::end_or_retry #generics(scope, verdict, reason).await {
+            match #krate::__private::end_or_retry #generics(scope, conclusion).await {
                 #next::Again(again) => scope = again,
-                #next::Done(::core::result::Result::Ok(())) => return outcome,
-                #next::Done(::core::result::Result::Err(error)) => return #from_error(error),
+                #next::Done(ended) => return #after(outcome, ended),
             }
         }
     }

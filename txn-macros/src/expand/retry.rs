@@ -6,7 +6,7 @@ use syn::punctuated::Punctuated;
 use syn::{FnArg, Pat, PatIdent, Token};
 
 use super::Expand;
-use super::names::blame;
+use super::names::{blame, plain};
 use crate::validate::{Session, Valid};
 
 /// Input:  `mut count: u32, (a, b): (A, B)`
@@ -15,7 +15,7 @@ pub(super) fn name_arguments(inputs: &mut Punctuated<FnArg, Token![,]>, valid: &
     for (at, input) in inputs.iter_mut().enumerate() {
         if let (FnArg::Typed(typed), false) = (input, is_session(valid, at)) {
             let name = argument_name(&typed.pat, at);
-            *typed.pat = syn::parse_quote!(#name);
+            *typed.pat = plain(name);
         }
     }
 }

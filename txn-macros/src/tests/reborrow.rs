@@ -1,10 +1,14 @@
 use proc_macro2::{Ident, Span};
 
 use super::{pretty, tokens};
-use crate::reborrow::reborrow;
+use crate::reborrow::{by_tokens, parsed, reborrow};
 
 fn reborrowed(body: &str) -> String {
-    reborrow(tokens(body), &Ident::new("tx", Span::call_site())).to_string()
+    reborrow(tokens(body), Some(&session())).tokens.to_string()
+}
+
+fn session() -> Ident {
+    Ident::new("tx", Span::call_site())
 }
 
 fn same(body: &str) -> String {
@@ -79,5 +83,45 @@ fn a_body_that_binds_the_name_again_is_left_alone() {
 fn a_body_that_does_not_parse_is_passed_through() {
     for body in ["let x = ; a(tx)", "a(tx). ; b(tx)", "a(tx) b(tx)"] {
         assert_eq!(reborrowed(body), same(body));
+    }
+}
+
+#[test]
+fn without_a_parser_the_same_comes_out() {
+    for body in [
+        "let n = query(\"…\").bind(id).execute(tx).await?; Ok(n)",
+        "debit(tx, 1).await?; credit(1, tx,).await",
+        "if !(a.find(tx).await?) { b::c(tx).await?; } d();",
+        "let x = if !exists(tx).await { d(1).e(tx) }; x",
+        "join!(a(tx), tx); f(tx).await",
+        "other.lock(); a.b(|x| x.c(tx), tx);",
+        "return !(a.find(tx).await?);",
+        "macro_rules! m { (tx) => { tx } } a(tx).await;",
+        "nothing(1);",
+    ] {
+        let quick = by_tokens::reborrow(&tokens(body), Some(&session()));
+        let quick = quick.unwrap_or_else(|| panic!("no parser is needed: {body}"));
+        let parsed = parsed(tokens(body), Some(&session())).tokens;
+        let [quick, parsed] =
+            [quick, parsed].map(|body| pretty(tokens(&format!("fn f() {{ {body} }}"))));
+        assert_eq!(quick, parsed);
+    }
+}
+
+#[test]
+fn where_a_parser_is_needed_it_is_asked() {
+    for body in [
+        "a.execute(tx).await",
+        "tx.commit(); a(tx).await;",
+        "let x = f(tx);",
+        "match x { Some(tx) => a(tx).await, None => b(), };",
+        "a.b(|tx| c(tx).d());",
+        "return (tx).e();",
+        "a.b::<C>(tx);",
+        "S { tx }.f();",
+        "(tx, 1).f();",
+    ] {
+        let quick = by_tokens::reborrow(&tokens(body), Some(&session()));
+        assert!(quick.is_none(), "{body}");
     }
 }

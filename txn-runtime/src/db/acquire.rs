@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Exhausted, Overload, Refused};
 use crate::gate::Turned;
 use crate::location::Location;
-use crate::sandbox::Refusal;
+use crate::sandbox::{Lent, Refusal};
 use crate::session::{Manager, Session};
 
 /// What a caller needs a session for.
@@ -70,7 +70,7 @@ impl<DB: Engine> Db<DB> {
     pub(crate) async fn acquire(
         &self,
         deadline: Instant,
-        need: Need,
+        need: &Need,
     ) -> Result<Session<DB>, Error> {
         let acquired = self.acquire_unseen(deadline, need).await;
         let limit = self.shared.limits.acquire_timeout;
@@ -79,18 +79,10 @@ impl<DB: Engine> Db<DB> {
         acquired
     }
 
-    async fn acquire_unseen(&self, deadline: Instant, need: Need) -> Result<Session<DB>, Error> {
+    async fn acquire_unseen(&self, deadline: Instant, need: &Need) -> Result<Session<DB>, Error> {
         if let Some(lent) = &self.sandbox {
-            let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
-            let lend = pin!(lent.lend(self, deadline, &need));
-            let has_turn = AtomicBool::new(true);
-            let scopes = self.scopes_here();
-            return match scopes.listing(&need, lent.id(), &has_turn, lend).await {
-                Err(Refusal::Held(by)) => Err(self.exhausted(deadline, true, Some(by))),
-                Err(Refusal::Closed) => Err(Error::closed()),
-                Err(Refusal::Over(why)) => Err(Error::refused(need.scope, why)),
-                Ok(session) => Ok(self.opened(session, need)),
-            };
+            // Boxed, or every scope's future would have room for it.
+            return Box::pin(self.borrow(lent, deadline, need)).await;
         }
         let has_turn = AtomicBool::new(false);
         let mut leased = pin!(self.take(need, &has_turn));
@@ -100,7 +92,7 @@ impl<DB: Engine> Db<DB> {
             Err(stage) => {
                 let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
                 let _seconds = self.enter(need)?;
-                let listed = pin!(self.scopes_here().listing(&need, None, &has_turn, leased));
+                let listed = pin!(self.scopes_here().listing(need, None, &has_turn, leased));
                 // Boxed, or every scope's future would have room for it.
                 let leased = self.shared.gate.pass(need, stage, deadline, listed);
                 match Box::pin(leased).await {
@@ -117,14 +109,33 @@ impl<DB: Engine> Db<DB> {
         Ok(self.opened(session, need))
     }
 
-    fn enter(&self, need: Need) -> Result<Option<Entry<'_>>, Error> {
+    /// The session of a sandbox.
+    async fn borrow(
+        &self,
+        lent: &Lent<DB>,
+        deadline: Instant,
+        need: &Need,
+    ) -> Result<Session<DB>, Error> {
+        let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
+        let lend = pin!(lent.lend(self, deadline, need));
+        let has_turn = AtomicBool::new(true);
+        let scopes = self.scopes_here();
+        match scopes.listing(need, lent.id(), &has_turn, lend).await {
+            Err(Refusal::Held(by)) => Err(self.exhausted(deadline, true, Some(by))),
+            Err(Refusal::Closed) => Err(Error::closed()),
+            Err(Refusal::Over(why)) => Err(Error::refused(need.scope, why)),
+            Ok(session) => Ok(self.opened(session, need)),
+        }
+    }
+
+    fn enter(&self, need: &Need) -> Result<Option<Entry<'_>>, Error> {
         let max = self.shared.limits.max_sessions;
-        self.shared.seconds.enter(need, max)
+        self.shared.seconds.enter(*need, max)
     }
 
     async fn take(
         &self,
-        need: Need,
+        need: &Need,
         has_turn: &AtomicBool,
     ) -> Result<(Object<Manager<DB>>, Option<Box<Permits>>), Error> {
         let turn = permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
@@ -142,7 +153,7 @@ impl<DB: Engine> Db<DB> {
         Ok((object, Some(Box::new(permits))))
     }
 
-    fn turned_away(&self, need: Need, turned: Turned, deadline: Instant, has_turn: bool) -> Error {
+    fn turned_away(&self, need: &Need, turned: Turned, deadline: Instant, has_turn: bool) -> Error {
         let settings = self.shared.gate.settings();
         let refused = match turned {
             Turned::TimedOut => return self.exhausted(deadline, has_turn, None),

@@ -178,7 +178,7 @@ impl<DB: Engine> DbBuilder<DB> {
     /// Nothing is lost: dropped, the connection attempt is given up.
     pub async fn connect(self) -> Result<Db<DB>, Error> {
         let db = self.build();
-        drop(db.acquire(db.deadline(), Need::AUTOCOMMIT).await?);
+        drop(db.acquire(db.deadline(), &Need::AUTOCOMMIT).await?);
         Ok(db)
     }
 

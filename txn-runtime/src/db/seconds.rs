@@ -24,7 +24,11 @@ impl Seconds {
             return Err(Error::starved(need.scope, starved));
         }
         waiting.push(need);
-        Ok(Some(Entry { all: self, need }))
+        Ok(Some(Entry {
+            all: self,
+            scope: need.scope,
+            held: need.held,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Need>> {
@@ -35,13 +39,14 @@ impl Seconds {
 /// One of them, until it is dropped.
 pub(super) struct Entry<'a> {
     all: &'a Seconds,
-    need: Need,
+    scope: &'static str,
+    held: u32,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let mut waiting = self.all.lock();
-        let mine = |other: &Need| other.scope == self.need.scope && other.held == self.need.held;
+        let mine = |other: &Need| other.scope == self.scope && other.held == self.held;
         if let Some(at) = waiting.iter().position(mine) {
             waiting.swap_remove(at);
         }

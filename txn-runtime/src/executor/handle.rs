@@ -48,7 +48,7 @@ impl<DB: Engine> Db<DB> {
         }
         // It is no scope elsewhere.
         let mut trace = Trace::none();
-        let tx = Tx::begin(self, Request::outside(&STATEMENT), &mut trace).await?;
+        let tx = Tx::begin(self, &Request::outside(&STATEMENT), &mut trace).await?;
         Ok(Lease::Sandboxed(tx))
     }
 }

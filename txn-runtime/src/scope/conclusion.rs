@@ -7,7 +7,7 @@ use crate::metrics::Undone;
 
 /// How a scope ends, and why, if it is not with a commit.
 #[derive(Debug)]
-pub(crate) struct Conclusion {
+pub struct Conclusion {
     pub(crate) verdict: Verdict,
     reason: Option<String>,
     /// It is a rollback because the scope's time was over.
@@ -15,6 +15,7 @@ pub(crate) struct Conclusion {
 }
 
 impl Conclusion {
+    #[inline(always)]
     pub(crate) fn new(verdict: Verdict, reason: Option<String>) -> Self {
         Self {
             verdict,

@@ -4,7 +4,6 @@ use crate::Tx;
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
 use crate::hooks::{Due, Fate};
-use crate::options::Options;
 use crate::outcome::Verdict;
 use crate::scope::Conclusion;
 use crate::scope::trace::{Finish, Moment, Spanned, Trace};
@@ -92,7 +91,6 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
 /// A scope inside of another's transaction. If it fails, or is dropped, that transaction is rollback-only.
 pub(super) struct Joined<'a, DB: Engine> {
     pub(super) tx: &'a mut Tx<DB>,
-    options: &'static Options,
     outer: &'static str,
     ended: bool,
     /// No more than that: to join costs nothing.
@@ -101,12 +99,11 @@ pub(super) struct Joined<'a, DB: Engine> {
 
 impl<'a, DB: Engine> Joined<'a, DB> {
     #[inline(always)]
-    pub(super) fn enter(tx: &'a mut Tx<DB>, options: &'static Options, span: Spanned) -> Self {
+    pub(super) fn enter(tx: &'a mut Tx<DB>, name: &'static str, span: Spanned) -> Self {
         tx.level.joined += 1;
-        let outer = std::mem::replace(&mut tx.level.scope, options.name);
+        let outer = std::mem::replace(&mut tx.level.scope, name);
         Self {
             tx,
-            options,
             outer,
             ended: false,
             span,
@@ -118,17 +115,13 @@ impl<'a, DB: Engine> Joined<'a, DB> {
         self.ended = true;
         self.span.complete(conclusion.joined(), Moment::End);
         if conclusion.verdict == Verdict::Rollback {
-            self.tx
-                .level
-                .joined_failed(self.options.name, conclusion.cause());
+            self.tx.level.joined_failed(conclusion.cause());
         }
     }
 }
 
 impl<DB: Engine> Drop for Joined<'_, DB> {
     fn drop(&mut self) {
-        self.tx.level.joined -= 1;
-        self.tx.level.scope = self.outer;
         if !self.ended {
             let moment = Moment::Body.seen_with(self.tx.session.wire);
             self.span.complete(Finish::unasked(), moment);
@@ -136,9 +129,9 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
                 true => "it panicked",
                 false => "it was dropped before it had ended",
             };
-            self.tx
-                .level
-                .joined_failed(self.options.name, Cause::new(why));
+            self.tx.level.joined_failed(Cause::new(why));
         }
+        self.tx.level.joined -= 1;
+        self.tx.level.scope = self.outer;
     }
 }

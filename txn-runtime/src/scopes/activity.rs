@@ -44,7 +44,7 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
-    pub(crate) fn new(need: Need, has_turn: bool) -> Self {
+    pub(crate) fn new(need: &Need, has_turn: bool) -> Self {
         Self {
             name: need.scope,
             location: need.location,
@@ -251,7 +251,7 @@ mod tests {
     fn a_statement_is_seen_until_its_answer_was_read_and_settling_until_the_end() {
         let activity = Activity::new(NonZeroU64::MIN, Weak::new());
         assert_eq!(state(&activity), None);
-        activity.open(Holding::new(need("f", true), false));
+        activity.open(Holding::new(&need("f", true), false));
         assert_eq!(state(&activity), Some(ScopeState::Beginning));
         drop(activity.busy());
         assert_eq!(state(&activity), Some(ScopeState::Beginning));
@@ -272,9 +272,9 @@ mod tests {
     #[test]
     fn a_scope_inside_of_a_sandbox_is_seen_in_its_place() {
         let activity = Activity::new(NonZeroU64::MIN, Weak::new());
-        activity.open(Holding::new(need("sandbox", true), false));
+        activity.open(Holding::new(&need("sandbox", true), false));
         activity.count_statement();
-        activity.open(Holding::new(need("inside", true), false));
+        activity.open(Holding::new(&need("inside", true), false));
         assert_eq!(activity.holding().unwrap().name, "inside");
         assert_eq!(activity.statements(), 0);
         activity.close();
@@ -287,7 +287,7 @@ mod tests {
     fn what_is_overdue_is_reported_once_and_a_session_in_autocommit_mode_never() {
         let activity = Activity::new(NonZeroU64::MIN, Weak::new());
         for transaction in [true, false, true] {
-            activity.open(Holding::new(need("f", transaction), false));
+            activity.open(Holding::new(&need("f", transaction), false));
             let now = Some(Instant::now());
             let reports = [None, now, now].map(|due| activity.look(due).unwrap().overdue);
             assert_eq!(reports, [false, transaction, false]);

@@ -22,7 +22,7 @@ const SERVER_SLACK: Duration = Duration::from_secs(1);
 impl<DB: Engine> Tx<DB> {
     pub(crate) async fn begin_by_hand(db: &Db<DB>, request: Request) -> Result<Self, Error> {
         let mut trace = Trace::root(db, &request, 1);
-        match Self::begin(db, request, &mut trace).await {
+        match Self::begin(db, &request, &mut trace).await {
             Ok(tx) => Ok(*tx),
             Err(error) => {
                 trace.ended();
@@ -38,7 +38,7 @@ impl<DB: Engine> Tx<DB> {
     /// The trace goes with it, unless it fails.
     pub(crate) async fn begin(
         db: &Db<DB>,
-        request: Request,
+        request: &Request,
         trace: &mut Trace,
     ) -> Result<Box<Self>, Error> {
         let begun = Self::begin_unseen(db, request, trace).await;
@@ -52,7 +52,7 @@ impl<DB: Engine> Tx<DB> {
 
     async fn begin_unseen(
         db: &Db<DB>,
-        request: Request,
+        request: &Request,
         trace: &mut Trace,
     ) -> Result<Box<Self>, Error> {
         let options = request.options;
@@ -64,7 +64,7 @@ impl<DB: Engine> Tx<DB> {
             trace.at(Moment::Waiting);
             let session = Self::acquire(db, request, patience).await?;
             // Boxed from here on: it is large, and passes through many hands.
-            let mut tx = Box::new(Self::new(session, request));
+            let mut tx = Box::new(Self::new(session, *request));
             trace.at(Moment::Beginning);
             match tx.send_begin(request, patience).await {
                 Ok(()) => return Ok(tx),
@@ -80,14 +80,17 @@ impl<DB: Engine> Tx<DB> {
     /// Waits for as long as the `Db` lets every caller wait, or the scope has time, whichever is shorter.
     async fn acquire(
         db: &Db<DB>,
-        request: Request,
+        request: &Request,
         patience: Instant,
     ) -> Result<Session<DB>, Error> {
         let name = request.options.name;
-        let acquired = pin!(db.acquire(patience, request.need()));
+        let need = request.need();
+        let acquired = pin!(db.acquire(patience, &need));
         let acquired = match request.deadline {
             Some(deadline) if deadline.at() < patience => {
-                timeout_at(deadline.at(), acquired).await.map_err(|_| {
+                // Boxed, or every scope's future would have room for it.
+                let in_time = Box::pin(timeout_at(deadline.at(), acquired));
+                in_time.await.map_err(|_| {
                     db.meter().waited_in_vain();
                     Error::timeout(name, deadline.over(Phase::Acquire))
                 })?
@@ -99,10 +102,10 @@ impl<DB: Engine> Tx<DB> {
 
     /// A server that does not answer is given up when the patience for a session, or the scope's time, is over. One that
     /// has answered a moment ago is not watched, no more than in the body: a timer costs as much as all else here.
-    async fn send_begin(&mut self, request: Request, patience: Instant) -> Result<(), Error> {
+    async fn send_begin(&mut self, request: &Request, patience: Instant) -> Result<(), Error> {
         let Request {
             options, deadline, ..
-        } = request;
+        } = *request;
         let name = options.name;
         let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
         let until = deadline.map_or(patience, |deadline| deadline.at().min(patience));

@@ -69,8 +69,9 @@ impl Level {
         }
     }
 
-    /// The first mark is the one that explains.
-    pub(crate) fn joined_failed(&mut self, by: &'static str, cause: Cause) {
+    /// The innermost open scope did. The first mark is the one that explains.
+    pub(crate) fn joined_failed(&mut self, cause: Cause) {
+        let by = self.scope;
         self.mark.get_or_insert_with(|| {
             Box::new(Mark {
                 by: Some(by),

@@ -12,20 +12,19 @@ where
     >(
             conn,
             {
-                const OPTIONS: ::my::txn::__private::Options = ::my::txn::__private::Options::new(
-                        "bank.transfer",
-                    )
-                    .at(::core::file!(), ::core::line!())
-                    .requires_new()
-                    .isolation(::my::txn::Isolation::Serializable)
-                    .read_only()
-                    .deferrable();
                 ::my::txn::__private::must_be_a_transaction::<Conn<DB>>();
                 ::my::txn::__private::deferrable({
                     use ::my::txn::__private::AnyEngine as _;
                     ::my::txn::__private::EngineOf::<Conn<DB>>::new().engine()
                 });
-                &OPTIONS
+                &const {
+                    ::my::txn::__private::Options::new("bank.transfer")
+                        .at(::core::file!(), ::core::line!())
+                        .requires_new()
+                        .isolation(::my::txn::Isolation::Serializable)
+                        .read_only()
+                        .deferrable()
+                }
             },
         )
         .await
@@ -35,10 +34,7 @@ where
             return <Result<Option<&'a str>, E> as ::my::txn::Outcome>::from_error(error);
         }
     };
-    let span = ::my::txn::__private::Scope::<Conn<DB>>::span(&scope);
-    let mut conn: &mut Conn<DB> = ::my::txn::__private::Scope::<
-        Conn<DB>,
-    >::tx(&mut scope);
+    let (mut conn, span) = ::my::txn::__private::enter::<Conn<DB>, _>(&mut scope);
     let outcome = {
         let body = ::core::pin::pin!(
             ::core::option::Option::Some(async move { if let
@@ -48,24 +44,24 @@ where
         );
         ::my::txn::__private::run(span, body).await
     };
-    let verdict = match &outcome {
-        ::core::result::Result::Err(E::A(n) | E::B(n)) if *n > 3 => {
-            ::my::txn::Verdict::Commit
-        }
-        ::core::result::Result::Ok(None) => ::my::txn::Verdict::Rollback,
-        _ => <Result<Option<&'a str>, E> as ::my::txn::Outcome>::verdict(&outcome),
+    let conclusion = {
+        use ::my::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+        (&&::my::txn::__private::Reason(&outcome))
+            .conclude(
+                match &outcome {
+                    ::core::result::Result::Err(E::A(n) | E::B(n)) if *n > 3 => {
+                        ::my::txn::Verdict::Commit
+                    }
+                    ::core::result::Result::Ok(None) => ::my::txn::Verdict::Rollback,
+                    _ => {
+                        <Result<
+                            Option<&'a str>,
+                            E,
+                        > as ::my::txn::Outcome>::verdict(&outcome)
+                    }
+                },
+            )
     };
-    let reason = match verdict {
-        ::my::txn::Verdict::Rollback => {
-            use ::my::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
-            (&&::my::txn::__private::Reason(&outcome)).reason()
-        }
-        ::my::txn::Verdict::Commit => ::core::option::Option::None,
-    };
-    match ::my::txn::__private::end::<Conn<DB>, _>(scope, verdict, reason).await {
-        ::core::result::Result::Ok(()) => outcome,
-        ::core::result::Result::Err(error) => {
-            <Result<Option<&'a str>, E> as ::my::txn::Outcome>::from_error(error)
-        }
-    }
+    let ended = ::my::txn::__private::end::<Conn<DB>, _>(scope, conclusion).await;
+    <Result<Option<&'a str>, E> as ::my::txn::Outcome>::__after(outcome, ended)
 }

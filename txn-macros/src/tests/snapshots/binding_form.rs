@@ -5,12 +5,13 @@ where
     let mut scope = match ::txn::__private::open(
             ::txn::__private::provide(&self.state.db()),
             {
-                const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
-                        ::core::concat!(::core::module_path!(), "::place"),
-                    )
-                    .at(::core::file!(), ::core::line!())
-                    .nested();
-                &OPTIONS
+                &const {
+                    ::txn::__private::Options::new(
+                            ::core::concat!(::core::module_path!(), "::place"),
+                        )
+                        .at(::core::file!(), ::core::line!())
+                        .nested()
+                }
             },
         )
         .await
@@ -20,8 +21,7 @@ where
             return <Result<Id, E> as ::txn::Outcome>::from_error(error);
         }
     };
-    let span = ::txn::__private::Scope::span(&scope);
-    let tx = ::txn::__private::Scope::tx(&mut scope);
+    let (tx, span) = ::txn::__private::enter(&mut scope);
     let outcome = {
         let body = ::core::pin::pin!(
             ::core::option::Option::Some(async move { if let
@@ -30,18 +30,11 @@ where
         );
         ::txn::__private::run(span, body).await
     };
-    let verdict = <Result<Id, E> as ::txn::Outcome>::verdict(&outcome);
-    let reason = match verdict {
-        ::txn::Verdict::Rollback => {
-            use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
-            (&&::txn::__private::Reason(&outcome)).reason()
-        }
-        ::txn::Verdict::Commit => ::core::option::Option::None,
+    let conclusion = {
+        use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+        (&&::txn::__private::Reason(&outcome))
+            .conclude(<Result<Id, E> as ::txn::Outcome>::verdict(&outcome))
     };
-    match ::txn::__private::end(scope, verdict, reason).await {
-        ::core::result::Result::Ok(()) => outcome,
-        ::core::result::Result::Err(error) => {
-            <Result<Id, E> as ::txn::Outcome>::from_error(error)
-        }
-    }
+    let ended = ::txn::__private::end(scope, conclusion).await;
+    <Result<Id, E> as ::txn::Outcome>::__after(outcome, ended)
 }

@@ -2,12 +2,13 @@ async fn place(&mut self) -> Result<Id, E> {
     let mut scope = match ::txn::__private::open(
             &mut self.tx,
             {
-                const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
-                        ::core::concat!(::core::module_path!(), "::place"),
-                    )
-                    .at(::core::file!(), ::core::line!())
-                    .mandatory();
-                &OPTIONS
+                &const {
+                    ::txn::__private::Options::new(
+                            ::core::concat!(::core::module_path!(), "::place"),
+                        )
+                        .at(::core::file!(), ::core::line!())
+                        .mandatory()
+                }
             },
         )
         .await
@@ -17,8 +18,7 @@ async fn place(&mut self) -> Result<Id, E> {
             return <Result<Id, E> as ::txn::Outcome>::from_error(error);
         }
     };
-    let span = ::txn::__private::Scope::span(&scope);
-    let tx = ::txn::__private::Scope::tx(&mut scope);
+    let (tx, span) = ::txn::__private::enter(&mut scope);
     let outcome = {
         let body = ::core::pin::pin!(
             ::core::option::Option::Some(async { if let
@@ -28,18 +28,11 @@ async fn place(&mut self) -> Result<Id, E> {
         );
         ::txn::__private::run(span, body).await
     };
-    let verdict = <Result<Id, E> as ::txn::Outcome>::verdict(&outcome);
-    let reason = match verdict {
-        ::txn::Verdict::Rollback => {
-            use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
-            (&&::txn::__private::Reason(&outcome)).reason()
-        }
-        ::txn::Verdict::Commit => ::core::option::Option::None,
+    let conclusion = {
+        use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+        (&&::txn::__private::Reason(&outcome))
+            .conclude(<Result<Id, E> as ::txn::Outcome>::verdict(&outcome))
     };
-    match ::txn::__private::end(scope, verdict, reason).await {
-        ::core::result::Result::Ok(()) => outcome,
-        ::core::result::Result::Err(error) => {
-            <Result<Id, E> as ::txn::Outcome>::from_error(error)
-        }
-    }
+    let ended = ::txn::__private::end(scope, conclusion).await;
+    <Result<Id, E> as ::txn::Outcome>::__after(outcome, ended)
 }

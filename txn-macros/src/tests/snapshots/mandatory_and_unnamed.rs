@@ -5,13 +5,14 @@ async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
     >(
             tx,
             {
-                const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
-                        ::core::concat!(::core::module_path!(), "::check"),
-                    )
-                    .at(::core::file!(), ::core::line!())
-                    .mandatory();
                 ::txn::__private::must_be_a_transaction::<Tx<Sqlite>>();
-                &OPTIONS
+                &const {
+                    ::txn::__private::Options::new(
+                            ::core::concat!(::core::module_path!(), "::check"),
+                        )
+                        .at(::core::file!(), ::core::line!())
+                        .mandatory()
+                }
             },
         )
         .await
@@ -21,7 +22,7 @@ async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
             return <() as ::txn::Outcome>::from_error(error);
         }
     };
-    let span = ::txn::__private::Scope::<Tx<Sqlite>>::span(&scope);
+    let (_, span) = ::txn::__private::enter::<Tx<Sqlite>, _>(&mut scope);
     let outcome = {
         let body = ::core::pin::pin!(
             ::core::option::Option::Some(async move { if let
@@ -30,16 +31,11 @@ async fn check(tx: impl ::txn::Joinable<Tx<Sqlite>>) {
         );
         ::txn::__private::run(span, body).await
     };
-    let verdict = <() as ::txn::Outcome>::verdict(&outcome);
-    let reason = match verdict {
-        ::txn::Verdict::Rollback => {
-            use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
-            (&&::txn::__private::Reason(&outcome)).reason()
-        }
-        ::txn::Verdict::Commit => ::core::option::Option::None,
+    let conclusion = {
+        use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+        (&&::txn::__private::Reason(&outcome))
+            .conclude(<() as ::txn::Outcome>::verdict(&outcome))
     };
-    match ::txn::__private::end::<Tx<Sqlite>, _>(scope, verdict, reason).await {
-        ::core::result::Result::Ok(()) => outcome,
-        ::core::result::Result::Err(error) => <() as ::txn::Outcome>::from_error(error),
-    }
+    let ended = ::txn::__private::end::<Tx<Sqlite>, _>(scope, conclusion).await;
+    <() as ::txn::Outcome>::__after(outcome, ended)
 }

@@ -12,12 +12,13 @@ pub(crate) async fn debit(
     >(
             tx,
             {
-                const OPTIONS: ::txn::__private::Options = ::txn::__private::Options::new(
-                        ::core::concat!(::core::module_path!(), "::debit"),
-                    )
-                    .at(::core::file!(), ::core::line!());
                 ::txn::__private::must_be_a_transaction::<PgTx>();
-                &OPTIONS
+                &const {
+                    ::txn::__private::Options::new(
+                            ::core::concat!(::core::module_path!(), "::debit"),
+                        )
+                        .at(::core::file!(), ::core::line!())
+                }
             },
         )
         .await
@@ -27,8 +28,7 @@ pub(crate) async fn debit(
             return <Result<u64, E> as ::txn::Outcome>::from_error(error);
         }
     };
-    let span = ::txn::__private::Scope::<PgTx>::span(&scope);
-    let tx: &mut PgTx = ::txn::__private::Scope::<PgTx>::tx(&mut scope);
+    let (tx, span) = ::txn::__private::enter::<PgTx, _>(&mut scope);
     let outcome = {
         let body = ::core::pin::pin!(
             ::core::option::Option::Some(async move { if let
@@ -38,18 +38,11 @@ pub(crate) async fn debit(
         );
         ::txn::__private::run(span, body).await
     };
-    let verdict = <Result<u64, E> as ::txn::Outcome>::verdict(&outcome);
-    let reason = match verdict {
-        ::txn::Verdict::Rollback => {
-            use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
-            (&&::txn::__private::Reason(&outcome)).reason()
-        }
-        ::txn::Verdict::Commit => ::core::option::Option::None,
+    let conclusion = {
+        use ::txn::__private::{ReasonDisplay as _, ReasonOpaque as _};
+        (&&::txn::__private::Reason(&outcome))
+            .conclude(<Result<u64, E> as ::txn::Outcome>::verdict(&outcome))
     };
-    match ::txn::__private::end::<PgTx, _>(scope, verdict, reason).await {
-        ::core::result::Result::Ok(()) => outcome,
-        ::core::result::Result::Err(error) => {
-            <Result<u64, E> as ::txn::Outcome>::from_error(error)
-        }
-    }
+    let ended = ::txn::__private::end::<PgTx, _>(scope, conclusion).await;
+    <Result<u64, E> as ::txn::Outcome>::__after(outcome, ended)
 }
