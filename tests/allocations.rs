@@ -17,10 +17,14 @@ use txn::{Db, Error, Postgres, Tx, transactional};
 use txn_test_servers::shared_postgres_url;
 
 const ROUNDS: u64 = 100;
-/// Of a nested scope: the driver's own for one query, and its future's box.
-const NESTED: u64 = 10;
+/// What a root scope has fewer than the driver's bare calls: it runs its BEGIN and its COMMIT in cheaper ways.
+const FEWER: u64 = 8;
+/// Of a nested scope: the driver's own for one query, its future's box, and its own.
+const NESTED: u64 = 9;
 /// Of a transaction that is dropped, and settled.
-const DROPPED: u64 = 20;
+const DROPPED: u64 = 14;
+/// Of the future of a scope, in bytes.
+const SIZE: usize = 1_700;
 
 /// The allocations that polling a future makes in this thread, which its runtime has to itself.
 async fn allocations<F: Future>(future: F) -> u64 {
@@ -76,7 +80,10 @@ async fn a_scope_allocates_little_and_a_joined_one_nothing() {
         }
     }
     println!("{ROUNDS} rounds: driver {driver}, root scope {root}, with ten joined {with_joined}");
-    assert!(root <= driver, "{root} against {driver}");
+    assert!(
+        root + FEWER * ROUNDS <= driver + ROUNDS / 10,
+        "{root} against {driver}"
+    );
     // The driver's buffers grow now and then, in either.
     assert!(
         with_joined <= root + ROUNDS / 10,
@@ -167,5 +174,5 @@ async fn the_future_of_a_scope_is_small() {
         size_of_val(&limited(&db)),
     ];
     println!("root, four deep, with a timeout: {sizes:?} bytes");
-    assert!(sizes.iter().all(|size| *size <= 3 << 10), "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= SIZE), "{sizes:?}");
 }

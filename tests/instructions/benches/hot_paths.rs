@@ -45,11 +45,11 @@ macro_rules! hot_paths {
 
 hot_paths! {
     a_plain_call: transaction(plain) of Tx<Postgres>, 2_100;
-    a_joined_scope: transaction(joined) of Tx<Postgres>, 19_620;
-    a_nested_scope: transaction(nested) of Tx<Postgres>, 605_600;
-    begin_and_commit_of_the_driver: connection(driver) of PgConnection, 860_100;
-    a_root_scope: database(root) of Db<Postgres>, 1_114_800;
-    a_dropped_transaction: database(settled) of Db<Postgres>, 1_513_300;
+    a_joined_scope: transaction(joined) of Tx<Postgres>, 18_030;
+    a_nested_scope: transaction(nested) of Tx<Postgres>, 539_800;
+    begin_and_commit_of_the_driver: connection(driver) of PgConnection, 859_500;
+    a_root_scope: database(root) of Db<Postgres>, 880_100;
+    a_dropped_transaction: database(settled) of Db<Postgres>, 1_305_100;
 }
 
 main!(
