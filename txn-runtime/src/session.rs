@@ -10,18 +10,18 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
-use futures_util::{TryFutureExt, TryStreamExt};
-use sqlx::{Connection, SqlSafeStr};
+use sqlx::Connection;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 mod lent;
 mod pooled;
+mod queries;
 mod upkeep;
 
 pub(crate) use self::pooled::Manager;
 use crate::db::Permits;
 use crate::engine::{Access, Engine, Wire};
-use crate::executor::{Rows, Watch, operate};
+use crate::executor::Watch;
 use crate::hooks::Hooks;
 use crate::metrics::{Closed, Point};
 use crate::scope::trace::Trace;
@@ -30,7 +30,6 @@ use crate::{Db, Error, settle, statement};
 
 /// After this much idleness a server may be gone without a word.
 const TRUSTED: Duration = Duration::from_secs(1);
-const NOT_ENDED: &str = "the server goes on with the transaction that was to end";
 const TAKEN: &str = "only dropping takes the session";
 
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
@@ -158,50 +157,6 @@ impl<DB: Engine> Session<DB> {
 
     fn is_clean(&self) -> bool {
         self.wire == Wire::Idle && !self.in_transaction && !self.exposed
-    }
-
-    /// Runs one query of the runtime's own.
-    pub(crate) async fn run(&mut self, sql: impl SqlSafeStr) -> Result<(), sqlx::Error> {
-        let sql = sql.into_sql_str();
-        let rows = operate(self, None, |on| DB::fetch_optional(on, sql)).await;
-        rows.map(drop)
-    }
-
-    /// Runs one query of the runtime's own, and lets `read` see its rows.
-    pub(crate) async fn ask(
-        &mut self,
-        sql: impl SqlSafeStr,
-        mut read: impl FnMut(&DB::Row),
-    ) -> Result<(), sqlx::Error> {
-        let mut steps = Rows::new(self, sql.into_sql_str(), None);
-        while let Some(step) = steps.try_next().await? {
-            if let Some(row) = step.right() {
-                read(&row);
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs what ends a transaction.
-    ///
-    /// As if it were to begin one: the driver runs nothing cheaper than that, and says afterwards whether the connection is
-    /// inside of a transaction. Only if it still were would the driver count it among its own.
-    pub(crate) async fn end(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        if !DB::ENDS_CHEAPLY {
-            return self.run(sql).await;
-        }
-        // If one was begun, the driver sends its ROLLBACK along with what comes next.
-        let statement = sql.into_sql_str();
-        match operate(self, None, |on| on.begin_with(statement).map_ok(drop)).await {
-            Err(sqlx::Error::BeginFailed) => Ok(()),
-            // The user has made it count through the raw connection, and nothing was sent.
-            Err(sqlx::Error::InvalidSavePointStatement) => self.run(sql).await,
-            Err(error) => Err(error),
-            Ok(()) => {
-                self.wire = Wire::Busy;
-                Err(sqlx::Error::Protocol(NOT_ENDED.into()))
-            }
-        }
     }
 
     pub(crate) fn was_exposed(&self) -> bool {
