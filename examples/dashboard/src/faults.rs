@@ -1,0 +1,206 @@
+//! What can be done to the database, and to the way to it, from the page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+use txn_test_servers::Server;
+
+use crate::bank::Bank;
+use crate::network::Network;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fault {
+    Lock,
+    Terminate,
+    Slow,
+    Cut,
+    HalfOpen,
+    Crash,
+}
+
+/// In seconds, what is over at once is shown as going on.
+const SHOWN: u64 = 1;
+
+/// A button on the page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Button {
+    fault: Fault,
+    label: &'static str,
+    says: &'static str,
+    active: bool,
+    /// Why it cannot be pressed.
+    why_not: Option<String>,
+}
+
+/// A server of our own, and the wire to it.
+pub(crate) struct Weather {
+    pub(crate) server: Mutex<Server>,
+    pub(crate) network: Network,
+}
+
+pub(crate) struct Faults {
+    bank: Arc<dyn Bank>,
+    weather: Result<Weather, &'static str>,
+    /// One at a time: two at once would end each other.
+    active: watch::Sender<Option<Fault>>,
+    over: watch::Sender<bool>,
+}
+
+impl Fault {
+    const ALL: [Self; 6] = [
+        Self::Lock,
+        Self::Terminate,
+        Self::Slow,
+        Self::Cut,
+        Self::HalfOpen,
+        Self::Crash,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Lock => "Hold a lock",
+            Self::Terminate => "End all sessions",
+            Self::Slow => "Slow network",
+            Self::Cut => "Cut network",
+            Self::HalfOpen => "Half-open network",
+            Self::Crash => "Kill the server",
+        }
+    }
+
+    fn says(self) -> &'static str {
+        match self {
+            Self::Lock => {
+                "For 3 s another connection holds what every transfer needs to write, as a backup would"
+            }
+            Self::Terminate => "The server ends every session, as an administrator would",
+            Self::Slow => "For 8 s every packet takes 20 ms longer",
+            Self::Cut => "Every connection breaks, once",
+            Self::HalfOpen => "For 5 s half of the connections stay open and lead nowhere",
+            Self::Crash => "The server dies, and is back after 3 s",
+        }
+    }
+}
+
+impl Faults {
+    /// `weather`, or why there is none.
+    pub(crate) fn new(bank: Arc<dyn Bank>, weather: Result<Weather, &'static str>) -> Self {
+        Self {
+            bank,
+            weather,
+            active: watch::Sender::new(None),
+            over: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn buttons(&self) -> Vec<Button> {
+        let button = |fault: Fault| Button {
+            fault,
+            label: fault.label(),
+            says: fault.says(),
+            active: *self.active.borrow() == Some(fault),
+            why_not: self.why_not(fault),
+        };
+        Fault::ALL.map(button).into()
+    }
+
+    fn why_not(&self, fault: Fault) -> Option<String> {
+        match &self.weather {
+            Err(why) if fault != Fault::Lock => return Some((*why).into()),
+            _ => {}
+        }
+        let active = (*self.active.borrow())?;
+        Some(format!("one at a time: “{}” goes on", active.label()))
+    }
+
+    /// Begins it; it ends by itself.
+    pub(crate) fn begin(self: &Arc<Self>, fault: Fault) -> Result<(), String> {
+        if let Some(why_not) = self.why_not(fault) {
+            return Err(why_not);
+        }
+        let is_first = self.active.send_if_modified(|active| {
+            let is_first = active.is_none();
+            active.get_or_insert(fault);
+            is_first
+        });
+        if is_first {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Err(error) = this.run(fault).await {
+                    eprintln!("{}: {error:#}", fault.label());
+                }
+                this.active.send_replace(None);
+            });
+        }
+        Ok(())
+    }
+
+    /// Everything is as it should be again, soon.
+    pub(crate) async fn stop(&self) {
+        self.over.send_replace(true);
+        let mut active = self.active.subscribe();
+        // Its sender is ours, so that it does not fail.
+        active.wait_for(Option::is_none).await.ok();
+    }
+
+    async fn run(&self, fault: Fault) -> Result<()> {
+        let Ok(weather) = &self.weather else {
+            return self.lock().await;
+        };
+        let network = &weather.network;
+        match fault {
+            Fault::Lock => self.lock().await?,
+            Fault::Terminate => {
+                self.bank.terminate().await?;
+                self.pause(SHOWN).await;
+            }
+            Fault::Slow => {
+                network.delay(Duration::from_millis(20));
+                self.pause(8).await;
+                network.delay(Duration::ZERO);
+            }
+            Fault::Cut => {
+                network.cut();
+                self.pause(SHOWN).await;
+            }
+            Fault::HalfOpen => {
+                network.half_open(false);
+                self.pause(5).await;
+                network.cut();
+            }
+            Fault::Crash => self.crash(&weather.server).await?,
+        }
+        Ok(())
+    }
+
+    async fn lock(&self) -> Result<()> {
+        const TIME: Duration = Duration::from_secs(3);
+        loop {
+            let held = self.bank.hold_lock(TIME).await.map_err(txn::Error::from);
+            // Whoever locks this much may be the victim of a deadlock.
+            if !held.as_ref().is_err_and(txn::Error::is_deadlock) {
+                return held.context("could not have the lock itself");
+            }
+        }
+    }
+
+    /// What the server has acknowledged must be there when it is back.
+    async fn crash(&self, server: &Mutex<Server>) -> Result<()> {
+        let mut server = server.lock().await;
+        tokio::task::block_in_place(|| server.crash())?;
+        self.pause(3).await;
+        tokio::task::block_in_place(|| server.start())?;
+        Ok(())
+    }
+
+    /// So many seconds, or until we are to stop.
+    async fn pause(&self, seconds: u64) {
+        let mut over = self.over.subscribe();
+        let over = over.wait_for(|over| *over);
+        timeout(Duration::from_secs(seconds), over).await.ok();
+    }
+}

@@ -1,0 +1,141 @@
+//! What the page is told, twice a second.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use serde::Serialize;
+use tokio::sync::{broadcast, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use txn::{Breaker, OpenScope};
+
+use crate::Core;
+use crate::audit::Audit;
+use crate::faults::Button;
+use crate::figures::Figures;
+use crate::open::Open;
+
+const EVERY: Duration = Duration::from_millis(500);
+/// So many are shown to whom opens the page: a minute.
+const KEPT: usize = 120;
+
+#[derive(Serialize)]
+struct Frame {
+    /// Counts the frames.
+    number: u64,
+    sessions: Sessions,
+    breaker: &'static str,
+    shedding: bool,
+    figures: Figures,
+    open: Open,
+    audit: Option<Audit>,
+    workers: usize,
+    storm: bool,
+    faults: Vec<Button>,
+}
+
+#[derive(Serialize)]
+struct Sessions {
+    max: usize,
+    idle: usize,
+    in_use: usize,
+    settling: usize,
+    waiting: usize,
+}
+
+/// The frames so far, and those to come.
+pub(crate) struct Feed {
+    kept: Mutex<VecDeque<Arc<str>>>,
+    live: broadcast::Sender<Arc<str>>,
+}
+
+impl Feed {
+    pub(crate) fn new() -> Self {
+        Self {
+            kept: Mutex::default(),
+            live: broadcast::Sender::new(16),
+        }
+    }
+
+    fn send(&self, frame: Arc<str>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Arc::clone(&frame));
+        // Nobody may look at it.
+        self.live.send(frame).ok();
+    }
+
+    /// A reader that is too slow misses some.
+    pub(crate) fn frames(&self) -> impl Stream<Item = Arc<str>> + use<> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (past, live) = (kept.clone(), self.live.subscribe());
+        let live = stream::unfold(live, |mut live| async {
+            loop {
+                match live.recv().await {
+                    Ok(frame) => return Some((frame, live)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        });
+        stream::iter(past).chain(live)
+    }
+}
+
+/// Until it is dropped.
+pub(crate) async fn feed(core: Arc<Core>) {
+    let open = watch::Sender::new(Vec::new());
+    tokio::join!(look(&core, &open), tell(&core, &open));
+}
+
+/// By itself: the server is asked who has the locks, and may take its time.
+async fn look(core: &Core, open: &watch::Sender<Vec<OpenScope>>) {
+    loop {
+        open.send_replace(core.bank.scopes().await);
+        sleep(EVERY / 2).await;
+    }
+}
+
+async fn tell(core: &Core, open: &watch::Sender<Vec<OpenScope>>) {
+    let (mut before, mut then) = (core.exposition(), Instant::now());
+    let mut ticks = interval_at(then + EVERY, EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0.. {
+        ticks.tick().await;
+        let (now, time) = (core.exposition(), then.elapsed());
+        let figures = Figures::between(&before, &now, time);
+        let frame = frame(core, number, figures, &open.borrow());
+        let frame = serde_json::to_string(&frame).expect("a frame is plain data");
+        core.feed.send(frame.into());
+        (before, then) = (now, then + time);
+    }
+}
+
+fn frame(core: &Core, number: u64, figures: Figures, open: &[OpenScope]) -> Frame {
+    let status = core.bank.status();
+    Frame {
+        number,
+        sessions: Sessions {
+            max: status.max,
+            idle: status.idle,
+            in_use: status.in_use,
+            settling: status.settling,
+            waiting: status.waiting,
+        },
+        breaker: match status.breaker {
+            Breaker::Closed => "closed",
+            Breaker::HalfOpen => "half-open",
+            _ => "open",
+        },
+        shedding: status.shedding,
+        figures,
+        open: Open::new(open),
+        audit: *core.audit.borrow(),
+        workers: core.load.workers(),
+        storm: core.load.storms(),
+        faults: core.faults.buttons(),
+    }
+}

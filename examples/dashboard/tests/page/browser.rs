@@ -1,0 +1,106 @@
+//! Headless Chromium, driven over `WebDriver`.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
+
+/// No graphics and no sandbox, as in a container; nothing that asks the network for anything.
+const ARGUMENTS: [&str; 10] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1440,1400",
+];
+
+pub(crate) struct Browser {
+    pub(crate) driver: WebDriver,
+    chromedriver: Child,
+    /// What it keeps; a fresh one, so that nothing of a user's is in it.
+    profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) async fn start() -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut capabilities = DesiredCapabilities::chrome();
+        let chromium = find("chromium").display().to_string();
+        capabilities.set_binary(&chromium).unwrap();
+        for argument in ARGUMENTS {
+            capabilities.add_arg(argument).unwrap();
+        }
+        let directory = format!("--user-data-dir={}", profile.path().display());
+        capabilities.add_arg(&directory).unwrap();
+        let (mut chromedriver, port) = start_chromedriver();
+        let url = format!("http://127.0.0.1:{port}");
+        match WebDriver::new(url, capabilities).await {
+            Ok(driver) => Self {
+                driver,
+                chromedriver,
+                profile,
+            },
+            Err(error) => {
+                chromedriver.kill().ok();
+                panic!("Chromium did not start: {error}");
+            }
+        }
+    }
+}
+
+impl Drop for Browser {
+    /// Chromium would outlive who started it.
+    fn drop(&mut self) {
+        // Its target is `HOST-PID`.
+        if let Ok(lock) = fs::read_link(self.profile.path().join("SingletonLock"))
+            && let Some((_, pid)) = lock.to_string_lossy().rsplit_once('-')
+        {
+            Command::new("kill").arg(pid).status().ok();
+        }
+        self.chromedriver.kill().ok();
+        self.chromedriver.wait().ok();
+    }
+}
+
+/// On a free port of loopback, which it prints.
+fn start_chromedriver() -> (Child, u16) {
+    let mut command = Command::new(find("chromedriver"));
+    let mut process = command
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start chromedriver");
+    let output = process.stdout.take().expect("it is piped");
+    let lines = BufReader::new(output).lines().map_while(Result::ok);
+    let port = lines
+        .filter_map(|line| port(&line))
+        .next()
+        .expect("chromedriver ended while it started");
+    (process, port)
+}
+
+fn port(line: &str) -> Option<u16> {
+    let (_, port) = line.split_once("started successfully on port ")?;
+    port.trim_end_matches('.').parse().ok()
+}
+
+fn find(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut files = env::split_paths(&path).map(|directory| directory.join(program));
+    files.find(|file| file.is_file()).unwrap_or_else(|| {
+        panic!(
+            "`{program}` is not installed: `cargo xtask test` installs it, \
+             or run `apt-get install --no-install-recommends chromium chromium-driver`"
+        )
+    })
+}
