@@ -8,6 +8,6 @@ use crate::install;
 use crate::steps::Steps;
 
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
-    install::missing_servers(true)?;
+    install::for_benchmarks()?;
     Steps::new().launch("benches/Cargo.toml", arguments)
 }

@@ -11,6 +11,9 @@ use crate::steps::Steps;
 /// The examples that take `--database URL`; without it they use SQLite, as all others do.
 const ON_EVERY_ENGINE: [&str; 2] = ["bank", "storm"];
 
+/// An example in a package of its own, which would go on until it is ended. Called as a user does: by its name, from the root.
+const DASHBOARD: &str = "run --example dashboard -- --port 0 --storm --seconds 3";
+
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     let names = names()?;
     for expected in ON_EVERY_ENGINE {
@@ -20,29 +23,29 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         );
     }
     for name in &names {
-        example(steps, name, &[])?;
+        steps.cargo(&example(name))?;
         if ON_EVERY_ENGINE.contains(&name.as_str()) {
-            on_servers(steps, name)?;
+            on_servers(steps, &example(name))?;
         }
     }
-    Ok(())
+    steps.cargo(DASHBOARD)?;
+    on_servers(steps, DASHBOARD)
 }
 
 /// On fresh servers: an example may create any table, and its neighbour one of the same name.
-fn on_servers(steps: &mut Steps, name: &str) -> Result<()> {
+fn on_servers(steps: &mut Steps, run: &str) -> Result<()> {
     for start in [Server::postgres, Server::mariadb] {
         let server = start()?;
-        example(steps, name, &["--database", &server.url()])?;
+        steps.cargo_with(run, &["--database", &server.url()], &[])?;
     }
     Ok(())
 }
 
-fn example(steps: &mut Steps, name: &str, arguments: &[&str]) -> Result<()> {
-    let run = format!("run --package txn-rs --all-features --example {name} --");
-    steps.cargo_with(&run, arguments, &[])
+fn example(name: &str) -> String {
+    format!("run --package txn-rs --all-features --example {name} --")
 }
 
-/// As cargo finds them: `NAME.rs`, and directories with a `main.rs`.
+/// As cargo finds them, in this package: `NAME.rs`, and directories with a `main.rs`.
 fn names() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir("examples").context("read examples/")? {

@@ -1,8 +1,15 @@
-//! Installs what the tests need: the database servers, and valgrind.
+//! Installs what the tests need: the database servers, valgrind, and a browser.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+
+/// Its name, and the package that has it.
+type Program = (&'static str, &'static str);
+
+const VALGRIND: Program = ("valgrind", "valgrind");
+const CHROMIUM: Program = ("chromium", "chromium");
+const CHROMEDRIVER: Program = ("chromedriver", "chromium-driver");
 
 /// Debian would start what it installs; policy-rc.d tells it not to. One script, so that it needs
 /// the rights of root once. The package lists may be out of reach and those at hand good enough.
@@ -20,11 +27,20 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     -o DPkg::Lock::Timeout=120 "$@"
 "#;
 
-/// Installs what is missing, or says what to run where that is not possible or not wanted.
-pub(crate) fn missing_servers(allowed: bool) -> Result<()> {
-    let packages = missing();
+/// Installs what the tests need and is missing, or says what to run where that is not possible or not wanted.
+pub(crate) fn for_tests(allowed: bool) -> Result<()> {
+    provide(&[VALGRIND, CHROMIUM, CHROMEDRIVER], allowed)
+}
+
+/// Likewise what the benchmarks need.
+pub(crate) fn for_benchmarks() -> Result<()> {
+    provide(&[VALGRIND], true)
+}
+
+fn provide(programs: &[Program], allowed: bool) -> Result<()> {
+    let packages = missing(programs);
     if packages.is_empty() {
-        println!("PostgreSQL, MariaDB and valgrind are installed");
+        println!("everything is installed");
         return Ok(());
     }
     let names = packages.join(" ");
@@ -33,22 +49,25 @@ pub(crate) fn missing_servers(allowed: bool) -> Result<()> {
         bail!("missing: {names}. Leave out --no-install, or run `{by_hand}`");
     }
     println!("installing {names} through apt-get");
-    install(&packages).with_context(|| format!("could not install {names}; run `{by_hand}`"))
+    let installed = install(&packages, programs);
+    installed.with_context(|| format!("could not install {names}; run `{by_hand}`"))
 }
 
-fn missing() -> Vec<&'static str> {
-    let valgrind = (!on_path("valgrind")).then_some("valgrind");
+/// The servers are needed always.
+fn missing(programs: &[Program]) -> Vec<&'static str> {
     let servers = txn_test_servers::missing_packages();
-    servers.into_iter().chain(valgrind).collect()
+    let programs = programs.iter().filter(|(program, _)| !on_path(program));
+    let packages = programs.map(|(_, package)| *package);
+    servers.into_iter().chain(packages).collect()
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+fn install(packages: &[&str], programs: &[Program]) -> Result<()> {
     ensure!(on_path("apt-get"), "there is no apt-get here");
     let mut command = as_root()?;
     command.args(["sh", "-c", SCRIPT, "install"]).args(packages);
     let status = command.status()?;
     ensure!(status.success(), "apt-get ended with {status}");
-    let missing = missing();
+    let missing = missing(programs);
     ensure!(missing.is_empty(), "still not found: {}", missing.join(" "));
     Ok(())
 }

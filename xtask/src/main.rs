@@ -30,7 +30,7 @@ struct Arguments {
 enum Task {
     /// Run every check and test, on real servers of its own. Stops at the first failure.
     Test {
-        /// Fail where a database server is missing, instead of installing it through apt-get.
+        /// Fail where a server or a program is missing, instead of installing it through apt-get.
         #[arg(long)]
         no_install: bool,
     },

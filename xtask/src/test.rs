@@ -23,8 +23,8 @@ const ENGINES: [&str; 3] = ["sqlite", "postgres", "mysql"];
 
 pub(crate) fn run(may_install: bool) -> Result<()> {
     let mut steps = Steps::new();
-    steps.step("look for the database servers", || {
-        install::missing_servers(may_install)
+    steps.step("look for the servers and programs", || {
+        install::for_tests(may_install)
     })?;
     // Ended by its `Drop`, so also when a step fails; by its supervisors if we are killed.
     let servers = steps.step("start the database servers", || Ok(Run::start()?))?;
