@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-use txn::{Db, Session};
+use tokio::time::{sleep, timeout};
+use txn::{Breaker, Db, Session};
 
 use super::{Bank, transfer};
 use crate::record::{Fee, Record};
@@ -31,10 +31,18 @@ impl Subject for Guarded {
 
     async fn come_to_rest(&self) -> Rest {
         timeout(PATIENCE, self.0.settled()).await.ok();
+        // That the rush is over is known when nobody has waited for a while.
+        let calm = async {
+            while self.0.status().shedding {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, calm).await.ok();
         let status = self.0.status();
         Rest {
             in_use: status.in_use,
             settling: status.settling,
+            refuses: status.shedding || status.breaker != Breaker::Closed,
         }
     }
 

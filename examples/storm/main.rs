@@ -10,14 +10,16 @@
 //!
 //! Transfers between accounts, by joined, nested and `requires_new` scopes; about half of them are dropped: by a
 //! timeout, by aborting their task, by losing a `select!`, by a panic. With `--faults`, which needs a server of its own
-//! (`--engine`), sessions are terminated, the server crashes, and the network is slow, cut or half-open. The program fails
-//! if anything is lost. `--raw` sends the same through sqlx alone, to compare, and always succeeds. `--seed` repeats a
+//! (`--engine`), sessions are terminated, the server crashes, and the network is slow, cut or half-open; after them the same load
+//! as before them has to be carried as before, on the same handle and without help. The program fails if anything is lost, or if less
+//! than half of the throughput comes back within 30 s. `--raw` sends the same through sqlx alone, to compare, and always succeeds. `--seed` repeats a
 //! run as far as the scheduler lets it: what each scope does and how it ends is the same, when it does is not.
 //!
 //! - `transfer.rs`: the scopes. `raw.rs`: the same on sqlx.
 //! - `order.rs`, `strike.rs`, `witness.rs`: what is to become of a scope, and seeing to it.
 //! - `record.rs`, `ledger.rs`: what was promised of it, and whether it is so.
 //! - `faults.rs`, `network.rs`: the weather.
+//! - `calm.rs`: the throughput before the faults, and its return after them.
 //! - `locks.rs`: how soon a dropped scope's locks are free.
 //! - `sqlite.rs`, `postgres.rs`, `mysql.rs`: what differs between the engines; each includes the files that know theirs.
 //!
@@ -36,6 +38,7 @@
     )
 )]
 
+mod calm;
 mod drive;
 mod events;
 mod faults;

@@ -98,6 +98,19 @@ impl Order {
         }
     }
 
+    /// A transfer that nothing happens to, of so little that no account runs dry.
+    pub(crate) fn undisturbed(id: i64, range: Range) -> Self {
+        Self {
+            cents: 1,
+            shape: Shape::Joined,
+            ending: Ending::Live,
+            from: Phase::Acquire,
+            thinks: false,
+            disorderly: false,
+            ..Self::draw(id, range)
+        }
+    }
+
     /// Both halves of the transfer, in the order in which they are posted.
     pub(crate) fn postings(&self) -> [(i64, i64); 2] {
         let (debit, credit) = ((self.debtor, -self.cents), (self.creditor, self.cents));

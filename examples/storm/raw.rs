@@ -45,6 +45,7 @@ impl Subject for Raw {
         Rest {
             in_use: open.saturating_sub(self.0.num_idle()),
             settling: 0,
+            refuses: false,
         }
     }
 

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use indicatif::HumanCount;
 
 use crate::Settings;
+use crate::calm::{BOUND, Calm};
 use crate::record::Phase;
 use crate::summary::Summary;
 
@@ -42,6 +43,9 @@ impl Report {
         }
         for (what, count) in &summary.faults {
             report.row(*what, count.to_string());
+        }
+        if let Some((calm, _)) = &summary.calm {
+            report.add_calm(calm);
         }
         report.add_losses(summary, settings);
         let left = summary.end.in_transaction.iter();
@@ -123,6 +127,18 @@ impl Report {
         );
     }
 
+    fn add_calm(&mut self, calm: &Calm) {
+        let (before, after, share) = (calm.before, calm.after, 100.0 * calm.share());
+        self.row("throughput before the faults", format!("{before:.0}/s"));
+        let after = format!("{after:.0}/s ({share:.0} %)");
+        self.row("throughput after the faults", after);
+        let within = match calm.back_within {
+            Some(within) => format!("{within:.1?}"),
+            None => format!("not within {BOUND:?}"),
+        };
+        self.row("end of the faults until 80 % of it is back", within);
+    }
+
     fn add_losses(&mut self, summary: &Summary, settings: &Settings) {
         let (end, broken) = (&summary.end, summary.broken());
         self.row(
@@ -153,8 +169,16 @@ impl Report {
             ("sessions in a transaction", end.in_transaction.len() as u64),
             ("sessions in use or settling", stuck as u64),
             ("slots lost", slots as u64),
+            (
+                "handles that go on refusing callers",
+                u64::from(end.rest.refuses),
+            ),
             ("handles that cannot be closed", u64::from(!end.closed)),
         ];
+        if let Some((calm, _)) = &summary.calm {
+            let lost = u64::from(!calm.is_back());
+            self.losses.push(("did not come back to throughput", lost));
+        }
         if !settings.raw {
             self.losses.extend([
                 ("hooks that were told wrong", broken.hooks_wrong),

@@ -13,6 +13,7 @@ use txn::{ConnectOptionsOf, Db};
 use super::guarded::Guarded;
 use super::raw::Raw;
 use super::{Bank, SECOND_WRITER, SYSTEM, bank, locks, marked, open_transactions, terminate};
+use crate::calm::{self, Calm, Load};
 use crate::drive::drive;
 use crate::events::Events;
 use crate::faults::Faults;
@@ -104,31 +105,48 @@ async fn storm<S: Subject>(
     settings: &Settings,
 ) -> Result<Summary> {
     let events = Events::listen();
+    let calm = Arc::new(Journal::new());
+    let load = || Load::on(&subject, &calm, settings);
+    let raging = match place.faults.take() {
+        Some(faults) => {
+            let before = calm::throughput(load()).await;
+            let raging = rage(faults, place.direct.clone(), Arc::clone(over));
+            Some((raging, before))
+        }
+        None => None,
+    };
     let journal = Arc::new(Journal::new());
-    let faults = place.faults.take();
-    let faults = faults.map(|faults| rage(faults, place.direct.clone(), Arc::clone(over)));
     let storm = async {
         drive(subject.clone(), &journal, SECOND_WRITER, settings).await;
         over.store(true, Ordering::Relaxed);
         journal.begun.elapsed()
     };
     let (elapsed, locks) = tokio::join!(storm, probe);
-    let faults = match faults {
-        Some(faults) => Some(faults.await??),
+    let after = match raging {
+        Some((raging, before)) => Some(aftermath(raging, load(), before).await?),
         None => None,
     };
     let end = end(subject, &place.direct, settings).await?;
+    let faults = after.as_ref().map(|(faults, _)| faults.counts.clone());
     Ok(Summary {
         elapsed,
         records: journal.take(),
         events,
-        faults: faults
-            .as_ref()
-            .map(|faults| faults.counts.clone())
-            .unwrap_or_default(),
+        faults: faults.unwrap_or_default(),
         locks,
+        calm: after.map(|(_, returned)| (returned, calm.take())),
         end,
     })
+}
+
+/// The load is there when the faults end.
+async fn aftermath(
+    raging: JoinHandle<Result<Faults>>,
+    load: Load,
+    before: f64,
+) -> Result<(Faults, Calm)> {
+    let faults = raging.await??;
+    Ok((faults, Calm::return_of(load, before).await))
 }
 
 /// In a task of its own: a server that is being restarted blocks it.

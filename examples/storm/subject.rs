@@ -31,6 +31,8 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
 pub(crate) struct Rest {
     pub(crate) in_use: usize,
     pub(crate) settling: usize,
+    /// Callers would be refused: nobody is there who waits, and the server is.
+    pub(crate) refuses: bool,
 }
 
 /// Why a scope returned no `Ok`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::calm::Calm;
 use crate::events::Events;
 use crate::ledger::{Broken, Ledger};
 use crate::order::Shape;
@@ -17,6 +18,8 @@ pub(crate) struct Summary {
     pub(crate) events: Events,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     pub(crate) locks: Option<Locks>,
+    /// Where there were faults, with the scopes of the load before and after them.
+    pub(crate) calm: Option<(Calm, Vec<Arc<Record>>)>,
     pub(crate) end: End,
 }
 
@@ -83,7 +86,9 @@ impl Summary {
     }
 
     pub(crate) fn broken(&self) -> Broken {
-        self.end.ledger.check(&self.records)
+        let calm = self.calm.iter().flat_map(|(_, records)| records);
+        let records: Vec<_> = self.records.iter().chain(calm).collect();
+        self.end.ledger.check(&records)
     }
 }
 
