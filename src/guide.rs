@@ -1,4 +1,5 @@
-//! Guides: how code on plain sqlx becomes code on txn, and how annotated functions are put together.
+//! Guides: how code on plain sqlx becomes code on txn, how annotated functions are put together, and what to do when a service
+//! in operation says that something is wrong.
 //!
 //! All code in them is compiled, and what needs no server is run.
 
@@ -7,3 +8,6 @@ pub mod from_sqlx {}
 
 #[doc = include_str!("guide/composition.md")]
 pub mod composition {}
+
+#[doc = include_str!("guide/operations.md")]
+pub mod operations {}

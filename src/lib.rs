@@ -148,6 +148,8 @@
 //!
 //! However a scope ends, its span is completed: one that is dropped says in which phase. What no caller can be told (a rollback that failed,
 //! a session that had to be closed) is an event at level warn.
+//!
+//! What each of these means to whoever is on call, and what to do first, is in [`guide::operations`].
 #![doc = include_str!("metrics.md")]
 
 #[cfg(any(doc, doctest))]
