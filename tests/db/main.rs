@@ -15,6 +15,7 @@ mod differences;
 mod engine;
 mod events;
 mod fixture;
+mod guide;
 #[cfg(feature = "metrics")]
 mod ledger;
 mod observe;
@@ -51,6 +52,7 @@ macro_rules! on {
             mod joining;
             mod killed;
             mod observing;
+            mod operations;
             mod outcome;
             mod overload;
             mod polls_executors;
