@@ -23,9 +23,10 @@ use crate::subject::Subject;
 use crate::summary::{End, Summary};
 use crate::{Place, Settings};
 
-/// For a session, and for a cleanup: shorter than usual, so that both run out at times.
+/// For a session, for a cleanup, and for the server to be away: shorter than usual, so that they run out at times.
 const ACQUIRE: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(2);
+const AWAY: Duration = Duration::from_millis(200);
 /// How long the server may take to notice that a connection is closed.
 const NOTICE: Duration = Duration::from_secs(5);
 /// Lock releases measured when the storm is over, where it would be in the way.
@@ -58,6 +59,7 @@ async fn measure_locks(place: &Place<Options>, settings: &Settings, rounds: u64)
 async fn connect(place: &Place<Options>, settings: &Settings) -> Result<Db<Bank>> {
     let builder = Db::builder(place.options.clone()).max_sessions(settings.sessions);
     let builder = builder.acquire_timeout(ACQUIRE).settle_timeout(SETTLE);
+    let builder = builder.breaker_after(AWAY);
     builder.connect().await.context(SYSTEM)
 }
 
