@@ -220,10 +220,24 @@ impl Picture<'_> {
     }
 }
 
+/// To be told apart on white.
+const COLORS: [RGBColor; 10] = [
+    RGBColor(230, 25, 75),
+    RGBColor(27, 120, 55),
+    RGBColor(140, 81, 10),
+    RGBColor(0, 130, 200),
+    RGBColor(245, 130, 48),
+    RGBColor(145, 30, 180),
+    RGBColor(1, 149, 159),
+    RGBColor(240, 50, 230),
+    RGBColor(77, 77, 77),
+    RGBColor(153, 153, 153),
+];
+
 /// Ours stands out.
 fn style(at: usize) -> ShapeStyle {
     let width = if at == 0 { 3 } else { 1 };
-    Palette99::pick(at).stroke_width(width)
+    COLORS[at % COLORS.len()].stroke_width(width)
 }
 
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
