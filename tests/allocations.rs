@@ -18,11 +18,11 @@ use txn_test_servers::shared_postgres_url;
 
 const ROUNDS: u64 = 100;
 /// What a root scope has fewer than the driver's bare calls: it runs its BEGIN and its COMMIT in cheaper ways.
-const FEWER: u64 = 8;
+const FEWER: u64 = 10;
 /// Of a nested scope: the driver's own for one query, its future's box, and its own.
 const NESTED: u64 = 9;
 /// Of a transaction that is dropped, and settled.
-const DROPPED: u64 = 14;
+const DROPPED: u64 = 12;
 /// Of the future of a scope, in bytes.
 const SIZE: usize = 1_700;
 

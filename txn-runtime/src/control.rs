@@ -41,9 +41,10 @@ pub(crate) async fn begin<DB: Engine>(
     let mut sql = DB::begin(options, limit);
     // Nothing is lost with the commit of a reader, and only writers need an id.
     let identify = DB::IDENTIFY.filter(|_| session.db().verifies_commits() && !options.read_only);
-    if let Some(identify) = identify {
-        sql += identify;
-    }
+    let Some(identify) = identify else {
+        return session.run(AssertSqlSafe(sql)).await.map(|()| None);
+    };
+    sql += identify;
     let mut id = None;
     let read = |row: &DB::Row| id = DB::transaction_id(row);
     session.ask(AssertSqlSafe(sql), read).await?;

@@ -48,8 +48,8 @@ hot_paths! {
     a_joined_scope: transaction(joined) of Tx<Postgres>, 18_030;
     a_nested_scope: transaction(nested) of Tx<Postgres>, 539_800;
     begin_and_commit_of_the_driver: connection(driver) of PgConnection, 859_500;
-    a_root_scope: database(root) of Db<Postgres>, 880_100;
-    a_dropped_transaction: database(settled) of Db<Postgres>, 1_305_100;
+    a_root_scope: database(root) of Db<Postgres>, 814_200;
+    a_dropped_transaction: database(settled) of Db<Postgres>, 1_239_600;
 }
 
 main!(
