@@ -25,8 +25,6 @@ pub(crate) async fn run(
 ) -> Result<Report> {
     let accounts = &input.accounts.good;
     let builder = Db::<Bank>::builder(options).max_sessions(limits.sessions.get());
-    // A batch: no transfer is so late that it is of no use.
-    let builder = builder.queue_target(None);
     let db = builder.connect().await.context(SYSTEM)?;
     schema::create(&db).await.context("create the tables")?;
     schema::load(&db, accounts)

@@ -27,6 +27,8 @@ use crate::{Place, Settings};
 const ACQUIRE: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(2);
 const AWAY: Duration = Duration::from_millis(200);
+/// Callers that wait for longer are refused when that lasts: as in a service, whose callers give up.
+const TARGET: Duration = Duration::from_millis(50);
 /// How long the server may take to notice that a connection is closed.
 const NOTICE: Duration = Duration::from_secs(5);
 /// Lock releases measured when the storm is over, where it would be in the way.
@@ -59,7 +61,7 @@ async fn measure_locks(place: &Place<Options>, settings: &Settings, rounds: u64)
 async fn connect(place: &Place<Options>, settings: &Settings) -> Result<Db<Bank>> {
     let builder = Db::builder(place.options.clone()).max_sessions(settings.sessions);
     let builder = builder.acquire_timeout(ACQUIRE).settle_timeout(SETTLE);
-    let builder = builder.breaker_after(AWAY);
+    let builder = builder.breaker_after(AWAY).queue_target(TARGET);
     builder.connect().await.context(SYSTEM)
 }
 

@@ -135,8 +135,6 @@ where
     DB: txn::Engine + Statements,
 {
     let builder = Db::builder(DB::options(place)?).max_sessions(size.sessions);
-    // No peer refuses callers under overload.
-    let builder = builder.queue_target(None);
     Ok(builder.connect().await?)
 }
 

@@ -18,6 +18,8 @@ use crate::order::Order;
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// Until callers are told at once that the server is out of reach; likewise.
 const BREAKER: Duration = Duration::from_secs(1);
+/// Callers of a service give up: under lasting overload those who wait for longer are refused, and the others served quickly.
+const TARGET: Duration = Duration::from_millis(50);
 
 struct Handle {
     db: Db<Database>,
@@ -37,7 +39,8 @@ pub(crate) async fn open(
         .pool_name(arguments.name.as_str())
         .max_sessions(arguments.sessions.into())
         .acquire_timeout(ACQUIRE)
-        .breaker_after(BREAKER);
+        .breaker_after(BREAKER)
+        .queue_target(TARGET);
     let db = builder.connect().await.context("connect")?;
     Ok(Arc::new(Handle { db, direct }))
 }

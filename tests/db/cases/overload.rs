@@ -112,10 +112,18 @@ async fn who_waits_for_long_is_refused_and_told_why() {
     assert_eq!(db.ids().await, [2]);
 }
 
-/// As before there was such a thing.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_target_everybody_waits() {
-    let db = Fixture::<DB>::with(|builder| impatient(builder).queue_target(None)).await;
+async fn by_default_everybody_waits() {
+    everybody_waits(|builder| builder.max_sessions(2).queue_interval(INTERVAL)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_target_taken_back_everybody_waits() {
+    everybody_waits(|builder| impatient(builder).queue_target(None)).await;
+}
+
+async fn everybody_waits(configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>) {
+    let db = Fixture::<DB>::with(configure).await;
     let herd = Arc::new(Herd::default());
     let mut callers = JoinSet::new();
     for _ in 0..20 {

@@ -18,7 +18,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) const DEFAULT: Self = Self {
-        target: Some(Duration::from_millis(50)),
+        target: None,
         interval: Duration::from_secs(2),
         max_waiting: None,
         breaker: Some(Duration::from_secs(5)),
@@ -28,7 +28,7 @@ impl Settings {
 
 /// # Under load, and without a server
 impl<DB: Engine> DbBuilder<DB> {
-    /// How long a caller should have to wait for a session at most. Default: 50 ms; `None`: nobody is refused early.
+    /// How long a caller should have to wait for a session at most. Default: `None`, nobody is refused early; a usual target is 50 ms.
     ///
     /// If for a whole [`queue_interval`](Self::queue_interval) nobody was served within the target, more comes in than the database
     /// can do. Then callers that have waited for twice the target are refused ([`Error::is_overloaded`](crate::Error::is_overloaded)),
@@ -39,7 +39,9 @@ impl<DB: Engine> DbBuilder<DB> {
     /// Time spent on opening a connection is no such wait. Who holds a session and waits for another (`requires_new`) is never
     /// refused. On SQLite scopes that write wait for their turn, which is a queue of its own.
     ///
-    /// For a batch job, which asks for everything at once and does not mind to wait, set `None`, or bound what it asks for at a time.
+    /// It is for a service whose callers give up: an answer that comes late is of no use to them. A batch job asks for everything at once
+    /// and does not mind to wait, and so do most programs that nobody waits for. The guide says
+    /// [when to turn it on](https://docs.rs/txn-rs/latest/txn/guide/operations/index.html#when-to-refuse-early).
     pub fn queue_target(mut self, target: impl Into<Option<Duration>>) -> Self {
         self.gate.target = target.into();
         self
