@@ -2,12 +2,10 @@
 
 use std::ffi::OsString;
 
-use anyhow::Result;
-
 use crate::install;
 use crate::steps::Steps;
 
-pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
-    install::for_benchmarks()?;
-    Steps::new().launch("benches/Cargo.toml", arguments)
+pub(crate) fn run(steps: &mut Steps, arguments: &[OsString]) -> Option<()> {
+    steps.step("look for the programs", install::for_benchmarks)?;
+    steps.launch("benches/Cargo.toml", arguments)
 }

@@ -14,31 +14,30 @@ const ON_EVERY_ENGINE: [&str; 2] = ["bank", "storm"];
 /// An example in a package of its own, which would go on until it is ended. Called as a user does: by its name, from the root.
 const DASHBOARD: &str = "run --example dashboard -- --port 0 --storm --seconds 3";
 
-pub(crate) fn run(steps: &mut Steps) -> Result<()> {
-    let names = names()?;
-    for expected in ON_EVERY_ENGINE {
-        ensure!(
-            names.iter().any(|name| name == expected),
-            "there is no example `{expected}`"
-        );
-    }
-    for name in &names {
-        steps.cargo(&example(name))?;
+pub(crate) fn run(steps: &mut Steps) {
+    let names = steps.step("look for the examples", names);
+    for name in names.into_iter().flatten() {
+        steps.cargo(&example(&name));
         if ON_EVERY_ENGINE.contains(&name.as_str()) {
-            on_servers(steps, &example(name))?;
+            on_servers(steps, &example(&name));
         }
     }
-    steps.cargo(DASHBOARD)?;
-    on_servers(steps, DASHBOARD)
+    steps.cargo(DASHBOARD);
+    on_servers(steps, DASHBOARD);
 }
 
 /// On fresh servers: an example may create any table, and its neighbour one of the same name.
-fn on_servers(steps: &mut Steps, run: &str) -> Result<()> {
-    for start in [Server::postgres, Server::mariadb] {
-        let server = start()?;
-        steps.cargo_with(run, &["--database", &server.url()], &[])?;
+fn on_servers(steps: &mut Steps, run: &str) {
+    let servers = [
+        ("PostgreSQL", Server::postgres as fn() -> _),
+        ("MariaDB", Server::mariadb),
+    ];
+    for (name, start) in servers {
+        let server = steps.step(&format!("start {name} for it"), || Ok(start()?));
+        if let Some(server) = server {
+            steps.cargo_with(run, &["--database", &server.url()], &[]);
+        }
     }
-    Ok(())
 }
 
 fn example(name: &str) -> String {
@@ -50,6 +49,12 @@ fn names() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir("examples").context("read examples/")? {
         names.extend(name(&entry?.path()));
+    }
+    for expected in ON_EVERY_ENGINE {
+        ensure!(
+            names.iter().any(|name| name == expected),
+            "there is no example `{expected}`"
+        );
     }
     names.sort();
     Ok(names)

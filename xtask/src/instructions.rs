@@ -22,9 +22,9 @@ const DELAY: Duration = Duration::from_millis(20);
 /// Where PostgreSQL listens, in the directory of the server.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+pub(crate) fn run(steps: &mut Steps) -> Option<()> {
     let (name, version) = RUNNER;
-    let tools = tools()?;
+    let tools = steps.step("find the target directory", tools)?;
     let root = tools.display().to_string();
     steps.cargo_with(
         &format!("install --quiet --locked {name} --version {version} --root"),
@@ -32,8 +32,11 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         &[],
     )?;
     let runner = tools.join("bin").join(name).display().to_string();
-    let server = Server::postgres()?;
-    let url = late(&server)?;
+    let (_server, url) = steps.step("start a server whose answers are late", || {
+        let server = Server::postgres()?;
+        let url = late(&server)?;
+        Ok((server, url))
+    })?;
     steps.cargo_with(
         "bench --package txn-instructions --bench hot_paths",
         &[],

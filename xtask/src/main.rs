@@ -2,6 +2,7 @@
 
 mod bench;
 mod examples;
+mod failures;
 mod install;
 mod instructions;
 mod steps;
@@ -28,7 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run every check and test, on real servers of its own. Stops at the first failure.
+    /// Run every check and test, on real servers of its own, and say at the end what failed.
     Test {
         /// Fail where a server or a program is missing, instead of installing it through apt-get.
         #[arg(long)]
@@ -58,12 +59,15 @@ fn main() -> ExitCode {
 
 fn run(task: &Task) -> Result<()> {
     env::set_current_dir(root()?).context("enter the repository")?;
+    let mut steps = Steps::new();
     match task {
-        Task::Test { no_install } => test::run(!no_install),
-        Task::Instructions => instructions::run(&mut Steps::new()),
-        Task::Ui => test::refresh_ui(),
-        Task::Bench { arguments } => bench::run(arguments),
+        Task::Test { no_install } => test::run(&mut steps, !no_install),
+        Task::Instructions => _ = instructions::run(&mut steps),
+        Task::Ui => test::refresh_ui(&mut steps),
+        Task::Bench { arguments } => _ = bench::run(&mut steps, arguments),
     }
+    println!("\n{}", steps.summary()?);
+    Ok(())
 }
 
 /// The repository, wherever the command was called from.

@@ -1,17 +1,29 @@
-//! Steps that are announced, timed and stop the run when they fail.
+//! Steps that are announced and timed. One that fails does not end the run: what failed is said once more at the end.
 
 use std::env;
 use std::ffi::OsString;
-use std::process::Command;
-use std::time::Instant;
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write as _};
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::failures::Failures;
 
 pub(crate) struct Steps {
     start: Instant,
     /// For every command: where the servers are.
     environment: Vec<(&'static str, String)>,
     passed: usize,
+    failed: Vec<Failed>,
+}
+
+struct Failed {
+    step: String,
+    why: String,
+    /// The tests of it that did, where they are known.
+    tests: Vec<String>,
 }
 
 impl Steps {
@@ -20,6 +32,7 @@ impl Steps {
             start: Instant::now(),
             environment: Vec::new(),
             passed: 0,
+            failed: Vec::new(),
         }
     }
 
@@ -27,21 +40,13 @@ impl Steps {
         self.environment.extend(variables);
     }
 
-    /// Runs one step under a name.
-    pub(crate) fn step<T>(&mut self, name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-        let begun = Instant::now();
-        println!(
-            "\n==> [{:6.1} s] {name}",
-            self.start.elapsed().as_secs_f64()
-        );
-        let result = run().with_context(|| format!("step failed: {name}"))?;
-        println!("    took {:.1} s", begun.elapsed().as_secs_f64());
-        self.passed += 1;
-        Ok(result)
+    /// Runs one step under a name; `None` if it failed, for those that need it.
+    pub(crate) fn step<T>(&mut self, name: &str, run: impl FnOnce() -> Result<T>) -> Option<T> {
+        self.watched(name, |_| run())
     }
 
     /// One step: `cargo` with these arguments.
-    pub(crate) fn cargo(&mut self, arguments: &str) -> Result<()> {
+    pub(crate) fn cargo(&mut self, arguments: &str) -> Option<()> {
         self.cargo_with(arguments, &[], &[])
     }
 
@@ -51,21 +56,22 @@ impl Steps {
         arguments: &str,
         more: &[&str],
         variables: &[(&str, &str)],
-    ) -> Result<()> {
-        let words: Vec<_> = arguments
-            .split_whitespace()
-            .chain(more.iter().copied())
-            .collect();
-        let name = format!("cargo {}", words.join(" "));
-        let mut command = cargo();
-        command.args(words);
-        command.envs(self.environment.iter().cloned());
+    ) -> Option<()> {
+        let (name, mut command) = self.command(arguments, more);
         command.envs(variables.iter().copied());
         self.step(&name, || succeed(&mut command))
     }
 
+    /// The same, of tests: all of them are run, and those that fail are known by name.
+    pub(crate) fn test(&mut self, arguments: &str) -> Option<()> {
+        let (name, command) = self.command(arguments, &["--no-fail-fast"]);
+        self.watched(&name, |failures| {
+            check(watch(command, |line| failures.line(line))?)
+        })
+    }
+
     /// Builds and runs a program that stands outside of the workspace, with its build beside ours.
-    pub(crate) fn launch(&mut self, manifest: &str, arguments: &[OsString]) -> Result<()> {
+    pub(crate) fn launch(&mut self, manifest: &str, arguments: &[OsString]) -> Option<()> {
         let outside = |verb: &str| {
             let mut command = cargo();
             command.args([verb, "--release", "--manifest-path", manifest]);
@@ -83,14 +89,87 @@ impl Steps {
         })
     }
 
-    pub(crate) fn summary(&self) -> String {
-        let elapsed = self.start.elapsed().as_secs_f64();
-        format!("all {} steps passed in {elapsed:.0} s", self.passed)
+    /// How it went; an error that names what failed, if anything did.
+    pub(crate) fn summary(&self) -> Result<String> {
+        self.told(self.start.elapsed())
+    }
+
+    fn told(&self, elapsed: Duration) -> Result<String> {
+        let (passed, seconds) = (self.passed, elapsed.as_secs_f64());
+        if self.failed.is_empty() {
+            return Ok(format!("all {passed} steps passed in {seconds:.0} s"));
+        }
+        let (failed, steps) = (self.failed.len(), passed + self.failed.len());
+        let mut text = format!("{failed} of {steps} steps failed in {seconds:.0} s");
+        for Failed { step, why, tests } in &self.failed {
+            write!(text, "\n  {step}: {why}")?;
+            for test in tests {
+                write!(text, "\n      {test}")?;
+            }
+        }
+        bail!(text)
+    }
+
+    fn watched<T>(
+        &mut self,
+        name: &str,
+        run: impl FnOnce(&mut Failures) -> Result<T>,
+    ) -> Option<T> {
+        let begun = Instant::now();
+        let since = self.start.elapsed().as_secs_f64();
+        println!("\n==> [{since:6.1} s] {name}");
+        let mut failures = Failures::default();
+        let result = run(&mut failures);
+        let took = begun.elapsed().as_secs_f64();
+        match result {
+            Ok(done) => {
+                println!("    took {took:.1} s");
+                self.passed += 1;
+                Some(done)
+            }
+            Err(error) => {
+                println!("    FAILED after {took:.1} s: {error:#}");
+                self.failed.push(Failed {
+                    step: name.to_owned(),
+                    why: format!("{error:#}"),
+                    tests: failures.found(),
+                });
+                None
+            }
+        }
+    }
+
+    fn command(&self, arguments: &str, more: &[&str]) -> (String, Command) {
+        let words = arguments.split_whitespace().chain(more.iter().copied());
+        let words: Vec<_> = words.collect();
+        let mut command = cargo();
+        command.args(&words);
+        command.envs(self.environment.iter().cloned());
+        (format!("cargo {}", words.join(" ")), command)
     }
 }
 
+/// Shows what it prints, and passes on each line. Both streams go through one pipe: their order tells which test belongs to which target.
+fn watch(mut command: Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
+    let (output, input) = io::pipe()?;
+    command.stdout(input.try_clone()?).stderr(input);
+    let mut child = command.spawn().context("run cargo")?;
+    // With our ends of the pipe, or it would never be at its end.
+    drop(command);
+    let (mut output, mut bytes) = (BufReader::new(output), Vec::new());
+    while output.read_until(b'\n', &mut bytes)? > 0 {
+        io::stdout().write_all(&bytes)?;
+        line(String::from_utf8_lossy(&bytes).trim_end());
+        bytes.clear();
+    }
+    Ok(child.wait()?)
+}
+
 fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().context("run cargo")?;
+    check(command.status().context("run cargo")?)
+}
+
+fn check(status: ExitStatus) -> Result<()> {
     ensure!(status.success(), "cargo ended with {status}");
     Ok(())
 }
@@ -98,4 +177,66 @@ fn succeed(command: &mut Command) -> Result<()> {
 /// The cargo that runs us, which is the pinned toolchain's.
 fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_fails_does_not_end_the_run_and_is_named_at_the_end() {
+        let mut steps = Steps::new();
+        assert_eq!(steps.step("one", || Ok(1)), Some(1));
+        let failed: Option<()> = steps.step("two", || bail!("no reason"));
+        assert!(failed.is_none());
+        assert_eq!(steps.step("three", || Ok(3)), Some(3));
+        let summary = steps.told(Duration::from_secs(7)).unwrap_err();
+        assert_eq!(
+            summary.to_string(),
+            "1 of 3 steps failed in 7 s\n  two: no reason"
+        );
+    }
+
+    #[test]
+    fn the_tests_that_failed_are_named_under_their_step() {
+        let mut steps = Steps::new();
+        let failed: Option<()> = steps.watched("tests", |failures| {
+            for line in [
+                "failures:",
+                "    a",
+                "    b",
+                "",
+                "test result: FAILED.",
+                "error: test failed, to rerun pass `--lib`",
+            ] {
+                failures.line(line);
+            }
+            bail!("cargo ended")
+        });
+        assert!(failed.is_none());
+        let summary = steps.told(Duration::ZERO).unwrap_err();
+        assert_eq!(
+            summary.to_string(),
+            "1 of 1 steps failed in 0 s\n  tests: cargo ended\n      --lib: a\n      --lib: b"
+        );
+    }
+
+    #[test]
+    fn where_nothing_failed_the_summary_says_so() {
+        let mut steps = Steps::new();
+        steps.step("one", || Ok(()));
+        steps.step("two", || Ok(()));
+        let summary = steps.told(Duration::from_secs(7)).unwrap();
+        assert_eq!(summary, "all 2 steps passed in 7 s");
+    }
+
+    #[test]
+    fn both_streams_of_a_command_are_read_in_order() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 1; echo 2 >&2; echo 3; printf 4; exit 3"]);
+        let mut lines = Vec::new();
+        let status = watch(command, |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!(lines, ["1", "2", "3", "4"]);
+        assert_eq!(status.code(), Some(3));
+    }
 }

@@ -1,6 +1,5 @@
 //! Everything that must hold before a change goes in.
 
-use anyhow::Result;
 use txn_test_servers::Run;
 
 use crate::examples;
@@ -21,50 +20,61 @@ const TESTS: [&str; 2] = [
 
 const ENGINES: [&str; 3] = ["sqlite", "postgres", "mysql"];
 
-pub(crate) fn run(may_install: bool) -> Result<()> {
-    let mut steps = Steps::new();
-    steps.step("look for the servers and programs", || {
+pub(crate) fn run(steps: &mut Steps, may_install: bool) {
+    let installed = steps.step("look for the servers and programs", || {
         install::for_tests(may_install)
-    })?;
-    // Ended by its `Drop`, so also when a step fails; by its supervisors if we are killed.
-    let servers = steps.step("start the database servers", || Ok(Run::start()?))?;
-    steps.export(servers.environment()?);
-    check(&mut steps)?;
-    TESTS.iter().try_for_each(|test| steps.cargo(test))?;
-    each_feature(&mut steps)?;
-    examples::run(&mut steps)?;
-    instructions::run(&mut steps)?;
+    });
+    check(steps);
+    each_feature(steps);
+    if installed.is_some() {
+        on_servers(steps);
+    }
+}
+
+/// The servers are ended by their `Drop`; by their supervisors if we are killed.
+fn on_servers(steps: &mut Steps) -> Option<()> {
+    let start = || {
+        let servers = Run::start()?;
+        Ok((servers.environment()?, servers))
+    };
+    let (environment, servers) = steps.step("start the database servers", start)?;
+    steps.export(environment);
+    for test in TESTS {
+        steps.test(test);
+    }
+    examples::run(steps);
+    instructions::run(steps);
     steps.step("stop the database servers", || {
         drop(servers);
         Ok(())
-    })?;
-    println!("\n{}", steps.summary());
-    Ok(())
+    })
 }
 
 /// Accepts what the compiler says now; the difference is for the author to read.
-pub(crate) fn refresh_ui() -> Result<()> {
-    Steps::new().cargo_with(
+pub(crate) fn refresh_ui(steps: &mut Steps) {
+    steps.cargo_with(
         "test --package txn-rs --all-features --test ui",
         &[],
         &[("TRYBUILD", "overwrite")],
-    )
+    );
 }
 
-fn check(steps: &mut Steps) -> Result<()> {
-    CHECKS.iter().try_for_each(|check| steps.cargo(check))?;
+fn check(steps: &mut Steps) {
+    for check in CHECKS {
+        steps.cargo(check);
+    }
     steps.cargo_with(
         "doc --workspace --no-deps --all-features",
         &[],
         &[("RUSTDOCFLAGS", "-D warnings")],
-    )
+    );
 }
 
 /// Every engine alone, and none: what one feature needs may be there only thanks to another.
-fn each_feature(steps: &mut Steps) -> Result<()> {
+fn each_feature(steps: &mut Steps) {
     const ALONE: &str = "clippy --package txn-rs --package txn-runtime --no-default-features";
-    steps.cargo(&format!("{ALONE} -- -D warnings"))?;
-    ENGINES
-        .iter()
-        .try_for_each(|engine| steps.cargo(&format!("{ALONE} --features {engine} -- -D warnings")))
+    steps.cargo(&format!("{ALONE} -- -D warnings"));
+    for engine in ENGINES {
+        steps.cargo(&format!("{ALONE} --features {engine} -- -D warnings"));
+    }
 }
