@@ -91,11 +91,6 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
 
     // -- sessions
 
-    /// The defaults that a transaction layer wants; what the user set stays.
-    #[doc(hidden)]
-    fn tune(options: ConnectOptionsOf<Self>) -> ConnectOptionsOf<Self> {
-        options
-    }
     /// The most sessions that this database can have open, if it has a limit of its own.
     #[doc(hidden)]
     fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {
@@ -108,10 +103,12 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     /// A database that is always there, for tests.
     #[doc(hidden)]
     const EMBEDDED: Option<&'static str> = None;
-    /// Sets a new connection up and says how to reach it from outside.
+    /// Sets a new connection up as a transaction layer wants it, where its user has not said otherwise, and says how to reach it
+    /// from outside.
     #[doc(hidden)]
     fn greet(
         connection: &mut Self::Connection,
+        options: &ConnectOptionsOf<Self>,
     ) -> impl Future<Output = Result<Backend, sqlx::Error>> + Send;
     /// The statement that ends on the server what session `id` is doing; `None` where it is stopped from within.
     #[doc(hidden)]
@@ -297,6 +294,6 @@ pub(crate) async fn connect<DB: Engine>(
     options: &ConnectOptionsOf<DB>,
 ) -> Result<(DB::Connection, Backend), sqlx::Error> {
     let mut connection = options.connect().await?;
-    let backend = DB::greet(&mut connection).await?;
+    let backend = DB::greet(&mut connection, options).await?;
     Ok((connection, backend))
 }

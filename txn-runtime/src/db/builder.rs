@@ -74,7 +74,8 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
-    /// The most sessions open at a time. Default: 10, as in sqlx. A SQLite database in memory has 1 at most.
+    /// The most sessions open at a time. Default: 10, as in sqlx. A SQLite database in memory, or in a temporary file
+    /// (an empty name), has 1 at most, which is never replaced: the database lasts as long as that.
     ///
     /// # Panics
     ///
@@ -184,7 +185,7 @@ impl<DB: Engine> DbBuilder<DB> {
 
     fn build(self) -> Db<DB> {
         let mut limits = self.limits;
-        let options = DB::tune(self.options);
+        let options = self.options;
         // A database in memory lasts as long as its one session does.
         let (idle_timeout, max_lifetime) = match DB::session_limit(&options) {
             Some(limit) => {

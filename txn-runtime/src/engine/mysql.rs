@@ -10,7 +10,9 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
-use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx, dropped_in_flight};
+use super::{
+    Access, ConnectOptionsOf, Effect, Engine, Step, Wire, delegate_to_sqlx, dropped_in_flight,
+};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -73,7 +75,7 @@ impl Engine for MySql {
     const DROPS_BREAK: bool = true;
 
     #[cfg(feature = "metrics")]
-    fn address(options: &super::ConnectOptionsOf<Self>) -> String {
+    fn address(options: &ConnectOptionsOf<Self>) -> String {
         let database = options.get_database().unwrap_or_default();
         match options.get_socket() {
             Some(socket) => format!("{}/{database}", socket.display()),
@@ -81,7 +83,10 @@ impl Engine for MySql {
         }
     }
 
-    async fn greet(connection: &mut MySqlConnection) -> Result<Backend, sqlx::Error> {
+    async fn greet(
+        connection: &mut MySqlConnection,
+        _options: &ConnectOptionsOf<Self>,
+    ) -> Result<Backend, sqlx::Error> {
         let row = connection.fetch_one("SELECT CONNECTION_ID()").await?;
         Ok(Backend {
             id: row.try_get(0)?,

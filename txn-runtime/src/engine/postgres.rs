@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
-use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
+use super::{Access, ConnectOptionsOf, Effect, Engine, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -33,7 +33,7 @@ impl Engine for Postgres {
     };
 
     #[cfg(feature = "metrics")]
-    fn address(options: &super::ConnectOptionsOf<Self>) -> String {
+    fn address(options: &ConnectOptionsOf<Self>) -> String {
         let host = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => options.get_host().to_owned(),
@@ -42,7 +42,10 @@ impl Engine for Postgres {
         format!("{host}:{}/{database}", options.get_port())
     }
 
-    async fn greet(connection: &mut PgConnection) -> Result<Backend, sqlx::Error> {
+    async fn greet(
+        connection: &mut PgConnection,
+        _options: &ConnectOptionsOf<Self>,
+    ) -> Result<Backend, sqlx::Error> {
         let greeting = match connection.server_version_num() {
             Some(version) if version < 140_000 => GREETING_BEFORE_14,
             _ => GREETING,

@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::error::DatabaseError;
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteError, SqliteJournalMode,
-};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteError};
 use sqlx::{Connection, Describe, Execute, Executor, SqlStr};
 
+mod place;
+
+use self::place::{in_memory, leaves_the_journal_to_us};
 use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
@@ -22,6 +23,8 @@ use crate::options::{Lacks, Options};
 const STEPS: i32 = 1_000;
 /// `SQLITE_ERROR`: of BEGIN, COMMIT and ROLLBACK it says that there is, or is not, a transaction already.
 const GENERIC: &str = "1";
+/// `SQLITE_READONLY`.
+const READ_ONLY: u32 = 8;
 
 impl Engine for Sqlite {
     const SYSTEM: &'static str = "sqlite";
@@ -38,16 +41,8 @@ impl Engine for Sqlite {
     const ONE_WRITER: bool = true;
     const EMBEDDED: Option<&'static str> = Some("sqlite::memory:");
 
-    fn tune(options: SqliteConnectOptions) -> SqliteConnectOptions {
-        // Foreign keys and a busy timeout are sqlx's own defaults. Its options can be printed, not asked.
-        if in_memory(&options) || !format!("{options:?}").contains(r#""journal_mode": None"#) {
-            return options;
-        }
-        options.journal_mode(SqliteJournalMode::Wal)
-    }
-
     fn session_limit(options: &SqliteConnectOptions) -> Option<usize> {
-        // The sessions of a database in memory share a cache, whose locks do not wait.
+        // Each session would have a database of its own, or all would share a cache, whose locks do not wait.
         in_memory(options).then_some(1)
     }
 
@@ -56,7 +51,14 @@ impl Engine for Sqlite {
         options.get_filename().display().to_string()
     }
 
-    async fn greet(connection: &mut SqliteConnection) -> Result<Backend, sqlx::Error> {
+    async fn greet(
+        connection: &mut SqliteConnection,
+        options: &SqliteConnectOptions,
+    ) -> Result<Backend, sqlx::Error> {
+        // Foreign keys and a busy timeout are sqlx's own defaults.
+        if leaves_the_journal_to_us(options) {
+            write_ahead(connection).await?;
+        }
         let interrupt = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&interrupt);
         let mut handle = connection.lock_handle().await?;
@@ -165,9 +167,18 @@ impl Engine for Sqlite {
     delegate_to_sqlx!();
 }
 
-fn in_memory(options: &SqliteConnectOptions) -> bool {
-    let name = options.get_filename().to_string_lossy();
-    name.contains(":memory:") || name.contains("sqlx-in-memory")
+/// Turns the write-ahead log on. A database that cannot be written stays as it is.
+async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    match connection.execute("PRAGMA journal_mode = WAL").await {
+        Err(sqlx::Error::Database(error)) if primary_code(&*error) == READ_ONLY => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// What the result code of an error is a kind of: <https://www.sqlite.org/rescode.html>.
+fn primary_code(error: &dyn DatabaseError) -> u32 {
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    code.unwrap_or_default() & 0xff
 }
 
 pub(super) fn class(error: &SqliteError) -> Class {
@@ -179,30 +190,5 @@ pub(super) fn class(error: &SqliteError) -> Class {
         code if code & 0xff == 6 => Class::Busy,        // LOCKED and its kinds
         code if code & 0xff == 14 => Class::Connection, // CANTOPEN
         _ => Class::Other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_journal_is_a_wal_unless_the_user_chose_one() {
-        let chosen = |options: SqliteConnectOptions| format!("{options:?}");
-        let tuned = chosen(Sqlite::tune(SqliteConnectOptions::new().filename("a.db")));
-        assert!(tuned.contains(r#""journal_mode": Some("WAL")"#), "{tuned}");
-        let delete = SqliteConnectOptions::new()
-            .filename("a.db")
-            .journal_mode(SqliteJournalMode::Delete);
-        let kept = chosen(Sqlite::tune(delete));
-        assert!(kept.contains(r#""journal_mode": Some("DELETE")"#), "{kept}");
-    }
-
-    #[test]
-    fn a_database_in_memory_has_one_session() {
-        let memory: SqliteConnectOptions = "sqlite::memory:".parse().unwrap();
-        assert_eq!(Sqlite::session_limit(&memory), Some(1));
-        let file: SqliteConnectOptions = "sqlite://a.db".parse().unwrap();
-        assert_eq!(Sqlite::session_limit(&file), None);
     }
 }

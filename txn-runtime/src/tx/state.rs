@@ -35,6 +35,17 @@ impl Health {
             (Self::Active, Effect::Doubt) => *self = Self::Doubt(cause()),
         }
     }
+
+    /// A savepoint is not there because the statement that failed before had taken the whole transaction with it: that
+    /// statement is the cause, and not this answer of the server's.
+    pub(super) fn confirms_doubt(&mut self, answer: &sqlx::Error) -> bool {
+        let cause = match (&*self, answer) {
+            (Self::Doubt(cause), sqlx::Error::Database(_)) => cause.clone(),
+            _ => return false,
+        };
+        *self = Self::Gone(cause);
+        true
+    }
 }
 
 /// How a level is to end.
