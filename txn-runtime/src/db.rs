@@ -207,7 +207,7 @@ impl<DB: Engine> Db<DB> {
         for queue in [&shared.writers, &shared.firsts].into_iter().flatten() {
             queue.close();
         }
-        for pooled in idle {
+        for pooled in idle.into_iter().flatten() {
             // What does not hear us out is dropped. Boxed, or whoever closes has room for a connection.
             let goodbye = Box::pin(pooled.close());
             timeout(shared.limits.settle_timeout, goodbye).await.ok();

@@ -12,6 +12,7 @@ use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 use crate::engine::{Effect, Engine, Step, Wire};
 use crate::error::{Cause, Class};
 use crate::scopes::Busy;
+use crate::session::Hold;
 use crate::statement::Statement;
 use crate::tx::Health;
 use crate::{Session, Tx};
@@ -40,11 +41,20 @@ impl Watch<'_> {
     }
 }
 
+/// Whose statement it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    User,
+    Runtime,
+}
+
 /// The answer to one statement, step by step. Keeps the wire's state true whenever it is dropped (invariant 2).
 pub(crate) struct Rows<'a, DB: Engine> {
     steps: BoxStream<'a, Result<Step<DB>, sqlx::Error>>,
     wire: &'a mut Wire,
     watch: Option<Watch<'a>>,
+    by: By,
+    hold: Hold<'a, DB>,
     _busy: Busy<'a>,
 }
 
@@ -53,13 +63,16 @@ impl<'a, DB: Engine> Rows<'a, DB> {
         session: &'a mut Session<DB>,
         query: impl Execute<'q, DB> + 'q,
         watch: Option<Watch<'a>>,
+        by: By,
     ) -> Self {
-        let (connection, wire, busy) = session.split();
+        let (connection, wire, hold, busy) = session.split();
         let steps = DB::fetch_many(connection, query);
         Self {
             steps,
             wire,
             watch,
+            by,
+            hold,
             _busy: busy,
         }
     }
@@ -96,7 +109,9 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
             Poll::Pending => Wire::Busy,
             Poll::Ready(Some(Ok(_))) => Wire::Partial,
             Poll::Ready(None) => Wire::Idle,
-            Poll::Ready(Some(Err(error))) => wire_after::<DB>(error, &mut this.watch),
+            Poll::Ready(Some(Err(error))) => {
+                wire_after(error, &mut this.watch, this.by, &mut this.hold)
+            }
         };
         step
     }
@@ -106,27 +121,39 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
 pub(crate) async fn operate<'a, T, DB: Engine, F>(
     session: &'a mut Session<DB>,
     mut watch: Option<Watch<'a>>,
+    by: By,
     operation: impl FnOnce(&'a mut DB::Connection) -> F,
 ) -> Result<T, sqlx::Error>
 where
     F: Future<Output = Result<T, sqlx::Error>>,
 {
-    let (connection, wire, _busy) = session.split();
+    let (connection, wire, mut hold, _busy) = session.split();
     *wire = Wire::Busy;
     let result = operation(connection).await;
     *wire = match &result {
         Ok(_) => Wire::Idle,
-        Err(error) => wire_after::<DB>(error, &mut watch),
+        Err(error) => wire_after(error, &mut watch, by, &mut hold),
     };
     result
 }
 
-fn wire_after<DB: Engine>(error: &sqlx::Error, watch: &mut Option<Watch<'_>>) -> Wire {
+fn wire_after<DB: Engine>(
+    error: &sqlx::Error,
+    watch: &mut Option<Watch<'_>>,
+    by: By,
+    hold: &mut Hold<'_, DB>,
+) -> Wire {
     if let Some(watch) = watch {
         watch.failed::<DB>(error);
     }
     match Class::of(error) {
-        Class::Connection => Wire::Broken,
+        Class::Connection => {
+            // The runtime's own statements are followed by what becomes of the session.
+            if by == By::User {
+                hold.release();
+            }
+            Wire::Broken
+        }
         _ => Wire::Idle,
     }
 }
@@ -185,7 +212,7 @@ macro_rules! executor_for {
                 Box::pin(async move {
                     self.ready(statement.as_str()).await?;
                     let (session, watch) = self.watched();
-                    operate(session, watch, |connection| {
+                    operate(session, watch, By::User, |connection| {
                         DB::fetch_optional(connection, statement)
                     })
                     .await
@@ -203,7 +230,7 @@ macro_rules! executor_for {
                 Box::pin(async move {
                     self.ready(sql.as_str()).await?;
                     let (session, watch) = self.watched();
-                    operate(session, watch, |connection| {
+                    operate(session, watch, By::User, |connection| {
                         DB::prepare_with(connection, sql, parameters)
                     })
                     .await
@@ -217,7 +244,10 @@ macro_rules! executor_for {
                 Box::pin(async move {
                     self.ready(sql.as_str()).await?;
                     let (session, watch) = self.watched();
-                    operate(session, watch, |connection| DB::describe(connection, sql)).await
+                    operate(session, watch, By::User, |connection| {
+                        DB::describe(connection, sql)
+                    })
+                    .await
                 })
             }
         }
@@ -229,7 +259,7 @@ macro_rules! executor_for {
             ) -> Result<Rows<'_, DB>, sqlx::Error> {
                 self.ready(statement.as_str()).await?;
                 let (session, watch) = self.watched();
-                Ok(Rows::new(session, statement, watch))
+                Ok(Rows::new(session, statement, watch, By::User))
             }
         }
     };

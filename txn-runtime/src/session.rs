@@ -16,9 +16,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 mod lent;
 mod pooled;
 mod queries;
+mod slot;
 mod upkeep;
 
 pub(crate) use self::pooled::Manager;
+use self::pooled::Pooled;
+pub(crate) use self::slot::Hold;
+use self::slot::Slot;
 use crate::db::Permits;
 use crate::engine::{Access, Engine, Wire};
 use crate::executor::Watch;
@@ -44,7 +48,8 @@ const TAKEN: &str = "only dropping takes the session";
 /// session is brought to a known state in the background, or closed, before anybody else gets it.
 pub struct Session<DB: Engine> {
     /// `None` only while dropping.
-    object: Option<Object<Manager<DB>>>,
+    pooled: Option<Box<Pooled<DB>>>,
+    slot: Slot<DB>,
     pub(crate) wire: Wire,
     /// BEGIN was sent, and the end of the transaction is not confirmed.
     pub(crate) in_transaction: bool,
@@ -63,20 +68,22 @@ pub struct Session<DB: Engine> {
     settling: bool,
     db: Db<DB>,
     lease: TaskTrackerToken,
-    /// Most engines and pools have none.
-    permits: Option<Box<Permits>>,
 }
 
 impl<DB: Engine> Session<DB> {
     pub(crate) fn new(
-        mut object: Object<Manager<DB>>,
+        object: Object<Manager<DB>>,
         db: Db<DB>,
         lease: TaskTrackerToken,
         permits: Option<Box<Permits>>,
     ) -> Self {
-        object.presence.taken();
+        let (mut pooled, slot) = Slot::empty(object, permits);
+        if let Some(pooled) = &mut pooled {
+            pooled.presence.taken();
+        }
         Self {
-            object: Some(object),
+            pooled,
+            slot,
             wire: Wire::Idle,
             in_transaction: false,
             committing: false,
@@ -88,7 +95,6 @@ impl<DB: Engine> Session<DB> {
             settling: false,
             db,
             lease,
-            permits,
         }
     }
 
@@ -104,36 +110,39 @@ impl<DB: Engine> Session<DB> {
     /// transaction (rolled back then, with a warning), which costs a round trip in the background.
     pub fn connection(&mut self) -> &mut DB::Connection {
         self.exposed = true;
-        &mut self.object.as_mut().expect(TAKEN).connection
+        &mut self.pooled.as_mut().expect(TAKEN).connection
     }
 
     /// What the server calls this session.
     pub(crate) fn backend(&self) -> u64 {
-        self.object.as_ref().map_or(0, |object| object.backend.id)
+        self.pooled.as_ref().map_or(0, |pooled| pooled.backend.id)
     }
 
     /// It lay in the pool before, so that the server may have closed it meanwhile.
     pub(crate) fn is_reused(&self) -> bool {
-        let reused = |object| Object::metrics(object).recycle_count > 0;
-        self.object.as_ref().is_some_and(reused)
+        self.pooled.as_ref().is_some_and(|pooled| pooled.reused)
     }
 
     /// It is new, or was in use until a moment ago: its server is as good as known to be there.
     pub(crate) fn is_trusted(&self) -> bool {
-        let recent = |object: &Object<Manager<DB>>| object.returned.elapsed() < TRUSTED;
-        !self.is_reused() || self.object.as_ref().is_some_and(recent)
+        let trusted = |pooled: &Pooled<DB>| !pooled.reused || pooled.returned.elapsed() < TRUSTED;
+        self.pooled.as_deref().is_some_and(trusted)
     }
 
     /// The guard says that an operation is in flight.
-    pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire, Busy<'_>) {
-        let pooled = &mut ***self.object.as_mut().expect(TAKEN);
+    pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire, Hold<'_, DB>, Busy<'_>) {
+        let pooled = &mut **self.pooled.as_mut().expect(TAKEN);
         let busy = pooled.activity.busy();
-        (&mut pooled.connection, &mut self.wire, busy)
+        let hold = Hold {
+            slot: &mut self.slot,
+            presence: &mut pooled.presence,
+        };
+        (&mut pooled.connection, &mut self.wire, hold, busy)
     }
 
     /// What goes on in it, for others to see.
     pub(crate) fn activity(&self) -> &Activity {
-        &self.object.as_ref().expect(TAKEN).activity
+        &self.pooled.as_ref().expect(TAKEN).activity
     }
 
     /// An operation was dropped on it, and the driver does not survive that: closing it is what there is to do.
@@ -149,8 +158,8 @@ impl<DB: Engine> Session<DB> {
 
     /// Ends on the server what lingers there.
     pub(crate) async fn kill_if_it_lingers(&mut self) {
-        if let (true, Some(object)) = (self.lingers(), &self.object) {
-            self.db.kill(&object.backend, object.opened).await;
+        if let (true, Some(pooled)) = (self.lingers(), &self.pooled) {
+            self.db.kill(&pooled.backend, pooled.opened).await;
         }
         self.in_transaction = false;
     }
@@ -179,8 +188,8 @@ impl<DB: Engine> Session<DB> {
     }
 
     pub(crate) fn discard_because(mut self, why: Closed) {
-        if let Some(object) = &mut self.object {
-            object.presence.closes(why);
+        if let Some(pooled) = &mut self.pooled {
+            pooled.presence.closes(why);
         }
         self.take();
     }
@@ -192,13 +201,26 @@ impl<DB: Engine> Session<DB> {
 
     /// When it came out of the pool.
     pub(crate) fn taken_at(&self) -> Point {
-        let taken = |object: &Object<Manager<DB>>| object.presence.taken_at();
-        self.object.as_ref().map_or_else(Point::now, taken)
+        let taken = |pooled: &Pooled<DB>| pooled.presence.taken_at();
+        self.pooled.as_deref().map_or_else(Point::now, taken)
     }
 
     /// Takes the connection out of the pool for good.
     fn take(&mut self) -> Option<DB::Connection> {
-        Some(Object::take(self.object.take()?).connection)
+        Some(self.pooled.take()?.connection)
+    }
+
+    /// It counts among the sessions of the pool.
+    pub(crate) fn has_place(&self) -> bool {
+        self.slot.is_taken()
+    }
+
+    /// Frees the place of a session that broke under its user, who may go on to hold it for as long as he likes.
+    pub(crate) fn release_if_broken(&mut self) {
+        if self.wire == Wire::Broken {
+            let (_, _, mut hold, _) = self.split();
+            hold.release();
+        }
     }
 
     /// Brings the session to where the next statement may be sent, or says why this one may not.
@@ -207,7 +229,9 @@ impl<DB: Engine> Session<DB> {
             return Err(Error::refused("a session in autocommit mode", why).into());
         }
         if self.wire != Wire::Idle {
-            self.drain().await?;
+            let drained = self.drain().await;
+            self.release_if_broken();
+            drained?;
         }
         self.activity().count_statement();
         Ok(())
@@ -220,7 +244,7 @@ impl<DB: Engine> Session<DB> {
 
 impl<DB: Engine> Drop for Session<DB> {
     fn drop(&mut self) {
-        let Some(mut object) = self.object.take() else {
+        let Some(mut pooled) = self.pooled.take() else {
             return;
         };
         self.trace.look_at(self.wire);
@@ -228,12 +252,13 @@ impl<DB: Engine> Drop for Session<DB> {
         let clean = self.is_clean();
         if clean && !self.is_lent() && !self.db.is_closed() {
             let now = Instant::now();
-            object.returned = now;
-            object.presence.returned(now);
-            object.activity.close();
-            return; // Dropping the object gives it back.
+            pooled.returned = now;
+            pooled.reused = true;
+            pooled.presence.returned(now);
+            pooled.activity.close();
+            return std::mem::take(&mut self.slot).fill(pooled);
         }
-        let mut session = self.moved(object, self.db.clone());
+        let mut session = self.moved(pooled, self.db.clone());
         if clean && let Some(lent) = self.db.lent() {
             return lent.take_back(session);
         }
@@ -244,6 +269,7 @@ impl<DB: Engine> Drop for Session<DB> {
             session.discard();
         } else {
             session.settling = true;
+            session.slot.settles();
             session.activity().enter(ScopeState::Settling);
             settle::spawn(session);
         }

@@ -188,7 +188,7 @@ impl<DB: Engine> Tx<DB> {
     }
 
     pub(crate) fn held(&self) -> u32 {
-        self.request.held + 1
+        self.request.held + u32::from(self.session.has_place())
     }
 }
 

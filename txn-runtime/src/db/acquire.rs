@@ -48,18 +48,24 @@ impl Need {
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
     /// The place in the queue of writers, where the engine has one.
-    _turn: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
     /// One of the sessions that are not kept for callers who hold one already.
-    _first: Option<OwnedSemaphorePermit>,
+    first: Option<OwnedSemaphorePermit>,
     /// The sandbox's one session.
     pub(crate) sandbox: Option<OwnedSemaphorePermit>,
 }
 
 impl Permits {
+    /// Lets others have what it is not in the pool for any more.
+    pub(crate) fn release(&mut self) {
+        self.turn = None;
+        self.first = None;
+    }
+
     /// Of a caller that writes nothing.
     pub(super) fn first(first: Option<OwnedSemaphorePermit>) -> Option<Box<Self>> {
         let permits = |first| Self {
-            _first: Some(first),
+            first: Some(first),
             ..Self::default()
         };
         first.map(permits).map(Box::new)
@@ -146,8 +152,8 @@ impl<DB: Engine> Db<DB> {
             return Ok((object, None));
         }
         let permits = Permits {
-            _turn: turn,
-            _first: first,
+            turn,
+            first,
             sandbox: None,
         };
         Ok((object, Some(Box::new(permits))))

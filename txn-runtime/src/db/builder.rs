@@ -208,6 +208,7 @@ impl<DB: Engine> DbBuilder<DB> {
             patience: limits.acquire_timeout * 3 / 4,
             switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
             scopes: Arc::default(),
+            outlived: Arc::default(),
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.

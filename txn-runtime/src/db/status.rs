@@ -35,7 +35,9 @@ impl<DB: Engine> Db<DB> {
     pub fn status(&self) -> Status {
         let shared = &*self.shared;
         let settling = shared.cleanups.len();
-        let in_use = shared.leases.len().saturating_sub(settling);
+        let manager = shared.pool.manager();
+        let outlived = manager.outlived.load(Ordering::Relaxed);
+        let in_use = (shared.leases.len()).saturating_sub(settling + outlived);
         let open = shared.pool.status().size;
         Status {
             max: shared.limits.max_sessions,
@@ -45,7 +47,7 @@ impl<DB: Engine> Db<DB> {
             waiting: shared.waiting.load(Ordering::Relaxed),
             settling,
             shedding: shared.gate.is_shedding(),
-            breaker: shared.pool.manager().switch.breaker(),
+            breaker: manager.switch.breaker(),
         }
     }
 }

@@ -90,6 +90,8 @@ impl Nothing {
 
     pub(crate) fn closes(&mut self, _: Closed) {}
 
+    pub(crate) fn gone(&mut self, _: Closed) {}
+
     // -- a scope
     pub(crate) fn runs(&self) -> bool {
         false

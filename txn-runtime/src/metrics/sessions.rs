@@ -81,6 +81,8 @@ enum Place {
     New,
     Idle,
     Used(Instant),
+    /// It has told all that there is to tell.
+    Gone,
 }
 
 impl Presence {
@@ -119,14 +121,32 @@ impl Presence {
     pub(crate) fn taken_at(&self) -> Point {
         match self.place {
             Place::Used(since) => Point(since),
-            Place::New | Place::Idle => Point::now(),
+            Place::New | Place::Idle | Place::Gone => Point::now(),
         }
+    }
+
+    /// It is of no more use, though somebody goes on to hold it.
+    pub(crate) fn gone(&mut self, why: Closed) {
+        self.closes(why);
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        if let Place::Gone = self.place {
+            return;
+        }
+        self.leave(Instant::now());
+        self.place = Place::Gone;
+        let (inner, why) = (&*self.meter.0, self.closed);
+        let labels = || with(&inner.labels, "txn.reason", why.as_str());
+        let closed = inner.sessions.closed.at(why as usize, name::CLOSED, labels);
+        closed.increment(1);
     }
 
     fn leave(&mut self, now: Instant) {
         let sessions = &self.meter.0.sessions;
         match std::mem::replace(&mut self.place, Place::New) {
-            Place::New => {}
+            Place::New | Place::Gone => {}
             Place::Idle => sessions.idle.decrement(1),
             Place::Used(since) => sessions.returned(since, now),
         }
@@ -135,11 +155,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.leave(Instant::now());
-        let (inner, why) = (&*self.meter.0, self.closed);
-        let labels = || with(&inner.labels, "txn.reason", why.as_str());
-        let closed = inner.sessions.closed.at(why as usize, name::CLOSED, labels);
-        closed.increment(1);
+        self.tell();
     }
 }
 

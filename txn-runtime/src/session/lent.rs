@@ -1,23 +1,22 @@
 //! A session in the hands of a sandbox.
 
-use deadpool::managed::Object;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Manager, Session};
+use super::{Pooled, Session};
 use crate::Db;
 use crate::engine::Engine;
 use crate::hooks::{Due, Fate};
 
 impl<DB: Engine> Session<DB> {
-    /// Everything but the object, which is passed on, under another handle.
-    pub(super) fn moved(&mut self, object: Object<Manager<DB>>, db: Db<DB>) -> Self {
+    /// All of it, under another handle.
+    pub(super) fn moved(&mut self, pooled: Box<Pooled<DB>>, db: Db<DB>) -> Self {
         Self {
-            object: Some(object),
+            pooled: Some(pooled),
+            slot: std::mem::take(&mut self.slot),
             hooks: std::mem::take(&mut self.hooks),
             trace: self.trace.take(),
             db,
             lease: self.lease.clone(),
-            permits: std::mem::take(&mut self.permits),
             ..*self
         }
     }
@@ -29,9 +28,9 @@ impl<DB: Engine> Session<DB> {
 
     /// For one scope of the sandbox that `db` is the handle of; the sandbox's own transaction is no concern of that scope.
     pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
-        let object = self.object.take()?;
-        let mut session = self.moved(object, db);
-        session.permits.get_or_insert_default().sandbox = Some(turn);
+        let pooled = self.pooled.take()?;
+        let mut session = self.moved(pooled, db);
+        session.slot.permits.get_or_insert_default().sandbox = Some(turn);
         session.in_transaction = false;
         Some(session)
     }
@@ -42,7 +41,7 @@ impl<DB: Engine> Session<DB> {
         self.db = self.db.outside_of_sandbox();
         self.in_transaction = true;
         self.settling = false;
-        self.permits.as_mut()?.sandbox.take()
+        self.slot.permits.as_mut()?.sandbox.take()
     }
 
     /// Takes the hooks that are to run now.

@@ -1,9 +1,10 @@
 //! What the pool keeps, and how it comes by it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool::managed::{self, Metrics, Pool, RecycleError, RecycleResult};
 use sqlx::Connection;
 
 use crate::Error;
@@ -21,6 +22,8 @@ pub(crate) struct Pooled<DB: Engine> {
     pub(super) activity: Registered,
     pub(super) opened: Instant,
     pub(super) returned: Instant,
+    /// It lay in the pool before.
+    pub(super) reused: bool,
     pub(super) presence: Presence,
 }
 
@@ -34,12 +37,19 @@ pub(crate) struct Manager<DB: Engine> {
     pub(crate) switch: Switch,
     pub(crate) scopes: Arc<Scopes>,
     pub(crate) meter: Meter,
+    /// Sessions in somebody's hands that have no place in the pool any more.
+    pub(crate) outlived: Arc<AtomicUsize>,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl<DB: Engine> Manager<DB> {
+    /// Of the manager of this pool.
+    pub(super) fn outlived(pool: &Pool<Self>) -> &Arc<AtomicUsize> {
+        &pool.manager().outlived
+    }
+
     /// One attempt.
     pub(crate) async fn open(
         &self,
@@ -79,11 +89,11 @@ fn may_pass<DB: Engine>(error: &sqlx::Error) -> bool {
 }
 
 impl<DB: Engine> managed::Manager for Manager<DB> {
-    /// Boxed, as it is moved with each session.
-    type Type = Box<Pooled<DB>>;
+    /// Boxed, as it is moved with each session; `None` while that is out.
+    type Type = Option<Box<Pooled<DB>>>;
     type Error = Error;
 
-    async fn create(&self) -> Result<Box<Pooled<DB>>, Error> {
+    async fn create(&self) -> Result<Self::Type, Error> {
         // Boxed, or every scope's future would have room for it.
         let begun = self.meter.opening();
         let (connection, backend) = match opening(Box::pin(self.connect())).await {
@@ -94,17 +104,21 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             }
         };
         let now = Instant::now();
-        Ok(Box::new(Pooled {
+        Ok(Some(Box::new(Pooled {
             connection,
             activity: self.scopes.register(&backend),
             backend,
             opened: now,
             returned: now,
+            reused: false,
             presence: begun.opened(),
-        }))
+        })))
     }
 
-    async fn recycle(&self, pooled: &mut Box<Pooled<DB>>, _: &Metrics) -> RecycleResult<Error> {
+    async fn recycle(&self, shell: &mut Self::Type, _: &Metrics) -> RecycleResult<Error> {
+        let Some(pooled) = shell else {
+            return Err(RecycleError::message("empty"));
+        };
         let now = Instant::now();
         let over = |limit: Option<Duration>, since: Instant| {
             limit.is_some_and(|limit| now.duration_since(since) > limit)

@@ -1,13 +1,12 @@
 //! Queries of the runtime's own.
 
-use deadpool::managed::Object;
 use futures_util::{TryFutureExt, TryStreamExt};
 use sqlx::{Connection, SqlSafeStr};
 
-use super::pooled::Manager;
+use super::pooled::Pooled;
 use crate::Session;
 use crate::engine::{Engine, Wire};
-use crate::executor::{Rows, operate};
+use crate::executor::{By, Rows, operate};
 
 const NOT_ENDED: &str = "the server goes on with the transaction that was to end";
 
@@ -15,7 +14,7 @@ impl<DB: Engine> Session<DB> {
     /// Runs one.
     pub(crate) async fn run(&mut self, sql: impl SqlSafeStr) -> Result<(), sqlx::Error> {
         let sql = sql.into_sql_str();
-        let rows = operate(self, None, |on| DB::fetch_optional(on, sql)).await;
+        let rows = operate(self, None, By::Runtime, |on| DB::fetch_optional(on, sql)).await;
         rows.map(drop)
     }
 
@@ -25,7 +24,7 @@ impl<DB: Engine> Session<DB> {
         sql: impl SqlSafeStr,
         mut read: impl FnMut(&DB::Row),
     ) -> Result<(), sqlx::Error> {
-        let mut steps = Rows::new(self, sql.into_sql_str(), None);
+        let mut steps = Rows::new(self, sql.into_sql_str(), None, By::Runtime);
         while let Some(step) = steps.try_next().await? {
             if let Some(row) = step.right() {
                 read(&row);
@@ -43,7 +42,11 @@ impl<DB: Engine> Session<DB> {
         if !DB::ENDS_CHEAPLY || self.is_counted_by_the_driver() {
             return self.run(sql).await;
         }
-        match operate(self, None, |on| on.begin_with(sql).map_ok(drop)).await {
+        match operate(self, None, By::Runtime, |on| {
+            on.begin_with(sql).map_ok(drop)
+        })
+        .await
+        {
             Err(sqlx::Error::BeginFailed) => Ok(()),
             Err(error) => Err(error),
             Ok(()) => {
@@ -56,7 +59,7 @@ impl<DB: Engine> Session<DB> {
 
     /// The user has begun one through the raw connection, and left it there.
     fn is_counted_by_the_driver(&self) -> bool {
-        let counted = |object: &Object<Manager<DB>>| object.connection.is_in_transaction();
-        self.object.as_ref().is_some_and(counted)
+        let counted = |pooled: &Pooled<DB>| pooled.connection.is_in_transaction();
+        self.pooled.as_deref().is_some_and(counted)
     }
 }

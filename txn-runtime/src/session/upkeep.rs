@@ -33,7 +33,7 @@ impl<DB: Engine> Session<DB> {
 
     async fn finish_exchange(&mut self, left: Wire) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let db = self.db.clone();
-        let Some(object) = self.object.as_mut() else {
+        let Some(pooled) = self.pooled.as_mut() else {
             return Ok(None);
         };
         let Pooled {
@@ -41,7 +41,7 @@ impl<DB: Engine> Session<DB> {
             backend,
             activity,
             ..
-        } = &mut ***object;
+        } = &mut **pooled;
         let _busy = activity.busy();
         let answer = DB::drain(connection, left);
         let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
@@ -66,7 +66,7 @@ impl<DB: Engine> Session<DB> {
         limit: Duration,
         operation: impl FnOnce(&'a mut DB::Connection) -> F,
     ) -> Result<T, sqlx::Error> {
-        let (connection, wire, _busy) = self.split();
+        let (connection, wire, _, _busy) = self.split();
         *wire = Wire::Busy;
         let result = timeout(limit, operation(connection)).await;
         let result = result.unwrap_or_else(|_| Err(timed_out()));

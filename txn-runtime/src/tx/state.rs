@@ -169,7 +169,9 @@ impl<DB: Engine> Tx<DB> {
     /// What is left of a row stream, or of a SAVEPOINT, is read and forgotten. If it was an error, the transaction
     /// has it.
     async fn finish_exchange(&mut self) {
-        let problem = match self.session.drain().await {
+        let drained = self.session.drain().await;
+        self.session.release_if_broken();
+        let problem = match drained {
             Ok(None) => return,
             Ok(Some(error)) | Err(error) => error,
         };

@@ -1,0 +1,208 @@
+//! A connection that is lost in the middle of a body, which goes on for as long as it likes: its place in the pool is free at once.
+
+use futures_util::TryStreamExt;
+use sqlx::Executor;
+use txn::{Db, Error, Session, Tx, transactional};
+
+use super::{DB, Fixture, TestEngine, insert, number};
+use crate::remote::{Remote, kill, until_gone};
+
+/// A pool of one session; and somebody who can end it.
+struct Lonely {
+    db: Fixture<DB>,
+    admin: Db<DB>,
+}
+
+impl Lonely {
+    async fn new() -> Self {
+        let db = Fixture::<DB>::of_sessions(1).await;
+        let admin = Db::connect(db.url()).await.unwrap();
+        Self { db, admin }
+    }
+
+    /// Ends the connection of a transaction, and lets it notice.
+    async fn breaks(&self, tx: &mut Tx<DB>) {
+        let id = number(tx, DB::BACKEND).await.unwrap();
+        kill(&self.admin, id).await;
+        assert_eq!(self.db.status().in_use, 1);
+        let error = Error::from(insert(tx, 1).await.unwrap_err());
+        assert!(error.is_connection(), "{error}");
+        self.db.assert_sessions(0, 0, 0, 0);
+    }
+
+    /// Others are served, though the body that had the one session goes on.
+    async fn assert_free(&self, holder: &mut Tx<DB>) {
+        assert_eq!(self.db.status().in_use, 0);
+        self.assert_serves().await;
+        let error = Error::from(insert(holder, 2).await.unwrap_err());
+        assert!(error.is_aborted(), "{error}");
+    }
+
+    async fn assert_serves(&self) {
+        let other = self.db.begin().await.unwrap();
+        self.db.assert_sessions(1, 0, 1, 0);
+        other.rollback().await.unwrap();
+        self.db.assert_sessions(1, 1, 0, 0);
+    }
+
+    /// What it comes to once the body has ended.
+    async fn assert_over(&self) {
+        self.db.settled().await;
+        self.db.assert_sessions(1, 1, 0, 0);
+        assert!(self.db.ids().await.is_empty());
+        self.db.assert_at_rest().await;
+        self.db.close().await;
+    }
+}
+
+#[transactional]
+async fn scope(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+    lonely.breaks(tx).await;
+    lonely.assert_free(tx).await;
+    Ok(())
+}
+
+#[transactional]
+async fn with_joined(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+    let failed = joined(tx, lonely).await;
+    assert!(failed.is_ok(), "its fate is the transaction's");
+    lonely.assert_free(tx).await;
+    Ok(())
+}
+
+#[transactional]
+async fn joined(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+    lonely.breaks(tx).await;
+    lonely.assert_free(tx).await;
+    Ok(())
+}
+
+#[transactional]
+async fn with_nested(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+    nested(tx, lonely).await.unwrap_err();
+    lonely.assert_free(tx).await;
+    Ok(())
+}
+
+#[transactional(nested)]
+async fn nested(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+    lonely.breaks(tx).await;
+    lonely.assert_free(tx).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scope_whose_connection_breaks_holds_no_place_any_more() {
+    let lonely = Lonely::new().await;
+    for which in 0..3 {
+        let ended = match which {
+            0 => scope(&*lonely.db, &lonely).await,
+            1 => with_joined(&*lonely.db, &lonely).await,
+            _ => with_nested(&*lonely.db, &lonely).await,
+        };
+        let error = ended.unwrap_err();
+        assert!(error.is_aborted() && error.is_connection(), "{error}");
+        lonely.db.settled().await;
+    }
+    lonely.assert_over().await;
+}
+
+#[tokio::test]
+async fn a_transaction_by_hand_holds_none_either_however_it_ends() {
+    let lonely = Lonely::new().await;
+    for end in ["commit", "rollback", "drop"] {
+        let mut tx = lonely.db.begin().await.unwrap();
+        lonely.breaks(&mut tx).await;
+        lonely.assert_free(&mut tx).await;
+        match end {
+            "commit" => _ = tx.commit().await.unwrap_err(),
+            "rollback" => tx.rollback().await.unwrap(),
+            _ => drop(tx),
+        }
+        lonely.db.settled().await;
+        lonely.db.assert_sessions(1, 1, 0, 0);
+    }
+    lonely.assert_over().await;
+}
+
+#[tokio::test]
+async fn nor_does_one_that_reads_a_stream_of_rows() {
+    let lonely = Lonely::new().await;
+    let mut tx = lonely.db.begin().await.unwrap();
+    let id = number(&mut tx, DB::BACKEND).await.unwrap();
+    let mut rows = tx.fetch(DB::LOSE_CONNECTION);
+    let lost = loop {
+        match rows.try_next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(lost, "the server hangs up");
+    lonely.db.assert_sessions(0, 0, 0, 0);
+    drop(rows);
+    until_gone(&lonely.admin, id).await;
+    lonely.assert_free(&mut tx).await;
+    drop(tx);
+    lonely.assert_over().await;
+}
+
+#[tokio::test]
+async fn nor_does_a_session_in_autocommit_mode() {
+    let lonely = Lonely::new().await;
+    let mut session: Session<DB> = lonely.db.session().await.unwrap();
+    let id = session.fetch_one(DB::BACKEND).await.unwrap();
+    kill(&lonely.admin, DB::number(&id)).await;
+    session.execute("SELECT 1").await.unwrap_err();
+    lonely.db.assert_sessions(0, 0, 0, 0);
+    lonely.assert_serves().await;
+    session.execute("SELECT 1").await.unwrap_err();
+    drop(session);
+    lonely.assert_over().await;
+}
+
+/// Its transaction is lost, and it says so; the pool is not.
+#[tokio::test]
+async fn nor_does_a_sandbox() {
+    let lonely = Lonely::new().await;
+    let sandbox = lonely.db.sandbox().await.unwrap();
+    let mut tx = sandbox.begin().await.unwrap();
+    lonely.breaks(&mut tx).await;
+    lonely.assert_free(&mut tx).await;
+    drop(tx);
+    lonely.db.settled().await;
+    let error = sandbox.begin().await.unwrap_err();
+    assert!(error.to_string().contains("lost its transaction"), "{error}");
+    sandbox.close().await;
+    lonely.assert_over().await;
+}
+
+/// A scope that holds no place any more is an open one all the same.
+#[tokio::test]
+async fn closing_waits_for_the_body_that_goes_on() {
+    let lonely = Lonely::new().await;
+    let mut tx = lonely.db.begin().await.unwrap();
+    lonely.breaks(&mut tx).await;
+    let mut closing = Box::pin(lonely.db.close());
+    assert!(crate::polls::is_pending(&mut closing).await);
+    tx.rollback().await.unwrap();
+    closing.await;
+}
+
+#[transactional(requires_new)]
+async fn second(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 3).await?)
+}
+
+/// It is the first one's place that the second one gets.
+#[tokio::test]
+async fn a_second_session_is_to_be_had_from_inside_of_the_body() {
+    let lonely = Lonely::new().await;
+    let mut tx = lonely.db.begin().await.unwrap();
+    lonely.breaks(&mut tx).await;
+    second(&mut tx).await.unwrap();
+    drop(tx);
+    lonely.db.settled().await;
+    assert_eq!(lonely.db.ids().await, [3]);
+    lonely.db.assert_at_rest().await;
+}
