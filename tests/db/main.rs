@@ -49,6 +49,7 @@ macro_rules! on {
             #[cfg(feature = "metrics")]
             mod figures;
             mod hooks;
+            mod hooks_told;
             mod joining;
             mod killed;
             mod observing;

@@ -11,6 +11,7 @@ use crate::events::Warnings;
 use crate::polls::is_pending;
 use crate::proxy::Proxy;
 use crate::remote::Remote;
+use crate::trial::Marks;
 
 /// A handle with one session by way of a proxy, beside one that sees what the server has.
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
@@ -56,6 +57,47 @@ async fn a_rollback_dropped_in_flight_is_finished_all_the_same() {
     db.settled().await;
     assert!(fixture.ids().await.is_empty());
     assert_eq!((db.status().idle, db.status().open), (1, 1));
+}
+
+fn register(tx: &mut Tx<DB>) -> Marks {
+    let marks = Marks::default();
+    let (committed, undone) = (marks.clone(), marks.clone());
+    tx.after_commit(async move { committed.note("committed") });
+    tx.after_rollback(move |_| async move { undone.note("undone") });
+    marks
+}
+
+/// Whoever was dropped, somebody else may wait to be told.
+#[tokio::test]
+async fn the_hooks_of_an_end_dropped_in_flight_run_once_it_has_come() {
+    let (_fixture, proxy, db) = by_proxy().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let marks = register(&mut tx);
+    drop_at(&proxy, "COMMIT", tx.commit()).await;
+    db.settled().await;
+    assert_eq!(marks.notes(), ["committed"]);
+
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 2).await.unwrap();
+    let marks = register(&mut tx);
+    drop_at(&proxy, "ROLLBACK", tx.rollback()).await;
+    db.settled().await;
+    assert_eq!(marks.notes(), ["undone"]);
+}
+
+/// There is nothing to settle on such a session, and still somebody may wait to be told.
+#[tokio::test]
+async fn the_hooks_of_a_scope_dropped_after_its_connection_was_lost_are_those_of_a_rollback() {
+    let (fixture, _proxy, db) = by_proxy().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let marks = register(&mut tx);
+    (&mut tx).execute(DB::LOSE_CONNECTION).await.unwrap_err();
+    drop(tx);
+    db.settled().await;
+    assert_eq!(marks.notes(), ["undone"]);
+    assert!(fixture.ids().await.is_empty());
 }
 
 /// Nobody knows whether it took effect.

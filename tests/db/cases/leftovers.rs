@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::select;
+use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
@@ -13,6 +14,9 @@ use crate::observe::until;
 use crate::polls::{is_pending, poll_at_most};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
+
+/// Not how long it may take, but how long a test waits before it says that it takes for ever.
+const FOR_EVER: Duration = Duration::from_secs(20);
 
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
@@ -65,11 +69,7 @@ async fn a_session_dropped_while_it_is_asked_whether_it_is_alive_is_no_clean_one
     let (fixture, proxy, db) = by_proxy().await;
     let row = db.fetch_one(DB::BACKEND).await.unwrap();
     let backend = DB::number(&row);
-    until("the session has been idle for two seconds", async || {
-        let idle = fixture.fetch_one(AssertSqlSafe(DB::idle_seconds(backend)));
-        DB::number(&idle.await.unwrap()) >= 2
-    })
-    .await;
+    until_idle(&fixture, backend).await;
 
     proxy.stall();
     {
@@ -82,13 +82,68 @@ async fn a_session_dropped_while_it_is_asked_whether_it_is_alive_is_no_clean_one
         "it has not answered: nobody knows that it is clean"
     );
     proxy.release();
+    each_answer_is_its_own(&db, &fixture).await;
+}
 
+/// Longer than any session goes unasked.
+async fn until_idle(fixture: &Fixture<DB>, backend: i64) {
+    until("the session has been idle for two seconds", async || {
+        let idle = fixture.fetch_one(AssertSqlSafe(DB::idle_seconds(backend)));
+        DB::number(&idle.await.unwrap()) >= 2
+    })
+    .await;
+}
+
+async fn each_answer_is_its_own(db: &Db<DB>, fixture: &Fixture<DB>) {
     for id in 0..5 {
         let insert = format!("INSERT INTO t (id, n) VALUES ({id}, 0)");
-        let inserted = tokio::time::timeout(Duration::from_secs(20), db.execute(AssertSqlSafe(insert)));
+        let inserted = timeout(FOR_EVER, db.execute(AssertSqlSafe(insert)));
         inserted.await.unwrap().unwrap();
     }
     assert_eq!(fixture.ids().await, [0, 1, 2, 3, 4]);
+}
+
+/// Whoever reads the rest of it gives up before it has come.
+#[tokio::test]
+async fn a_session_dropped_while_the_rest_of_a_row_stream_is_read_is_no_clean_one() {
+    let (fixture, proxy, db) = by_proxy().await;
+    let mut session = db.session().await.unwrap();
+    {
+        let mut rows = session.fetch("SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9");
+        rows.try_next().await.unwrap().unwrap();
+    }
+    proxy.stall();
+    let dropped = poll_at_most(1, Box::pin(session.execute("SELECT 10"))).await;
+    assert!(dropped.is_none(), "{dropped:?}");
+    drop(session);
+    assert_eq!(
+        db.status().idle,
+        0,
+        "it has not answered: nobody knows that it is clean"
+    );
+    proxy.release();
+    each_answer_is_its_own(&db, &fixture).await;
+}
+
+/// A server that is gone without a word answers no BEGIN either.
+#[tokio::test]
+async fn a_begin_on_a_session_that_lay_idle_is_given_up_with_the_acquire_timeout() {
+    let fixture = Fixture::<DB>::new().await;
+    let (proxy, options) = DB::by_proxy(fixture.url());
+    let db = Db::<DB>::builder(options)
+        .max_sessions(1)
+        .acquire_timeout(Duration::from_millis(300))
+        .settle_timeout(Duration::from_millis(150));
+    let db = db.connect().await.unwrap();
+    let row = db.fetch_one(DB::BACKEND).await.unwrap();
+    until_idle(&fixture, DB::number(&row)).await;
+    proxy.stall();
+    let begun = timeout(FOR_EVER, db.begin()).await;
+    let error = begun.expect("it waits for ever").unwrap_err();
+    assert!(error.is_connection() || error.is_acquire_timeout(), "{error}");
+    proxy.release();
+    db.settled().await;
+    each_answer_is_its_own(&db, &fixture).await;
 }
 
 #[transactional(nested)]

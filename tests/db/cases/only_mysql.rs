@@ -3,7 +3,7 @@
 use sqlx::Executor;
 use txn::{Db, Error, MySql, transactional};
 
-use super::Fixture;
+use super::{Fixture, insert};
 use crate::remote::Remote;
 
 /// A binding form does not name the engine: it is refused when the scope opens.
@@ -64,4 +64,38 @@ async fn until_the_server_is_known(fixture: &Fixture<MySql>) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+}
+
+/// The wait may have taken the whole transaction along, and who could tell is gone: a commit that nobody has asked for is no
+/// commit whose fate is unknown.
+#[tokio::test]
+async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone() {
+    let fixture = Fixture::<MySql>::new().await;
+    fixture
+        .execute("INSERT INTO t (id, n) VALUES (1, 0)")
+        .await
+        .unwrap();
+    let mut holder = fixture.begin().await.unwrap();
+    let update = "UPDATE t SET n = 1 WHERE id = 1";
+    (&mut holder).execute(update).await.unwrap();
+    let (proxy, options) = MySql::by_proxy(fixture.url());
+    let db = Db::<MySql>::builder(options).connect().await.unwrap();
+    for asks_again in [true, false] {
+        let mut tx = db.begin().await.unwrap();
+        insert(&mut tx, 2).await.unwrap();
+        let locked = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
+        (&mut tx).fetch_one(locked).await.unwrap_err();
+        proxy.cut_at("txn_probe");
+        if asks_again {
+            let refused = Error::from(insert(&mut tx, 3).await.unwrap_err());
+            assert!(refused.is_aborted(), "{refused}");
+            assert!(refused.to_string().contains("Lock wait timeout"), "{refused}");
+        }
+        let error = tx.commit().await.unwrap_err();
+        assert!(error.is_aborted() && !error.is_commit_unknown(), "{error}");
+        proxy.release();
+    }
+    holder.rollback().await.unwrap();
+    db.settled().await;
+    assert_eq!(fixture.ids().await, [1]);
 }

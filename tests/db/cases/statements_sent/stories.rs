@@ -68,6 +68,8 @@ const STORIES: &[Story] = &[
         [BEGIN, SAVEPOINT_1, FAILS, UNDO_1, BODY, COMMIT]),
     story!("a dropped nested scope is undone before the next statement", |db| drops_one(db), OK,
         [BEGIN, SAVEPOINT_1, BODY, UNDO_1, BODY, COMMIT]),
+    story!("the savepoint of a dropped nested scope is released with the next", |db| drops_one_then_nests(db), OK,
+        [BEGIN, SAVEPOINT_1, BODY, UNDO_1, RELEASE_1_SAVEPOINT_2, BODY, COMMIT]),
     story!("a dropped nested scope is undone before the COMMIT", |db| drops_the_last(db), OK,
         [BEGIN, SAVEPOINT_1, BODY, UNDO_1, COMMIT]),
     story!("a swallowed failure of a joined scope", |db| swallows_joined(db), ROLLBACK_ONLY,
@@ -168,6 +170,12 @@ async fn tells_and_waits(tx: &mut Tx<DB>, told: &Notify) -> Ended {
 async fn drops_one(tx: &mut Tx<DB>) -> Ended {
     drop_nested(tx).await;
     body(tx).await
+}
+
+#[transactional]
+async fn drops_one_then_nests(tx: &mut Tx<DB>) -> Ended {
+    drop_nested(tx).await;
+    nested(tx).await
 }
 
 #[transactional]
