@@ -1,5 +1,5 @@
-//! Guides: how code on plain sqlx becomes code on txn, how annotated functions are put together, and what to do when a service
-//! in operation says that something is wrong.
+//! Guides: how code on plain sqlx becomes code on txn, how annotated functions are put together, what to do when a service
+//! in operation says that something is wrong, and which faults that others have met were tried.
 //!
 //! All code in them is compiled, and what needs no server is run.
 
@@ -11,3 +11,6 @@ pub mod composition {}
 
 #[doc = include_str!("guide/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("guide/tried.md")]
+pub mod tried {}
