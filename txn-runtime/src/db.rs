@@ -29,7 +29,7 @@ pub(crate) use self::scopes::WeakDb;
 use self::seconds::Seconds;
 pub use self::status::Status;
 use crate::cancel::ControlConnection;
-use crate::engine::{ConnectOptionsOf, Engine};
+use crate::engine::{ConnectOptionsOf, Engine, Place};
 use crate::gate::Gate;
 use crate::metrics::{Closed, Meter};
 use crate::options::Options;
@@ -156,6 +156,11 @@ impl<DB: Engine> Db<DB> {
 
     /// A session for one statement; one that writes waits for its turn, where there is such a thing.
     pub(crate) async fn session_for(&self, sql: &str) -> Result<Session<DB>, Error> {
+        if self.shared.limits.max_sessions > 1
+            && let Some(why) = statement::refusal_at::<DB>(sql, Place::AnySession, self.options())
+        {
+            return Err(Error::refused(Need::AUTOCOMMIT.scope, why));
+        }
         self.autocommit_session(Need {
             writes: DB::ONE_WRITER && statement::may_write(sql),
             ..Need::AUTOCOMMIT
@@ -242,6 +247,10 @@ impl<DB: Engine> Db<DB> {
             shared: Arc::clone(&self.shared),
             sandbox: None,
         }
+    }
+
+    pub(crate) fn options(&self) -> &ConnectOptionsOf<DB> {
+        &self.shared.pool.manager().options
     }
 
     pub(crate) fn meter(&self) -> &Meter {

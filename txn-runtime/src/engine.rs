@@ -52,6 +52,16 @@ pub struct Access {
     pub(crate) limited: bool,
 }
 
+/// Where a statement is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Transaction,
+    /// In autocommit mode, on a session that its user holds.
+    Session,
+    /// In autocommit mode, on whichever session is free, of several.
+    AnySession,
+}
+
 /// How far a connection is from the end of its last protocol exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -88,6 +98,17 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     /// Writers of one database wait for each other anyway, and do it fairly only in a queue of ours.
     #[doc(hidden)]
     const ONE_WRITER: bool = false;
+
+    /// Why a statement would not do there what it says, beside ending a transaction; `keyword` is its first word.
+    #[doc(hidden)]
+    fn refusal(
+        _sql: &str,
+        _keyword: &str,
+        _place: Place,
+        _options: &ConnectOptionsOf<Self>,
+    ) -> Option<String> {
+        None
+    }
 
     // -- sessions
 

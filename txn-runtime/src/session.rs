@@ -24,7 +24,7 @@ use self::pooled::Pooled;
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
 use crate::db::Permits;
-use crate::engine::{Access, Engine, Wire};
+use crate::engine::{Access, Engine, Place, Wire};
 use crate::executor::Watch;
 use crate::hooks::Hooks;
 use crate::metrics::{Closed, Point};
@@ -225,7 +225,9 @@ impl<DB: Engine> Session<DB> {
 
     /// Brings the session to where the next statement may be sent, or says why this one may not.
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        if let Some(why) = statement::refusal::<DB>(sql, false) {
+        let refusal = statement::refusal::<DB>(sql, false)
+            .or_else(|| statement::refusal_at::<DB>(sql, Place::Session, self.db.options()));
+        if let Some(why) = refusal {
             return Err(Error::refused("a session in autocommit mode", why).into());
         }
         if self.wire != Wire::Idle {

@@ -3,7 +3,14 @@
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Execute, SqlStr};
 
-use crate::engine::Engine;
+mod tokens;
+
+#[allow(
+    unused_imports,
+    reason = "not every engine looks at more than a keyword"
+)]
+pub(crate) use self::tokens::{Token, Tokens};
+use crate::engine::{ConnectOptionsOf, Engine, Place};
 
 /// What [`Execute`] gives only piece by piece, and the SQL only by value.
 pub(crate) struct Statement<DB: Database> {
@@ -79,6 +86,15 @@ pub(crate) fn refusal<DB: Engine>(sql: &str, in_transaction: bool) -> Option<Str
         ));
     }
     None
+}
+
+/// Why this statement would not do what it says, at a place where it may be sent.
+pub(crate) fn refusal_at<DB: Engine>(
+    sql: &str,
+    place: Place,
+    options: &ConnectOptionsOf<DB>,
+) -> Option<String> {
+    DB::refusal(sql, first_keyword(sql), place, options)
 }
 
 /// Statements that only read, by their first keyword. `WITH` may write, `PRAGMA` is the user's affair.

@@ -2,6 +2,9 @@
 
 use sqlx::migrate::{Migrate, Migrator};
 
+mod watched;
+
+use self::watched::Watched;
 use super::{Db, Need};
 use crate::engine::Engine;
 use crate::metrics::Closed;
@@ -15,6 +18,9 @@ where
     ///
     /// Each is a transaction of its own, as with [`Migrator::run`]. A migration that fails leaves no lock behind, as it does on a
     /// session that goes back to its pool: the session is closed.
+    ///
+    /// On SQLite a migration that changes a setting which a transaction ignores, such as `PRAGMA foreign_keys = OFF`, is refused: make its first line
+    /// `-- no-transaction`, and begin and commit in its own SQL.
     ///
     /// For what else a `Migrator` can do, lend it a session: `migrator.undo(db.session().await?.connection(), 3)`.
     ///
@@ -34,8 +40,12 @@ where
         };
         let mut locked = Locked(Some(self.autocommit_session(need).await?));
         if let Some(session) = &mut locked.0 {
+            let mut connection = Watched::<DB> {
+                connection: session.connection(),
+                options: self.options(),
+            };
             // Not `run`: a future with that one inside is `Send` for nobody (rust-lang/rust#100013).
-            let done = migrator.run_direct(None, session.connection(), false).await;
+            let done = migrator.run_direct(None, &mut connection, false).await;
             done.map_err(sqlx::Error::from)?;
         }
         drop(locked.0.take());

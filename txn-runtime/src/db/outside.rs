@@ -17,7 +17,7 @@ impl<DB: Engine> Db<DB> {
         question: &str,
         read: impl FnMut(&DB::Row) + Send,
     ) -> Result<(), sqlx::Error> {
-        let options = &self.shared.pool.manager().options;
+        let options = self.options();
         self.shared.control.run(options, question, read).await
     }
 

@@ -12,9 +12,10 @@ use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteError};
 use sqlx::{Connection, Describe, Execute, Executor, SqlStr};
 
 mod place;
+mod pragma;
 
 use self::place::{in_memory, leaves_the_journal_to_us};
-use super::{Access, Effect, Engine, Step, Wire, delegate_to_sqlx};
+use super::{Access, Effect, Engine, Place, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -40,6 +41,18 @@ impl Engine for Sqlite {
     };
     const ONE_WRITER: bool = true;
     const EMBEDDED: Option<&'static str> = Some("sqlite::memory:");
+
+    fn refusal(
+        sql: &str,
+        keyword: &str,
+        place: Place,
+        options: &SqliteConnectOptions,
+    ) -> Option<String> {
+        match pragma::concerns(sql, keyword) {
+            true => pragma::refusal(sql, place, options),
+            false => None,
+        }
+    }
 
     fn session_limit(options: &SqliteConnectOptions) -> Option<usize> {
         // Each session would have a database of its own, or all would share a cache, whose locks do not wait.

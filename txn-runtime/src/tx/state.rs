@@ -2,7 +2,7 @@
 
 use super::Tx;
 use super::level::Mark;
-use crate::engine::{Effect, Engine, Wire};
+use crate::engine::{Effect, Engine, Place, Wire};
 use crate::error::{Cause, Error};
 use crate::executor::Watch;
 use crate::metrics::Undone;
@@ -195,7 +195,10 @@ impl<DB: Engine> Tx<DB> {
 
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let scope = self.level.scope;
-        if let Some(why) = statement::refusal::<DB>(sql, true) {
+        let options = self.session.db().options();
+        let refusal = statement::refusal::<DB>(sql, true)
+            .or_else(|| statement::refusal_at::<DB>(sql, Place::Transaction, options));
+        if let Some(why) = refusal {
             return Err(Error::refused(scope, why).into());
         }
         if self.level.terms.judged && statement::writes(sql) {
