@@ -23,9 +23,13 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Wires {
+    /// Where new connections lead.
+    upstream: PathBuf,
     /// What all clients have sent: from which connection, and what was read of it at once.
     sent: Vec<(usize, Vec<u8>)>,
     rule: Option<(&'static str, Then)>,
+    /// What reaches the server instead of what the clients have sent, of the same length.
+    garbled: Option<[&'static str; 2]>,
     /// Connections whose answers are held back.
     held: Vec<usize>,
     opened: usize,
@@ -49,8 +53,11 @@ impl Proxy {
     pub(crate) fn new(socket_name: &str, upstream: PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixListener::bind(directory.path().join(socket_name)).unwrap();
-        let wires = Arc::new(watch::Sender::default());
-        let listener = tokio::spawn(listen(socket, upstream, Arc::clone(&wires)));
+        let wires = Arc::new(watch::Sender::new(Wires {
+            upstream,
+            ..Wires::default()
+        }));
+        let listener = tokio::spawn(listen(socket, Arc::clone(&wires)));
         Self {
             directory,
             wires,
@@ -74,6 +81,18 @@ impl Proxy {
     pub(crate) fn cut_at(&self, word: &'static str) {
         self.wires
             .send_modify(|wires| wires.rule = Some((word, Then::Cut)));
+    }
+
+    /// The server hears the second for the first, so that it says what another server would.
+    pub(crate) fn garble(&self, said: &'static str, heard: &'static str) {
+        assert_eq!(said.len(), heard.len(), "the messages tell their length");
+        self.wires
+            .send_modify(|wires| wires.garbled = Some([said, heard]));
+    }
+
+    /// From now on new connections lead to another server; those that are open stay where they are.
+    pub(crate) fn lead_to(&self, upstream: PathBuf) {
+        self.wires.send_modify(|wires| wires.upstream = upstream);
     }
 
     /// Ends the connections that are open now.
@@ -144,9 +163,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn listen(socket: UnixListener, upstream: PathBuf, wires: Arc<watch::Sender<Wires>>) {
+async fn listen(socket: UnixListener, wires: Arc<watch::Sender<Wires>>) {
     while let Ok((client, _)) = socket.accept().await {
-        let server = UnixStream::connect(&upstream).await.unwrap();
+        let upstream = wires.borrow().upstream.clone();
+        // Where there is no server, the client is hung up on.
+        let Ok(server) = UnixStream::connect(&upstream).await else {
+            continue;
+        };
         tokio::spawn(connect(client, server, Arc::clone(&wires)));
     }
 }
@@ -180,6 +203,7 @@ async fn requests(
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = client.read(&mut buffer).await {
+        garble(&mut buffer[..length], wires);
         let request = &buffer[..length];
         // Before it is passed on, so that no answer slips through.
         if apply(this, request, wires) == Some(Then::Cut)
@@ -187,6 +211,16 @@ async fn requests(
         {
             return;
         }
+    }
+}
+
+fn garble(request: &mut [u8], wires: &watch::Sender<Wires>) {
+    let Some([said, heard]) = wires.borrow().garbled else {
+        return;
+    };
+    let is_said = |window: &[u8]| window == said.as_bytes();
+    if let Some(at) = request.windows(said.len()).position(is_said) {
+        request[at..at + said.len()].copy_from_slice(heard.as_bytes());
     }
 }
 

@@ -32,6 +32,11 @@ pub(crate) trait Remote: TestEngine {
     /// A statement in which the server hangs up.
     const LOSE_CONNECTION: &'static str;
 
+    /// A word of the full greeting.
+    const GREETING: &'static str;
+    /// A word of the greeting, and one of the same length for it that servers refuse.
+    const REFUSED_GREETINGS: &'static [[&'static str; 2]];
+
     /// The file name of a server's socket.
     const SOCKET: &'static str;
 
@@ -92,6 +97,11 @@ impl Remote for Postgres {
     const NO_DATABASE: &'static str = "3D000";
     const SURVIVES_DROPS: bool = true;
     const LOSE_CONNECTION: &'static str = "SELECT pg_terminate_backend(pg_backend_pid())";
+    const GREETING: &'static str = "pg_control_system";
+    const REFUSED_GREETINGS: &'static [[&'static str; 2]] = &[
+        ["'1s', false", "'-s', false"],
+        ["pg_control_system", "pg_control_sysxxx"],
+    ];
     const SOCKET: &'static str = ".s.PGSQL.5432";
     const CLOSE_IDLE: &'static [&'static str] = &["-c", "idle_session_timeout=2s"];
 
@@ -143,6 +153,11 @@ impl Remote for MySql {
     const NO_DATABASE: &'static str = "1049";
     const SURVIVES_DROPS: bool = false;
     const LOSE_CONNECTION: &'static str = "KILL CONNECTION_ID()";
+    const GREETING: &'static str = "information_schema.global_status";
+    const REFUSED_GREETINGS: &'static [[&'static str; 2]] = &[[
+        "information_schema.global_status",
+        "information_schema.global_statxx",
+    ]];
     const SOCKET: &'static str = "my.sock";
     const CLOSE_IDLE: &'static [&'static str] = &["--wait-timeout=2"];
 

@@ -34,6 +34,11 @@ pub enum Cancel {
 pub struct Backend {
     /// Its name on the server.
     pub(crate) id: u64,
+    /// The run of the server that gave it that name, in the server's words: names are given anew
+    /// after a restart, and by another server. `None` where the server does not say.
+    pub(crate) server: Option<Box<str>>,
+    /// The server does not look whether a client is still there while it works for it.
+    pub(crate) lingers: bool,
     /// Set to stop what it is doing, where that is done from within this process.
     pub(crate) interrupt: Option<Arc<AtomicBool>>,
 }

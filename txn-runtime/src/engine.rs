@@ -11,6 +11,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
 
 pub(crate) use self::given_up::{dropped_in_flight, timed_out};
+pub(crate) use self::manners::Manners;
 pub(crate) use self::of_error::{class, code};
 use crate::cancel::Backend;
 use crate::options::{Lacks, Options};
@@ -18,6 +19,7 @@ use crate::verify::Verified;
 
 mod given_up;
 pub(crate) mod known;
+mod manners;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod of_error;
@@ -130,7 +132,13 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     fn greet(
         connection: &mut Self::Connection,
         options: &ConnectOptionsOf<Self>,
+        manners: &Manners,
     ) -> impl Future<Output = Result<Backend, sqlx::Error>> + Send;
+    /// The server does not take this greeting, and will not: one that asks for less may do.
+    #[doc(hidden)]
+    fn refuses_greeting(_error: &dyn DatabaseError) -> bool {
+        false
+    }
     /// The statement that ends on the server what session `id` is doing; `None` where it is stopped from within.
     #[doc(hidden)]
     fn cancel(id: u64) -> Option<String>;
@@ -188,9 +196,10 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     fn transaction_id(_row: &Self::Row) -> Option<String> {
         None
     }
-    /// The question what became of a transaction.
+    /// The question what became of a transaction of this server's; the answer of another, or of
+    /// this one after a restart, would be about another transaction.
     #[doc(hidden)]
-    fn ask_about(_transaction: &str) -> Option<String> {
+    fn ask_about(_transaction: &str, _server: &str) -> Option<String> {
         None
     }
     #[doc(hidden)]
@@ -313,8 +322,9 @@ mod sealed {
 /// Opens a connection and sets it up.
 pub(crate) async fn connect<DB: Engine>(
     options: &ConnectOptionsOf<DB>,
+    manners: &Manners,
 ) -> Result<(DB::Connection, Backend), sqlx::Error> {
     let mut connection = options.connect().await?;
-    let backend = DB::greet(&mut connection, options).await?;
+    let backend = DB::greet(&mut connection, options, manners).await?;
     Ok((connection, backend))
 }

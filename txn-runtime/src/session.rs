@@ -118,6 +118,11 @@ impl<DB: Engine> Session<DB> {
         self.pooled.as_ref().map_or(0, |pooled| pooled.backend.id)
     }
 
+    /// The run of the server that it was opened in.
+    pub(crate) fn server(&self) -> Option<&str> {
+        self.pooled.as_ref()?.backend.server.as_deref()
+    }
+
     /// It lay in the pool before, so that the server may have closed it meanwhile.
     pub(crate) fn is_reused(&self) -> bool {
         self.pooled.as_ref().is_some_and(|pooled| pooled.reused)
@@ -153,7 +158,10 @@ impl<DB: Engine> Session<DB> {
     /// Its connection broke inside of a transaction, and the server may go on with the query that was running, and its locks, for
     /// as long as that takes.
     fn lingers(&self) -> bool {
-        DB::ASK_UPTIME.is_some() && self.wire == Wire::Broken && self.in_transaction
+        let lingers = |pooled: &Pooled<DB>| pooled.backend.lingers;
+        self.wire == Wire::Broken
+            && self.in_transaction
+            && self.pooled.as_deref().is_some_and(lingers)
     }
 
     /// Ends on the server what lingers there.

@@ -181,3 +181,17 @@ async fn a_transaction_of_sqlx_that_is_dropped_takes_ours_with_it_and_the_commit
     assert!(error.is_aborted(), "{error}");
     assert!(fixture.ids().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_role_that_may_not_change_settings_has_sessions_all_the_same() {
+    let server = Postgres::server().start().unwrap();
+    let admin = Db::<Postgres>::connect(&server.url()).await.unwrap();
+    admin.execute("CREATE ROLE plain LOGIN").await.unwrap();
+    admin.execute("REVOKE EXECUTE ON FUNCTION set_config FROM PUBLIC").await.unwrap();
+    let options: sqlx::postgres::PgConnectOptions = server.url().parse().unwrap();
+
+    let db = Db::<Postgres>::builder(options.username("plain")).connect().await.unwrap();
+
+    let tx = db.begin().await.unwrap();
+    tx.commit().await.unwrap();
+}

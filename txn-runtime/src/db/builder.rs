@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
 use crate::cancel::{Cancel, ControlConnection};
-use crate::engine::{ConnectOptionsOf, Engine};
+use crate::engine::{ConnectOptionsOf, Engine, Manners};
 use crate::gate::{self, Gate, Switch};
 use crate::metrics::{Meter, PoolName};
 use crate::scopes::Watch;
@@ -121,10 +121,13 @@ impl<DB: Engine> DbBuilder<DB> {
 
     /// Whether to ask the server what became of a transaction when the answer to its COMMIT was lost. Default: no.
     ///
-    /// On PostgreSQL 13 or newer the caller then gets `Ok` or a plain error; [`Error::is_commit_unknown`] remains only where no
-    /// server could be asked within the `settle_timeout`, or the server asked is a standby that was promoted without the
-    /// transaction. It costs no round trip while nothing is lost, but every write scope takes a transaction id, even one that writes
-    /// nothing. The other engines cannot tell, and ignore it.
+    /// On PostgreSQL 13 or newer the caller then gets `Ok` or a plain error;
+    /// [`Error::is_commit_unknown`] remains only where no server could be asked within the
+    /// `settle_timeout`, or it has crashed or been replaced since the transaction began: an answer
+    /// counts only from the same run of the same server, and not at all where the role may not call
+    /// `pg_control_system()`. It costs no round trip while nothing is lost, but every write scope
+    /// takes a transaction id, even one that writes nothing. The other engines cannot tell, and
+    /// ignore it.
     pub fn verify_commits(mut self, verify: bool) -> Self {
         self.limits.verify_commits = verify;
         self
@@ -207,6 +210,7 @@ impl<DB: Engine> DbBuilder<DB> {
             max_lifetime,
             patience: limits.acquire_timeout * 3 / 4,
             switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
+            manners: Manners::default(),
             scopes: Arc::default(),
             outlived: Arc::default(),
         };

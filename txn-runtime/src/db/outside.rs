@@ -21,6 +21,11 @@ impl<DB: Engine> Db<DB> {
         self.shared.control.run(options, question, read).await
     }
 
+    /// The next question is to reach another server, if there is one.
+    pub(crate) async fn ask_anew(&self) {
+        self.shared.control.close().await;
+    }
+
     /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server.
     pub(crate) async fn cancelling<T>(
         &self,

@@ -11,7 +11,8 @@ use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
 use super::{
-    Access, ConnectOptionsOf, Effect, Engine, Step, Wire, delegate_to_sqlx, dropped_in_flight,
+    Access, ConnectOptionsOf, Effect, Engine, Manners, Step, Wire, delegate_to_sqlx,
+    dropped_in_flight,
 };
 use crate::cancel::Backend;
 use crate::error::Class;
@@ -25,6 +26,28 @@ const LOCK_TABLE_FULL: u16 = 1206;
 const DEADLOCK: u16 = 1213;
 /// MariaDB: a row changed since the snapshot was taken; rolls back like a deadlock.
 const CHECKREAD: u16 = 1020;
+
+/// A table, a variable or a function that the server does not have, or not for this account; or
+/// that it has turned off.
+const NOT_TO_BE_ASKED: [u16; 10] = [1109, 1142, 1143, 1146, 1193, 1227, 1305, 1370, 1682, 3167];
+
+/// Which server this is, and in which of its runs: where it is, what chance gave it when it started
+/// (the clock sequence, and the node if it knows no other, that all its UUIDs have in common), and
+/// the second in which that was, which is exact as both times are those of the statement. As one
+/// word, since there may be anything in a path.
+macro_rules! server {
+    () => {
+        "SHA2(CONCAT_WS('/', @@hostname, @@port, @@socket, @@datadir, \
+         /*!50700 @@server_uuid, */ SUBSTR(UUID(), 20), \
+         UNIX_TIMESTAMP() - (SELECT variable_value FROM /*M! information_schema.global_status */ \
+         /*!50700 performance_schema.global_status */ WHERE variable_name = 'Uptime')), 256)"
+    };
+}
+
+const GREETINGS: [&str; 2] = [
+    concat!("SELECT CONNECTION_ID(), ", server!()),
+    "SELECT CONNECTION_ID(), NULL",
+];
 
 /// Each server has tables of its own.
 const WHO_BLOCKS: &str = "/*M! \
@@ -86,12 +109,19 @@ impl Engine for MySql {
     async fn greet(
         connection: &mut MySqlConnection,
         _options: &ConnectOptionsOf<Self>,
+        manners: &Manners,
     ) -> Result<Backend, sqlx::Error> {
-        let row = connection.fetch_one("SELECT CONNECTION_ID()").await?;
+        let row = manners.greet::<Self>(connection, &GREETINGS).await?;
         Ok(Backend {
             id: row.try_get(0)?,
+            server: row.try_get::<Option<String>, _>(1)?.map(String::into),
+            lingers: true,
             interrupt: None,
         })
+    }
+
+    fn refuses_greeting(error: &dyn DatabaseError) -> bool {
+        NOT_TO_BE_ASKED.contains(&number(error))
     }
 
     fn cancel(id: u64) -> Option<String> {

@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
-use super::{Access, ConnectOptionsOf, Effect, Engine, Step, Wire, delegate_to_sqlx};
+use super::{Access, ConnectOptionsOf, Effect, Engine, Manners, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -18,11 +18,48 @@ use crate::verify::Verified;
 const IN_FAILED_TRANSACTION: &str = "25P02";
 const NO_ACTIVE_TRANSACTION: &str = "25P01";
 
-/// So that a backend whose client is gone ends its query; 1 s costs a poll per second of query time.
-const GREETING: &str = "SELECT pg_backend_pid(), CASE current_setting('client_connection_check_interval') \
-    WHEN '0' THEN set_config('client_connection_check_interval', '1s', false) END";
-/// `client_connection_check_interval` came with 14.
-const GREETING_BEFORE_14: &str = "SELECT pg_backend_pid()";
+/// Which server this is, and in which of its runs: the system identifier, when it started, and when
+/// it last lost its shared memory, which it does without a new start when one of its processes
+/// crashes. Its statistics begin anew then; those of the archiver are the ones that nobody resets
+/// by hand. Before 15 they were in the hands of a process that may keep the asker waiting: what
+/// tells there is the oldest of the server's own processes.
+///
+/// No timeline: only a restart makes a server that gave a transaction an id follow another.
+macro_rules! server {
+    () => {
+        "(SELECT system_identifier FROM pg_control_system()) || '/' || \
+         (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/' || \
+         CASE WHEN current_setting('server_version_num')::int < 150000 \
+         THEN (SELECT min(pid) FROM pg_stat_get_activity(NULL) WHERE usesysid IS NULL) \
+         ELSE (SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint \
+         FROM pg_stat_archiver) END"
+    };
+}
+
+/// So that a backend whose client is gone ends its query; 1 s costs a poll per second of query
+/// time. It came with 14.
+macro_rules! notices {
+    () => {
+        "CASE current_setting('client_connection_check_interval', true) \
+         WHEN '0' THEN set_config('client_connection_check_interval', '1s', false) <> '0' \
+         ELSE current_setting('client_connection_check_interval', true) IS NOT NULL END"
+    };
+}
+
+macro_rules! greeting {
+    ($server:expr, $notices:expr) => {
+        concat!("SELECT pg_backend_pid(), ", $server, ", ", $notices)
+    };
+}
+
+/// The setting cannot be made on every platform (22023), and a role may be kept from what any of
+/// these calls.
+const GREETINGS: [&str; 4] = [
+    greeting!(server!(), notices!()),
+    greeting!(server!(), "false"),
+    greeting!("NULL", notices!()),
+    greeting!("NULL", "false"),
+];
 
 impl Engine for Postgres {
     const SYSTEM: &'static str = "postgresql";
@@ -45,17 +82,27 @@ impl Engine for Postgres {
     async fn greet(
         connection: &mut PgConnection,
         _options: &ConnectOptionsOf<Self>,
+        manners: &Manners,
     ) -> Result<Backend, sqlx::Error> {
-        let greeting = match connection.server_version_num() {
-            Some(version) if version < 140_000 => GREETING_BEFORE_14,
-            _ => GREETING,
-        };
-        let row = connection.fetch_one(greeting).await?;
+        let row = manners.greet::<Self>(connection, &GREETINGS).await?;
         let pid: i32 = row.try_get(0)?;
+        let notices: bool = row.try_get(2)?;
         Ok(Backend {
             id: pid.unsigned_abs().into(),
+            server: row.try_get::<Option<String>, _>(1)?.map(String::into),
+            lingers: !notices,
             interrupt: None,
         })
+    }
+
+    fn refuses_greeting(error: &dyn DatabaseError) -> bool {
+        // A value that cannot be, what the role may not do, what the server does not have.
+        let refused = |code: &str| {
+            ["22", "42", "0A"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        };
+        error.code().is_some_and(|code| refused(&code))
     }
 
     fn cancel(id: u64) -> Option<String> {
@@ -133,8 +180,15 @@ impl Engine for Postgres {
         row.try_get(0).ok()
     }
 
-    fn ask_about(transaction: &str) -> Option<String> {
-        Some(format!("SELECT pg_xact_status('{transaction}'::xid8)"))
+    fn ask_about(transaction: &str, server: &str) -> Option<String> {
+        Some(format!(
+            concat!(
+                "SELECT CASE WHEN ",
+                server!(),
+                " = '{}' THEN pg_xact_status('{}'::xid8) ELSE 'elsewhere' END"
+            ),
+            server, transaction
+        ))
     }
 
     fn verified(row: &PgRow) -> Verified {
@@ -142,6 +196,7 @@ impl Engine for Postgres {
             Ok(Some("committed")) => Verified::Committed,
             Ok(Some("aborted")) => Verified::Aborted,
             Ok(Some("in progress")) => Verified::InProgress,
+            Ok(Some("elsewhere")) => Verified::Elsewhere,
             _ => Verified::Forgotten,
         }
     }

@@ -15,7 +15,7 @@ mod place;
 mod pragma;
 
 use self::place::{in_memory, leaves_the_journal_to_us};
-use super::{Access, Effect, Engine, Place, Step, Wire, delegate_to_sqlx};
+use super::{Access, Effect, Engine, Manners, Place, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -67,6 +67,7 @@ impl Engine for Sqlite {
     async fn greet(
         connection: &mut SqliteConnection,
         options: &SqliteConnectOptions,
+        _manners: &Manners,
     ) -> Result<Backend, sqlx::Error> {
         // Foreign keys and a busy timeout are sqlx's own defaults.
         if leaves_the_journal_to_us(options) {
@@ -77,8 +78,8 @@ impl Engine for Sqlite {
         let mut handle = connection.lock_handle().await?;
         handle.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
         Ok(Backend {
-            id: 0,
             interrupt: Some(interrupt),
+            ..Backend::default()
         })
     }
 

@@ -9,7 +9,7 @@ use sqlx::Connection;
 
 use crate::Error;
 use crate::cancel::Backend;
-use crate::engine::{self, ConnectOptionsOf, Engine};
+use crate::engine::{self, ConnectOptionsOf, Engine, Manners};
 use crate::error::Class;
 use crate::gate::{Attempt, Switch, opening};
 use crate::metrics::{Closed, Meter, Presence};
@@ -35,6 +35,7 @@ pub(crate) struct Manager<DB: Engine> {
     /// How long a refusal that may pass is met with another try: less than a caller waits, who is told of the refusal then.
     pub(crate) patience: Duration,
     pub(crate) switch: Switch,
+    pub(crate) manners: Manners,
     pub(crate) scopes: Arc<Scopes>,
     pub(crate) meter: Meter,
     /// Sessions in somebody's hands that have no place in the pool any more.
@@ -58,7 +59,10 @@ impl<DB: Engine> Manager<DB> {
         let is_silence =
             |error: &_| Class::of(error) == Class::Connection && !may_pass::<DB>(error);
         attempt
-            .run(engine::connect::<DB>(&self.options), is_silence)
+            .run(
+                engine::connect::<DB>(&self.options, &self.manners),
+                is_silence,
+            )
             .await
     }
 

@@ -16,7 +16,7 @@ use crate::outcome::Verdict;
 use crate::scope::Conclusion;
 use crate::scope::trace::{Finish, Trace};
 use crate::shield::{Ended, Shield};
-use crate::verify::{Verified, verify};
+use crate::verify::verify;
 
 /// Ends a transaction, which may be boxed.
 pub(crate) async fn end<DB: Engine>(
@@ -133,14 +133,14 @@ impl<DB: Engine> Tx<DB> {
     /// The answer to the COMMIT was lost.
     async fn verify(&mut self, error: sqlx::Error) -> Result<Point, Error> {
         let scope = self.level.scope;
-        let verified = match &self.id {
-            Some(id) => verify(self.db(), id).await,
-            None => None,
+        let committed = match (&self.id, self.session.server()) {
+            (Some(id), Some(server)) => verify(self.db(), id, server).await,
+            _ => None,
         };
-        match verified {
-            Some(Verified::Committed) => Ok(Point::now()),
-            Some(Verified::Aborted) => Err(Error::commit(scope, error)),
-            _ => Err(Error::commit_unknown(scope, error)),
+        match committed {
+            Some(true) => Ok(Point::now()),
+            Some(false) => Err(Error::commit(scope, error)),
+            None => Err(Error::commit_unknown(scope, error)),
         }
     }
 
