@@ -16,6 +16,8 @@ pub(crate) trait Differs: TestEngine {
     const SELECT_WITH_BIND: &'static str;
     /// Of several rows, the first one with this id.
     const SELECT_FROM: &'static str;
+    /// A statement that asks for a bind which the driver refuses to leave out.
+    const UNBOUND: &'static str;
     /// An engine's name as messages have it, and the scheme of its URLs.
     const NAME: &'static str;
     const SCHEME: &'static str;
@@ -36,6 +38,7 @@ impl Differs for Sqlite {
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
+    const UNBOUND: &'static str = "SELECT n FROM t WHERE id = :id";
     const NAME: &'static str = "SQLite";
     const SCHEME: &'static str = "sqlite";
 
@@ -51,6 +54,7 @@ impl Differs for Postgres {
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES ($1, $2)";
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = $1";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= $1 ORDER BY id";
+    const UNBOUND: &'static str = "SELECT n FROM t WHERE id = $1";
     const NAME: &'static str = "PostgreSQL";
     const SCHEME: &'static str = "postgres";
 
@@ -69,6 +73,7 @@ impl Differs for MySql {
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
+    const UNBOUND: &'static str = "SELECT n FROM t WHERE id = ?";
     const NAME: &'static str = "MySQL";
     const SCHEME: &'static str = "mysql";
 

@@ -62,6 +62,7 @@ macro_rules! on {
             mod polls_inside;
             mod polls_scopes;
             mod pool;
+            mod program_errors;
             mod protection;
             mod sandbox;
             mod scopes;
@@ -78,5 +79,5 @@ macro_rules! on {
 }
 
 on!(sqlite, Sqlite, only_sqlite sqlite_full sqlite_places sqlite_settings sqlx_surface_sqlite stress_sqlite);
-on!(postgres, Postgres, broken_in_use cascade data_loss greetings half_open in_flight leftovers lost_commit lost_commit_elsewhere only_postgres outages retry round_trips scopes_of_a_server scopes_postgres second_sessions server_faults server_input sqlx_surface_postgres);
-on!(mysql, MySql, broken_in_use cascade data_loss greetings half_open in_flight leftovers only_mysql outages retry round_trips scopes_mysql scopes_of_a_server second_sessions server_faults server_input sqlx_surface_mysql);
+on!(postgres, Postgres, broken_in_use cascade data_loss greetings half_open in_flight leftovers lost_commit lost_commit_elsewhere only_postgres only_postgres_codes outages retry round_trips scopes_of_a_server scopes_postgres second_sessions server_faults server_input sqlx_surface_postgres);
+on!(mysql, MySql, broken_in_use cascade data_loss greetings half_open in_flight leftovers only_mysql only_mysql_codes outages retry round_trips scopes_mysql scopes_of_a_server second_sessions server_faults server_input sqlx_surface_mysql);

@@ -47,6 +47,8 @@ struct Wires {
 enum Then {
     Hold,
     Cut,
+    /// This is sent instead.
+    Send(&'static [u8]),
 }
 
 impl Proxy {
@@ -93,6 +95,13 @@ impl Proxy {
     /// From now on new connections lead to another server; those that are open stay where they are.
     pub(crate) fn lead_to(&self, upstream: PathBuf) {
         self.wires.send_modify(|wires| wires.upstream = upstream);
+    }
+
+    /// The next request with this word does not reach the server: `request` does, and is what the client gets the answer to.
+    pub(crate) fn send_instead_of(&self, word: &'static str, request: Vec<u8>) {
+        let then = Then::Send(request.leak());
+        self.wires
+            .send_modify(|wires| wires.rule = Some((word, then)));
     }
 
     /// Ends the connections that are open now.
@@ -206,9 +215,12 @@ async fn requests(
         garble(&mut buffer[..length], wires);
         let request = &buffer[..length];
         // Before it is passed on, so that no answer slips through.
-        if apply(this, request, wires) == Some(Then::Cut)
-            || server.write_all(request).await.is_err()
-        {
+        let request = match apply(this, request, wires) {
+            Some(Then::Cut) => return,
+            Some(Then::Send(instead)) => instead,
+            Some(Then::Hold) | None => request,
+        };
+        if server.write_all(request).await.is_err() {
             return;
         }
     }
@@ -240,6 +252,8 @@ fn apply(this: usize, request: &[u8], wires: &watch::Sender<Wires>) -> Option<Th
             .map(|(_, then)| then);
         if applied == Some(Then::Hold) {
             wires.held.push(this);
+        }
+        if matches!(applied, Some(Then::Hold | Then::Send(_))) {
             wires.rule = None;
         }
     });

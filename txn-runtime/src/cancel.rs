@@ -82,8 +82,8 @@ impl<DB: Engine> ControlConnection<DB> {
             };
             let answered = timeout(CONTROL_LIMIT, exec::<DB>(&mut connection, sql, &mut read));
             match answered.await.unwrap_or_else(|_| Err(timed_out())) {
-                Err(error) if Class::of(&error) == Class::Connection && reused => {} // a new one may do
-                Err(error) if Class::of(&error) == Class::Connection => return Err(error),
+                Err(error) if Class::of(&error).is_loss() && reused => {} // a new one may do
+                Err(error) if Class::of(&error).is_loss() => return Err(error),
                 result => {
                     *place = Some(connection);
                     return result;

@@ -9,7 +9,6 @@ use sqlx::AssertSqlSafe;
 
 use crate::Session;
 use crate::engine::{Access, Engine};
-use crate::error::Class;
 use crate::options::Options;
 use crate::scopes::ScopeState;
 
@@ -20,7 +19,7 @@ pub(crate) enum CommitFailure {
     Refused(sqlx::Error),
     /// The engine could not commit.
     Failed(sqlx::Error),
-    /// The answer was lost.
+    /// The answer was lost, or says that the server does not know.
     Unknown(sqlx::Error),
 }
 
@@ -66,12 +65,15 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
         return Ok(());
     };
     match &error {
-        _ if Class::of(&error) == Class::Connection => Err(CommitFailure::Unknown(error)),
+        _ if DB::is_out_of_step(&error) => Err(CommitFailure::Unknown(error)),
         sqlx::Error::Database(database) => {
             session.in_transaction = session.is_lent() || !DB::ended_by_failed_commit(&**database);
-            match DB::refused_commit(&**database) {
-                true => Err(CommitFailure::Refused(error)),
-                false => Err(CommitFailure::Failed(error)),
+            if DB::refused_commit(&**database) {
+                Err(CommitFailure::Refused(error))
+            } else if !session.is_lent() && DB::leaves_commit_open(&**database) {
+                Err(CommitFailure::Unknown(error))
+            } else {
+                Err(CommitFailure::Failed(error))
             }
         }
         _ => Err(CommitFailure::Failed(error)),

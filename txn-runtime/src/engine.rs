@@ -12,8 +12,9 @@ use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlS
 
 pub(crate) use self::given_up::{dropped_in_flight, timed_out};
 pub(crate) use self::manners::Manners;
-pub(crate) use self::of_error::{class, code};
+pub(crate) use self::of_error::{class, class_of_connecting, code, is_of_the_program};
 use crate::cancel::Backend;
+use crate::error::Class;
 use crate::options::{Lacks, Options};
 use crate::verify::Verified;
 
@@ -242,6 +243,17 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
     /// After this failed COMMIT the session is outside of the transaction for certain.
     #[doc(hidden)]
     fn ended_by_failed_commit(error: &dyn DatabaseError) -> bool;
+    /// The answer to a COMMIT that says that nobody knows what became of it.
+    #[doc(hidden)]
+    fn leaves_commit_open(error: &dyn DatabaseError) -> bool {
+        // statement_completion_unknown, transaction_resolution_unknown
+        matches!(error.code().as_deref(), Some("40003" | "08007"))
+    }
+    /// After this error the connection is of no more use: it was lost, or the driver has lost its place in the protocol.
+    #[doc(hidden)]
+    fn is_out_of_step(error: &sqlx::Error) -> bool {
+        Class::of(error).is_loss()
+    }
     /// A ROLLBACK failed only because there was nothing to roll back.
     #[doc(hidden)]
     fn nothing_to_roll_back(_error: &dyn DatabaseError) -> bool {
@@ -281,6 +293,8 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
 /// Delegates the running of statements to sqlx's own executor, which generic code cannot name (E0275).
 macro_rules! delegate_to_sqlx {
     () => {
+        delegate_to_sqlx! { all but fetch_many }
+
         fn fetch_many<'e, 'q: 'e, E>(
             connection: &'e mut Self::Connection,
             query: E,
@@ -290,7 +304,8 @@ macro_rules! delegate_to_sqlx {
         {
             Executor::fetch_many(connection, query)
         }
-
+    };
+    (all but fetch_many) => {
         fn prepare_with<'e>(
             connection: &'e mut Self::Connection,
             sql: SqlStr,

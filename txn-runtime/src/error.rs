@@ -177,6 +177,9 @@ impl Error {
     pub(crate) fn class(&self) -> Class {
         match &self.0.source {
             Source::None => Class::Other,
+            Source::Sqlx(error) if matches!(self.0.kind, Kind::Connect) => {
+                Class::of_connecting(error)
+            }
             Source::Sqlx(error) => Class::of(error),
             Source::Cause(cause) => cause.class(),
             Source::Boxed(error) => error.downcast_ref().map_or(Class::Other, Class::of),
@@ -238,23 +241,21 @@ impl Error {
     /// Running the whole transaction again may succeed, and cannot apply it twice.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        match self.class() {
-            Class::Serialization | Class::Deadlock | Class::Busy => true,
-            Class::Connection => !self.is_commit_unknown(),
-            Class::Other => false,
-        }
+        self.class().may_pass() && !self.is_commit_unknown()
     }
 
-    /// The connection was lost while COMMIT was on its way: the transaction may or may not be committed.
+    /// The connection was lost while COMMIT was on its way, or the server does not know what became of it: the transaction may
+    /// or may not be committed.
     #[must_use]
     pub fn is_commit_unknown(&self) -> bool {
         matches!(self.0.kind, Kind::CommitUnknown)
     }
 
-    /// The connection to the server could not be made, or was lost.
+    /// The connection to the server could not be made, or was lost. An error that the server has sent over a connection that
+    /// lives on is none of these, whatever its code (of class 08, too: a function that reaches for another server raises them).
     #[must_use]
     pub fn is_connection(&self) -> bool {
-        self.class() == Class::Connection
+        self.class().is_loss()
     }
 
     /// The [`Db`](crate::Db) was closed.

@@ -33,7 +33,7 @@ impl Watch<'_> {
             *self.conflict = class;
         }
         let effect = match error {
-            _ if class == Class::Connection => Effect::Gone,
+            _ if DB::is_out_of_step(error) => Effect::Gone,
             sqlx::Error::Database(error) => DB::effect(&**error),
             _ => Effect::None,
         };
@@ -146,15 +146,15 @@ fn wire_after<DB: Engine>(
     if let Some(watch) = watch {
         watch.failed::<DB>(error);
     }
-    match Class::of(error) {
-        Class::Connection => {
+    match DB::is_out_of_step(error) {
+        true => {
             // The runtime's own statements are followed by what becomes of the session.
             if by == By::User {
                 hold.release();
             }
             Wire::Broken
         }
-        _ => Wire::Idle,
+        false => Wire::Idle,
     }
 }
 

@@ -1,5 +1,7 @@
 //! A statement of the user's on its way to the driver: looked at, and passed on unchanged.
 
+#[cfg(feature = "mysql")]
+use sqlx::Arguments;
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Execute, SqlStr};
 
@@ -32,6 +34,20 @@ impl<DB: Engine> Statement<DB> {
 
     pub(crate) fn as_str(&self) -> &str {
         self.sql.as_str()
+    }
+
+    #[cfg(feature = "mysql")]
+    pub(crate) fn sql(&self) -> &SqlStr {
+        &self.sql
+    }
+
+    /// How many there are, where it is to be prepared.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn binds(&self) -> Option<usize> {
+        match &self.arguments {
+            Some(Ok(Some(arguments))) => Some(arguments.len()),
+            _ => None,
+        }
     }
 }
 

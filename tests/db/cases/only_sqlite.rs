@@ -200,3 +200,25 @@ async fn a_database_in_memory_that_is_in_use_is_taken_to_work() {
     db.check().await.unwrap();
     drop(held);
 }
+
+/// A session that is thrown away takes such a database with it.
+#[tokio::test]
+async fn a_database_in_memory_outlives_errors_of_the_program() {
+    let db = Db::<Sqlite>::connect("sqlite::memory:").await.unwrap();
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)").await.unwrap();
+    for statement in [
+        "SELECT n FROM t WHERE id = :id",
+        "SELECT n FROM t WHERE id = @id",
+        "SELECT n FROM t WHERE id = $id",
+        "ATTACH 'file:/no/such/directory/file.db?mode=ro' AS other",
+    ] {
+        let error = sqlx::query(statement).execute(&db).await.expect_err(statement);
+        let error = Error::from(error);
+        assert!(!error.is_connection() && !error.is_retryable(), "{statement:?}: {error}");
+        let mut tx = db.begin().await.unwrap();
+        sqlx::query(statement).execute(&mut tx).await.unwrap_err();
+        insert(&mut tx, 1).await.unwrap();
+        tx.rollback().await.unwrap();
+        db.fetch_all("SELECT n FROM t").await.unwrap();
+    }
+}

@@ -10,6 +10,8 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
+pub(super) use self::binds::is_of_the_program;
+use self::binds::{places, refuse_miscounted};
 use super::{
     Access, ConnectOptionsOf, Effect, Engine, Manners, Step, Wire, delegate_to_sqlx,
     dropped_in_flight,
@@ -17,6 +19,9 @@ use super::{
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
+use crate::statement::Statement;
+
+mod binds;
 
 const NO_SUCH_THREAD: u16 = 1094;
 const TOO_MANY_CONNECTIONS: u16 = 1040;
@@ -24,6 +29,12 @@ const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const LOCK_TABLE_FULL: u16 = 1206;
 const DEADLOCK: u16 = 1213;
+/// A storage engine could not commit, and the server does not say how far it had come.
+const ERROR_DURING_COMMIT: u16 = 1180;
+/// `TiDB`, which speaks the same protocol.
+const RESULT_UNDETERMINED: u16 = 8501;
+/// MySQL: the client was idle for longer than `wait_timeout`.
+const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
 /// MariaDB: a row changed since the snapshot was taken; rolls back like a deadlock.
 const CHECKREAD: u16 = 1020;
 
@@ -226,6 +237,44 @@ impl Engine for MySql {
         false
     }
 
+    fn leaves_commit_open(error: &dyn DatabaseError) -> bool {
+        matches!(number(error), ERROR_DURING_COMMIT | RESULT_UNDETERMINED)
+            || matches!(error.code().as_deref(), Some("40003" | "08007"))
+    }
+
+    fn is_out_of_step(error: &sqlx::Error) -> bool {
+        match error {
+            // sqlx goes on to wait for the answer to a statement that it has not sent.
+            sqlx::Error::Protocol(text) if is_of_the_program(text) => {
+                text.contains("(sqlx_mysql::")
+            }
+            error => Class::of(error).is_loss(),
+        }
+    }
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        connection: &'e mut MySqlConnection,
+        query: E,
+    ) -> BoxStream<'e, Result<Step<Self>, sqlx::Error>>
+    where
+        E: Execute<'q, Self> + 'q,
+    {
+        // sqlx sees that a bind was forgotten when it already waits for an answer, which costs the connection.
+        let statement = Statement::new(query);
+        match statement.binds() {
+            Some(given) if given != places(statement.as_str()) => {
+                Box::pin(async_stream::try_stream! {
+                    refuse_miscounted(connection, &statement, given).await?;
+                    let mut steps = Executor::fetch_many(connection, statement);
+                    while let Some(step) = steps.try_next().await? {
+                        yield step;
+                    }
+                })
+            }
+            _ => Executor::fetch_many(connection, statement),
+        }
+    }
+
     fn fetch_optional<'e, 'q: 'e, E>(
         connection: &'e mut MySqlConnection,
         query: E,
@@ -234,7 +283,7 @@ impl Engine for MySql {
         E: Execute<'q, Self> + 'q,
     {
         // sqlx's own stops reading at the first row, in the middle of the exchange.
-        let mut steps = Executor::fetch_many(connection, query);
+        let mut steps = Self::fetch_many(connection, query);
         Box::pin(async move {
             let mut first = None;
             while let Some(step) = steps.try_next().await? {
@@ -246,7 +295,7 @@ impl Engine for MySql {
         })
     }
 
-    delegate_to_sqlx!();
+    delegate_to_sqlx! { all but fetch_many }
 }
 
 /// An idle connection is closed after whole seconds; each server has its own name for the limit of a statement.
@@ -274,8 +323,9 @@ pub(super) fn class(error: &MySqlDatabaseError) -> Class {
         DEADLOCK => Class::Deadlock,
         CHECKREAD => Class::Serialization,
         LOCK_WAIT_TIMEOUT | LOCK_TABLE_FULL => Class::Busy,
-        // server shutdown in progress, normal shutdown, aborting, killed, idle for too long
-        1053 | 1077 | 1152 | 1927 | 4031 => Class::Connection,
+        // server shutdown in progress, normal shutdown, aborting, killed
+        1053 | 1077 | 1152 | 1927 => Class::Connection,
+        CLIENT_INTERACTION_TIMEOUT => Class::HungUp,
         _ => Class::Other,
     }
 }

@@ -23,6 +23,32 @@ pub(crate) fn class(error: &dyn DatabaseError) -> Class {
     Class::Other
 }
 
+pub(crate) fn class_of_connecting(error: &dyn DatabaseError) -> Class {
+    #[cfg(feature = "sqlite")]
+    if let Some(error) = error.try_downcast_ref() {
+        return super::sqlite::class_of_connecting(error);
+    }
+    class(error)
+}
+
+/// Whether what the driver calls an error of the protocol is one of the program that uses it: a bind that was forgotten.
+pub(crate) fn is_of_the_program(text: &str) -> bool {
+    #[cfg(feature = "postgres")]
+    if super::postgres::is_of_the_program(text) {
+        return true;
+    }
+    #[cfg(feature = "mysql")]
+    if super::mysql::is_of_the_program(text) {
+        return true;
+    }
+    #[cfg(feature = "sqlite")]
+    if super::sqlite::is_of_the_program(text) {
+        return true;
+    }
+    let _ = text;
+    false
+}
+
 pub(crate) fn code(error: &dyn DatabaseError) -> Option<String> {
     #[cfg(feature = "mysql")]
     if let Some(error) = error.try_downcast_ref() {

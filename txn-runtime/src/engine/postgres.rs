@@ -118,7 +118,7 @@ impl Engine for Postgres {
             match connection.ping().await {
                 Ok(()) => return Ok(stale),
                 // The dropped statement's own error is read first; the answer to our ping is still to come.
-                Err(error @ sqlx::Error::Database(_)) if Class::of(&error) != Class::Connection => {
+                Err(error @ sqlx::Error::Database(_)) if !Class::of(&error).is_loss() => {
                     stale.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
@@ -232,6 +232,13 @@ impl Engine for Postgres {
         error.code().as_deref() != Some(IN_FAILED_TRANSACTION)
     }
 
+    fn is_out_of_step(error: &sqlx::Error) -> bool {
+        match error {
+            sqlx::Error::Protocol(text) if is_copy(text) => true,
+            error => Class::of(error).is_loss(),
+        }
+    }
+
     fn fetch_optional<'e, 'q: 'e, E>(
         connection: &'e mut PgConnection,
         query: E,
@@ -251,14 +258,25 @@ pub(super) fn class(error: &PgDatabaseError) -> Class {
         "40P01" => Class::Deadlock,
         // lock_not_available
         "55P03" => Class::Busy,
-        // class 08: connection exceptions
-        code if code.starts_with("08") => Class::Connection,
         // class 28: wrong credentials; invalid_catalog_name. The server hangs up too, but would do so again.
         code if code.starts_with("28") || code == "3D000" => Class::Other,
-        // The server hangs up: shutdowns, crashes, timeouts of idle sessions and transactions, dropped databases.
+        // idle_in_transaction_session_timeout, transaction_timeout: the body is too slow for the server.
+        "25P03" | "25P04" => Class::HungUp,
+        // The server hangs up: shutdowns, crashes, timeouts of idle sessions, dropped databases. Not so with an ERROR of
+        // class 08, connection exceptions: it is about a message, or another server's connection.
         _ if matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) => Class::Connection,
         _ => Class::Other,
     }
+}
+
+/// More binds than a message can hold, which is seen before anything is sent; COPY as a plain statement, which the driver
+/// loses its place by.
+pub(super) fn is_of_the_program(text: &str) -> bool {
+    text.contains("too many arguments for query") || is_copy(text)
+}
+
+fn is_copy(text: &str) -> bool {
+    text.starts_with("execute: unexpected message: Copy")
 }
 
 #[cfg(test)]

@@ -168,6 +168,13 @@ impl Engine for Sqlite {
         error.code().as_deref() == Some(GENERIC)
     }
 
+    fn is_out_of_step(error: &sqlx::Error) -> bool {
+        match error {
+            sqlx::Error::Protocol(_) => false,
+            error => Class::of(error).is_loss(),
+        }
+    }
+
     fn fetch_optional<'e, 'q: 'e, E>(
         connection: &'e mut SqliteConnection,
         query: E,
@@ -197,12 +204,28 @@ fn primary_code(error: &dyn DatabaseError) -> u32 {
 
 pub(super) fn class(error: &SqliteError) -> Class {
     // https://www.sqlite.org/rescode.html
-    let code = DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
-    match code.unwrap_or_default() {
-        517 => Class::Serialization,                    // BUSY_SNAPSHOT
-        code if code & 0xff == 5 => Class::Busy,        // BUSY and its kinds
-        code if code & 0xff == 6 => Class::Busy,        // LOCKED and its kinds
-        code if code & 0xff == 14 => Class::Connection, // CANTOPEN
+    match code(error) {
+        517 => Class::Serialization,             // BUSY_SNAPSHOT
+        code if code & 0xff == 5 => Class::Busy, // BUSY and its kinds
+        code if code & 0xff == 6 => Class::Busy, // LOCKED and its kinds
         _ => Class::Other,
     }
+}
+
+/// A file that is not there is to opening what a server out of reach is; to a statement (ATTACH) it is an error like another.
+pub(super) fn class_of_connecting(error: &SqliteError) -> Class {
+    match code(error) & 0xff {
+        14 => Class::Connection, // CANTOPEN and its kinds
+        _ => class(error),
+    }
+}
+
+fn code(error: &SqliteError) -> u32 {
+    let code = DatabaseError::code(error).and_then(|code| code.parse().ok());
+    code.unwrap_or_default()
+}
+
+/// The driver names the place in its source. There is no protocol that could go wrong.
+pub(super) fn is_of_the_program(text: &str) -> bool {
+    text.contains("(sqlx_sqlite::")
 }

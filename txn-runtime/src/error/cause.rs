@@ -17,7 +17,14 @@ pub(crate) enum Class {
     Deadlock,
     /// A lock that was not to be had in time; nothing is wrong with the transaction.
     Busy,
+    /// The connection was lost, and another one may do.
     Connection,
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        allow(dead_code, reason = "where there is a server")
+    )]
+    /// The server has hung up on a program that was too slow, and would do so again.
+    HungUp,
 }
 
 impl Class {
@@ -27,12 +34,31 @@ impl Class {
                 Some(carried) => carried.0.class(),
                 None => engine::class(&**error),
             },
+            sqlx::Error::Protocol(text) if engine::is_of_the_program(text) => Self::Other,
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::WorkerCrashed => Self::Connection,
             _ => Self::Other,
         }
+    }
+
+    /// What it means that a session could not be opened.
+    pub(crate) fn of_connecting(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => engine::class_of_connecting(&**error),
+            error => Self::of(error),
+        }
+    }
+
+    /// There is no connection any more.
+    pub(crate) fn is_loss(self) -> bool {
+        matches!(self, Self::Connection | Self::HungUp)
+    }
+
+    /// Running the whole transaction again may succeed.
+    pub(crate) fn may_pass(self) -> bool {
+        !matches!(self, Self::Other | Self::HungUp)
     }
 }
 
@@ -56,6 +82,10 @@ impl Cause {
 
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         Self::with_class(error.to_string(), Class::of(error), code(error))
+    }
+
+    pub(crate) fn of_connecting(error: &sqlx::Error) -> Self {
+        Self::with_class(error.to_string(), Class::of_connecting(error), code(error))
     }
 
     /// Nobody knows whether there is something to be a cause of.

@@ -138,7 +138,7 @@ impl Attempt<'_> {
 
     fn failed(&mut self, error: &sqlx::Error) {
         let part = std::mem::replace(&mut self.part, Part::Common);
-        let (began, now, cause) = (self.began, Instant::now(), Cause::of(error));
+        let (began, now, cause) = (self.began, Instant::now(), Cause::of_connecting(error));
         let jitter = fastrand::f64();
         self.switch
             .change(|circuit| circuit.failed(part, began, now, cause, jitter));

@@ -108,7 +108,7 @@ impl Undone {
             (_, Class::Serialization) => Self::Serialization,
             (_, Class::Deadlock) => Self::Deadlock,
             (_, Class::Busy) => Self::Busy,
-            (_, Class::Connection) => Self::Connection,
+            (_, Class::Connection | Class::HungUp) => Self::Connection,
         }
     }
 }

@@ -57,7 +57,7 @@ impl<DB: Engine> Manager<DB> {
         attempt: &mut Attempt<'_>,
     ) -> Result<(DB::Connection, Backend), sqlx::Error> {
         let is_silence =
-            |error: &_| Class::of(error) == Class::Connection && !may_pass::<DB>(error);
+            |error: &_| Class::of_connecting(error).is_loss() && !may_pass::<DB>(error);
         attempt
             .run(
                 engine::connect::<DB>(&self.options, &self.manners),
