@@ -65,6 +65,7 @@ macro_rules! on {
             mod program_errors;
             mod protection;
             mod sandbox;
+            mod schema_changes;
             mod scopes;
             mod sessions;
             mod spans;

@@ -29,6 +29,11 @@ pub(crate) async fn begin<DB: Engine>(
     options: &Options,
     limit: Option<Duration>,
 ) -> Result<Option<String>, sqlx::Error> {
+    if session.is_behind() {
+        let limit = session.db().settle_timeout();
+        // Boxed, or every scope's future would have room for it.
+        Box::pin(session.catch_up(limit)).await?;
+    }
     session.in_transaction = true;
     session.access = Access {
         read_only: options.read_only,

@@ -36,7 +36,7 @@ use crate::options::Options;
 use crate::sandbox::Lent;
 use crate::scope::Request;
 use crate::scopes::Watch;
-use crate::session::Manager;
+use crate::session::{Eras, Manager};
 use crate::{Error, Retry, Session, Tx, statement};
 
 const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one transaction; migrate the `Db` before \
@@ -255,6 +255,10 @@ impl<DB: Engine> Db<DB> {
 
     pub(crate) fn meter(&self) -> &Meter {
         &self.shared.meter
+    }
+
+    pub(crate) fn eras(&self) -> &Eras {
+        &self.shared.pool.manager().eras
     }
 
     pub(crate) fn retry(&self) -> Retry {

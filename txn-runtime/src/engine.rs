@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
+use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
 
@@ -70,6 +71,8 @@ pub enum Place {
 pub enum Wire {
     /// The last exchange was completed.
     Idle,
+    /// It was too, and has shown that what the connection remembers of the schema is out of date: that is to be forgotten.
+    Stale,
     /// A row stream was dropped between two rows.
     Partial,
     /// An operation was dropped while its answer was outstanding.
@@ -86,7 +89,7 @@ pub enum Wire {
     message = "txn has no engine for `{Self}`",
     note = "use `txn::Sqlite`, `txn::Postgres` or `txn::MySql`, and turn on the feature `sqlite`, `postgres` or `mysql`"
 )]
-pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
+pub trait Engine: Database<Statement: Clone> + HasStatementCache + Debug + sealed::Sealed {
     /// As it stands in spans and messages.
     #[doc(hidden)]
     const SYSTEM: &'static str;
@@ -262,6 +265,15 @@ pub trait Engine: Database<Statement: Clone> + Debug + sealed::Sealed {
 
     // -- running statements
 
+    /// Whether the driver may use again what it remembers of this statement: false where it would not notice that the schema has
+    /// changed since.
+    #[doc(hidden)]
+    fn may_keep_prepared(_sql: &str) -> bool {
+        true
+    }
+    /// What to run before a statement that may not be kept, so that it is not prepared for a schema that is no more.
+    #[doc(hidden)]
+    const LOOK_AT_SCHEMA: Option<&'static str> = None;
     #[doc(hidden)]
     fn fetch_many<'e, 'q: 'e, E>(
         connection: &'e mut Self::Connection,

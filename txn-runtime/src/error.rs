@@ -238,7 +238,8 @@ impl Error {
         self.class() == Class::Deadlock
     }
 
-    /// Running the whole transaction again may succeed, and cannot apply it twice.
+    /// Running the whole transaction again may succeed, and cannot apply it twice: a conflict, a lock that was not to be had in time, a lost
+    /// connection, or a statement that was prepared before the schema changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.class().may_pass() && !self.is_commit_unknown()

@@ -154,6 +154,7 @@ fn wire_after<DB: Engine>(
             }
             Wire::Broken
         }
+        false if Class::of(error) == Class::Stale => Wire::Stale,
         false => Wire::Idle,
     }
 }

@@ -13,12 +13,14 @@ use deadpool::managed::Object;
 use sqlx::Connection;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+mod eras;
 mod lent;
 mod pooled;
 mod queries;
 mod slot;
 mod upkeep;
 
+pub(crate) use self::eras::Eras;
 pub(crate) use self::pooled::Manager;
 use self::pooled::Pooled;
 pub(crate) use self::slot::Hold;
@@ -131,7 +133,7 @@ impl<DB: Engine> Session<DB> {
     /// It is new, or was in use until a moment ago: its server is as good as known to be there.
     pub(crate) fn is_trusted(&self) -> bool {
         let trusted = |pooled: &Pooled<DB>| !pooled.reused || pooled.returned.elapsed() < TRUSTED;
-        self.pooled.as_deref().is_some_and(trusted)
+        !self.is_behind() && self.pooled.as_deref().is_some_and(trusted)
     }
 
     /// The guard says that an operation is in flight.
@@ -174,6 +176,16 @@ impl<DB: Engine> Session<DB> {
 
     fn is_clean(&self) -> bool {
         self.wire == Wire::Idle && !self.in_transaction && !self.exposed
+    }
+
+    /// Then who takes it next sees to that.
+    fn is_only_stale(&mut self) -> bool {
+        if self.wire != Wire::Stale {
+            return false;
+        }
+        self.note_stale();
+        self.wire = Wire::Idle;
+        self.is_clean()
     }
 
     pub(crate) fn was_exposed(&self) -> bool {
@@ -243,6 +255,7 @@ impl<DB: Engine> Session<DB> {
             self.release_if_broken();
             drained?;
         }
+        self.look_at_schema(sql).await?;
         self.activity().count_statement();
         Ok(())
     }
@@ -254,12 +267,15 @@ impl<DB: Engine> Session<DB> {
 
 impl<DB: Engine> Drop for Session<DB> {
     fn drop(&mut self) {
+        if self.pooled.is_none() {
+            return;
+        }
+        self.trace.look_at(self.wire);
+        drop(self.take_trace());
+        let clean = self.is_clean() || self.is_only_stale();
         let Some(mut pooled) = self.pooled.take() else {
             return;
         };
-        self.trace.look_at(self.wire);
-        drop(self.take_trace());
-        let clean = self.is_clean();
         if clean && !self.is_lent() && !self.db.is_closed() {
             let now = Instant::now();
             pooled.returned = now;

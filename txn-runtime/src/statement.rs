@@ -1,4 +1,4 @@
-//! A statement of the user's on its way to the driver: looked at, and passed on unchanged.
+//! A statement of the user's on its way to the driver: looked at, and passed on, unchanged but for whether it stays prepared.
 
 #[cfg(feature = "mysql")]
 use sqlx::Arguments;
@@ -24,11 +24,15 @@ pub(crate) struct Statement<DB: Database> {
 
 impl<DB: Engine> Statement<DB> {
     pub(crate) fn new<'q, E: Execute<'q, DB>>(mut query: E) -> Self {
+        let prepared = query.statement().cloned();
+        let arguments = Some(query.take_arguments());
+        let persistent = query.persistent();
+        let sql = query.sql();
         Self {
-            prepared: query.statement().cloned(),
-            arguments: Some(query.take_arguments()),
-            persistent: query.persistent(),
-            sql: query.sql(),
+            prepared,
+            arguments,
+            persistent: persistent && DB::may_keep_prepared(sql.as_str()),
+            sql,
         }
     }
 

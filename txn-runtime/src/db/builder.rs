@@ -16,7 +16,7 @@ use crate::engine::{ConnectOptionsOf, Engine, Manners};
 use crate::gate::{self, Gate, Switch};
 use crate::metrics::{Meter, PoolName};
 use crate::scopes::Watch;
-use crate::session::Manager;
+use crate::session::{Eras, Manager};
 use crate::{Error, Retry};
 
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +213,7 @@ impl<DB: Engine> DbBuilder<DB> {
             manners: Manners::default(),
             scopes: Arc::default(),
             outlived: Arc::default(),
+            eras: Eras::default(),
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.

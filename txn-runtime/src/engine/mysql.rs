@@ -28,6 +28,8 @@ const TOO_MANY_CONNECTIONS: u16 = 1040;
 const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const LOCK_TABLE_FULL: u16 = 1206;
+const UNKNOWN_STATEMENT: u16 = 1243;
+const NEED_REPREPARE: u16 = 1615;
 const DEADLOCK: u16 = 1213;
 /// A storage engine could not commit, and the server does not say how far it had come.
 const ERROR_DURING_COMMIT: u16 = 1180;
@@ -323,6 +325,9 @@ pub(super) fn class(error: &MySqlDatabaseError) -> Class {
         DEADLOCK => Class::Deadlock,
         CHECKREAD => Class::Serialization,
         LOCK_WAIT_TIMEOUT | LOCK_TABLE_FULL => Class::Busy,
+        NEED_REPREPARE => Class::Stale,
+        // One of the driver's, as opposed to one of a user's EXECUTE.
+        UNKNOWN_STATEMENT if error.message().contains("mysqld_stmt") => Class::Stale,
         // server shutdown in progress, normal shutdown, aborting, killed
         1053 | 1077 | 1152 | 1927 => Class::Connection,
         CLIENT_INTERACTION_TIMEOUT => Class::HungUp,

@@ -252,10 +252,24 @@ impl Engine for Postgres {
     delegate_to_sqlx!();
 }
 
+/// Of these codes each stands for much else too, and the words are in the server's language.
+fn is_stale(error: &PgDatabaseError) -> bool {
+    match error.code() {
+        // cached plan must not change result type
+        "0A000" => error.routine() == Some("RevalidateCachedQuery"),
+        // A statement of the driver's does not exist: somebody has said DISCARD or DEALLOCATE ALL.
+        "26000" => error.message().contains("sqlx_s_"),
+        // A type was dropped; made again under its name it has another number. (Not translated.)
+        "XX000" => error.message().starts_with("cache lookup failed for type"),
+        _ => false,
+    }
+}
+
 pub(super) fn class(error: &PgDatabaseError) -> Class {
     match error.code() {
         "40001" => Class::Serialization,
         "40P01" => Class::Deadlock,
+        _ if is_stale(error) => Class::Stale,
         // lock_not_available
         "55P03" => Class::Busy,
         // class 28: wrong credentials; invalid_catalog_name. The server hangs up too, but would do so again.

@@ -175,6 +175,16 @@ impl Engine for Sqlite {
         }
     }
 
+    /// SQLite finds out that the schema has changed when it runs a statement, and prepares that anew by itself. sqlx goes on with the
+    /// columns of before: where there is one more its worker panics, and the caller is told of no rows; where there are as many under
+    /// other names he gets the wrong ones. Only where columns are not named can they change.
+    fn may_keep_prepared(sql: &str) -> bool {
+        !selects_all(sql)
+    }
+
+    /// Any statement that reads makes sure of the schema.
+    const LOOK_AT_SCHEMA: Option<&'static str> = Some("SELECT 1 FROM sqlite_master LIMIT 0");
+
     fn fetch_optional<'e, 'q: 'e, E>(
         connection: &'e mut SqliteConnection,
         query: E,
@@ -202,12 +212,19 @@ fn primary_code(error: &dyn DatabaseError) -> u32 {
     code.unwrap_or_default() & 0xff
 }
 
+/// Whether a star may stand for columns: any but that of `count(*)`. Wrongly taken for one, it costs the time to prepare.
+fn selects_all(sql: &str) -> bool {
+    let mut before_stars = sql.split('*').rev().skip(1);
+    !before_stars.all(|before| before.trim_end().ends_with('('))
+}
+
 pub(super) fn class(error: &SqliteError) -> Class {
     // https://www.sqlite.org/rescode.html
     match code(error) {
         517 => Class::Serialization,             // BUSY_SNAPSHOT
         code if code & 0xff == 5 => Class::Busy, // BUSY and its kinds
         code if code & 0xff == 6 => Class::Busy, // LOCKED and its kinds
+        17 => Class::Stale,                      // SCHEMA
         _ => Class::Other,
     }
 }
@@ -228,4 +245,29 @@ fn code(error: &SqliteError) -> u32 {
 /// The driver names the place in its source. There is no protocol that could go wrong.
 pub(super) fn is_of_the_program(text: &str) -> bool {
     text.contains("(sqlx_sqlite::")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_whose_columns_are_not_named_do_not_stay_prepared() {
+        for all in [
+            "SELECT * FROM t",
+            "SELECT t.* FROM t",
+            "SELECT count(*), * FROM t",
+            "INSERT INTO t VALUES (1) RETURNING *",
+        ] {
+            assert!(!Sqlite::may_keep_prepared(all), "{all}");
+        }
+        for named in [
+            "SELECT a FROM t",
+            "SELECT count(*) FROM t",
+            "",
+            "SELECT count( * )",
+        ] {
+            assert!(Sqlite::may_keep_prepared(named), "{named}");
+        }
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Class {
     Deadlock,
     /// A lock that was not to be had in time; nothing is wrong with the transaction.
     Busy,
+    /// What the session remembered of the schema is not true any more; the statement was not run.
+    Stale,
     /// The connection was lost, and another one may do.
     Connection,
     #[cfg_attr(

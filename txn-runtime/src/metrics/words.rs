@@ -96,6 +96,8 @@ words! {
         Deadlock = "deadlock",
         /// A lock that was not to be had in time.
         Busy = "busy",
+        /// A statement that was prepared before the schema changed.
+        Stale = "stale",
         Connection = "connection",
     }
 }
@@ -108,6 +110,7 @@ impl Undone {
             (_, Class::Serialization) => Self::Serialization,
             (_, Class::Deadlock) => Self::Deadlock,
             (_, Class::Busy) => Self::Busy,
+            (_, Class::Stale) => Self::Stale,
             (_, Class::Connection | Class::HungUp) => Self::Connection,
         }
     }

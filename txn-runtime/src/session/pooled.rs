@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{self, Metrics, Pool, RecycleError, RecycleResult};
 use sqlx::Connection;
 
+use super::eras::{Era, Eras};
 use crate::Error;
 use crate::cancel::Backend;
 use crate::engine::{self, ConnectOptionsOf, Engine, Manners};
@@ -24,6 +25,7 @@ pub(crate) struct Pooled<DB: Engine> {
     pub(super) returned: Instant,
     /// It lay in the pool before.
     pub(super) reused: bool,
+    pub(super) era: Era,
     pub(super) presence: Presence,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct Manager<DB: Engine> {
     pub(crate) meter: Meter,
     /// Sessions in somebody's hands that have no place in the pool any more.
     pub(crate) outlived: Arc<AtomicUsize>,
+    pub(crate) eras: Eras,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -115,6 +118,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             opened: now,
             returned: now,
             reused: false,
+            era: self.eras.now(),
             presence: begun.opened(),
         })))
     }

@@ -7,6 +7,7 @@ use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::Session;
+use super::eras::{Era, Eras};
 use super::pooled::Pooled;
 use crate::engine::{Engine, Wire, timed_out};
 
@@ -40,9 +41,20 @@ impl<DB: Engine> Session<DB> {
             connection,
             backend,
             activity,
+            era,
             ..
         } = &mut **pooled;
         let _busy = activity.busy();
+        if left == Wire::Stale {
+            let forgotten = timeout(
+                db.settle_timeout(),
+                forget::<DB>(connection, era, db.eras()),
+            );
+            return forgotten
+                .await
+                .unwrap_or_else(|_| Err(timed_out()))
+                .map(|()| None);
+        }
         let answer = DB::drain(connection, left);
         let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
         answered.await.unwrap_or_else(|_| Err(timed_out()))
@@ -55,8 +67,44 @@ impl<DB: Engine> Session<DB> {
             .await
     }
 
+    /// It was used last before something happened that made all sessions suspect.
+    pub(crate) fn is_behind(&self) -> bool {
+        let behind = |pooled: &Pooled<DB>| pooled.era != self.db.eras().now();
+        self.pooled.as_deref().is_some_and(behind)
+    }
+
+    /// What it remembers of the schema is out of date, and that of all others most likely is.
+    pub(super) fn note_stale(&mut self) {
+        if let Some(pooled) = &self.pooled {
+            self.db.eras().end(pooled.era);
+        }
+    }
+
+    /// Forgets what may be out of date.
+    pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
+        let era = self.db.eras().now();
+        self.attend(limit, Connection::clear_cached_statements)
+            .await?;
+        if let Some(pooled) = &mut self.pooled {
+            pooled.era = era;
+        }
+        Ok(())
+    }
+
+    /// Makes sure of the schema, where the driver does not before it runs this statement.
+    #[inline]
+    pub(crate) async fn look_at_schema(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        match DB::LOOK_AT_SCHEMA {
+            Some(look) if !DB::may_keep_prepared(sql) => Box::pin(self.run(look)).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the server is there.
     pub(crate) async fn ping(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
+        if self.is_behind() {
+            self.catch_up(limit).await?;
+        }
         self.attend(limit, Connection::ping).await
     }
 
@@ -76,4 +124,16 @@ impl<DB: Engine> Session<DB> {
         };
         result
     }
+}
+
+async fn forget<DB: Engine>(
+    connection: &mut DB::Connection,
+    era: &mut Era,
+    eras: &Eras,
+) -> Result<(), sqlx::Error> {
+    eras.end(*era);
+    let now = eras.now();
+    connection.clear_cached_statements().await?;
+    *era = now;
+    Ok(())
 }

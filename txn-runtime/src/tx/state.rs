@@ -151,7 +151,7 @@ impl<DB: Engine> Tx<DB> {
     async fn look_at_wire(&mut self) {
         let (effect, why) = match self.session.wire {
             Wire::Idle => return,
-            Wire::Partial => return self.finish_exchange().await,
+            Wire::Partial | Wire::Stale => return self.finish_exchange().await,
             Wire::Busy if self.setting => {
                 // Dropped in here it is still no more than a SAVEPOINT.
                 self.finish_exchange().await;
@@ -206,6 +206,7 @@ impl<DB: Engine> Tx<DB> {
             return Err(Error::refused(scope, why).into());
         }
         self.steady(scope, REFUSED).await?;
+        self.session.look_at_schema(sql).await?;
         self.session.activity().count_statement();
         Ok(())
     }

@@ -1,0 +1,188 @@
+//! The schema changes while sessions have statements prepared: what they remember is forgotten before it can do more harm.
+
+use sqlx::{Executor, Row};
+use txn::{Db, Error, Session, Tx, transactional};
+
+use super::{DB, Fixture, TestEngine, insert};
+
+const ALL: &str = "SELECT * FROM t";
+const SESSIONS: usize = 3;
+
+/// A pool whose sessions all have the statement prepared, in a schema that somebody else changes.
+struct Changing {
+    db: Fixture<DB>,
+    admin: Db<DB>,
+}
+
+impl Changing {
+    async fn new() -> Self {
+        let db = Fixture::<DB>::of_sessions(SESSIONS).await;
+        let admin = Db::connect(db.url()).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        insert(&mut tx, 1).await.unwrap();
+        tx.commit().await.unwrap();
+        let changing = Self { db, admin };
+        changing.warm().await;
+        changing
+    }
+
+    /// Sessions that are all out at the same time are all there are.
+    async fn warm(&self) {
+        let mut sessions = Vec::new();
+        for _ in 0..SESSIONS {
+            let mut session = self.db.session().await.unwrap();
+            assert_eq!(columns(&mut session).await.unwrap(), self.expected().await);
+            sessions.push(session);
+        }
+    }
+
+    /// As somebody sees it who asks for the first time.
+    async fn expected(&self) -> usize {
+        let fresh = Db::<DB>::connect(self.db.url()).await.unwrap();
+        let row = sqlx::query(ALL).fetch_one(&fresh).await.unwrap();
+        fresh.close().await;
+        row.columns().len()
+    }
+
+    async fn change(&self) {
+        let add = "ALTER TABLE t ADD COLUMN m BIGINT NOT NULL DEFAULT 7";
+        self.admin.execute(add).await.unwrap();
+    }
+}
+
+async fn columns(session: &mut Session<DB>) -> Result<usize, Error> {
+    let row = sqlx::query(ALL).fetch_one(session).await?;
+    Ok(seen(&row))
+}
+
+/// How many columns the row has; the value of the last one can be had.
+fn seen(row: &<DB as sqlx::Database>::Row) -> usize {
+    let columns = row.columns().len();
+    let _value: i64 = row.get(columns - 1);
+    columns
+}
+
+#[transactional]
+async fn read(tx: &mut Tx<DB>) -> Result<usize, Error> {
+    Ok(seen(&sqlx::query(ALL).fetch_one(tx).await?))
+}
+
+#[transactional(retry)]
+async fn read_with_retry(tx: &mut Tx<DB>) -> Result<(usize, u32), Error> {
+    let row = sqlx::query(ALL).fetch_one(&mut *tx).await?;
+    Ok((seen(&row), tx.attempt()))
+}
+
+/// What comes of asking so often that every session has its turn.
+async fn failures(changing: &Changing, mut ask: impl AsyncFnMut() -> Result<usize, Error>) {
+    let expected = changing.expected().await;
+    let mut failed = 0;
+    for _ in 0..3 * SESSIONS {
+        match ask().await {
+            Ok(columns) => assert_eq!(columns, expected),
+            Err(error) => {
+                assert!(error.is_retryable(), "{error}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed <= 1, "{failed} failures");
+    changing.db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn scopes_fail_once_at_most() {
+    let changing = Changing::new().await;
+    changing.change().await;
+    failures(&changing, async || read(&*changing.db).await).await;
+}
+
+#[tokio::test]
+async fn scopes_with_retry_never_fail() {
+    let changing = Changing::new().await;
+    changing.change().await;
+    let expected = changing.expected().await;
+    for _ in 0..3 * SESSIONS {
+        let (columns, attempts) = read_with_retry(&*changing.db).await.unwrap();
+        assert_eq!(columns, expected);
+        assert!(attempts <= 2, "{attempts}");
+    }
+}
+
+#[tokio::test]
+async fn statements_on_the_handle_fail_once_at_most() {
+    let changing = Changing::new().await;
+    changing.change().await;
+    failures(&changing, async || {
+        let row = sqlx::query(ALL).fetch_one(&*changing.db).await?;
+        Ok(seen(&row))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn so_do_sessions_one_after_the_other() {
+    let changing = Changing::new().await;
+    changing.change().await;
+    let ask = async || columns(&mut changing.db.session().await?).await;
+    failures(&changing, ask).await;
+}
+
+#[tokio::test]
+async fn and_each_of_the_sessions_that_are_out_meanwhile() {
+    let changing = Changing::new().await;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(changing.db.session().await.unwrap());
+    }
+    changing.change().await;
+    let expected = changing.expected().await;
+    for session in &mut sessions {
+        let first = columns(session).await;
+        assert!(first.is_err() || first.unwrap() == expected);
+        assert_eq!(columns(session).await.unwrap(), expected);
+    }
+}
+
+/// In one that goes on, nested scopes are what may be tried again.
+#[transactional(nested)]
+async fn nested(tx: &mut Tx<DB>) -> Result<usize, Error> {
+    Ok(seen(&sqlx::query(ALL).fetch_one(tx).await?))
+}
+
+#[tokio::test]
+async fn a_sandbox_goes_on() {
+    let changing = Changing::new().await;
+    let sandbox = changing.db.sandbox().await.unwrap();
+    if DB::ONE_WRITER {
+        return; // nobody else can change anything
+    }
+    changing.change().await;
+    let expected = changing.expected().await;
+    for attempt in 0..3 {
+        match read(&sandbox).await {
+            Ok(columns) => assert_eq!(columns, expected),
+            Err(error) => assert!(attempt == 0 && error.is_retryable(), "{error}"),
+        }
+    }
+    sandbox.close().await;
+    changing.db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_goes_on_fails_in_one_nested_scope_at_most() {
+    let changing = Changing::new().await;
+    let mut tx = changing.db.begin().await.unwrap();
+    if DB::ONE_WRITER {
+        return; // nobody else can change anything
+    }
+    changing.change().await;
+    let expected = changing.expected().await;
+    match nested(&mut tx).await {
+        Ok(columns) => assert_eq!(columns, expected),
+        Err(error) => assert!(error.is_retryable(), "{error}"),
+    }
+    assert_eq!(nested(&mut tx).await.unwrap(), expected);
+    tx.commit().await.unwrap();
+    changing.db.assert_at_rest().await;
+}

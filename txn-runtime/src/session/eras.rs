@@ -1,0 +1,28 @@
+//! What all sessions remember can become out of date at once.
+//!
+//! Each session notes the era in which it last made sure of what it remembers: the statements that are prepared on it, and the runtime
+//! that its connection lives in. Something that makes all sessions suspect begins a new one. Whoever takes a session of an older era
+//! makes sure first, so that no more than those meet the error that were in use just then.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Of one session.
+pub(super) type Era = u32;
+
+#[derive(Debug, Default)]
+pub(crate) struct Eras(AtomicU32);
+
+impl Eras {
+    pub(super) fn now(&self) -> Era {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Ends this era, if it is not over already.
+    pub(super) fn end(&self, era: Era) {
+        let next = era.wrapping_add(1);
+        // Fails only where somebody else has ended it.
+        let _ended = self
+            .0
+            .compare_exchange(era, next, Ordering::AcqRel, Ordering::Relaxed);
+    }
+}
