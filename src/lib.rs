@@ -123,7 +123,8 @@
 //!   that the `Db` was made in; where that is gone, sessions are closed instead. Nothing of it needs a runtime where the drop happens.
 //! - A process that is killed leaves it to the server. Between statements that sees the end of the connection at once. While a query runs,
 //!   PostgreSQL (14 or newer) looks every second; MySQL and MariaDB look when the query has ended, or when the `timeout` of the scope is over,
-//!   which they are told along with BEGIN (one second is added, so that they end only what nobody here does).
+//!   which they are told along with BEGIN (one second is added, so that they end only what nobody here does). A shorter limit of the server's own (of a role, an account, a
+//!   session) is left as it is, and is back when the scope has ended.
 //!
 //! # Features
 //!

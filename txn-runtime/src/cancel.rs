@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use crate::engine::{ConnectOptionsOf, Engine, timed_out};
+use crate::engine::{ConnectOptionsOf, Engine, OwnLimits, timed_out};
 use crate::error::Class;
 
 /// What to do with an operation that was dropped in flight.
@@ -41,6 +41,8 @@ pub struct Backend {
     pub(crate) lingers: bool,
     /// Set to stop what it is doing, where that is done from within this process.
     pub(crate) interrupt: Option<Arc<AtomicBool>>,
+    /// What limits it has by itself; `None` since something may have changed them.
+    pub(crate) limits: Option<OwnLimits>,
 }
 
 /// Most answers are on their way already when an operation is dropped.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use crate::Session;
-use crate::engine::{Access, Engine};
+use crate::engine::{Access, Engine, OwnLimits};
 use crate::options::Options;
 use crate::scopes::ScopeState;
 
@@ -42,7 +42,12 @@ pub(crate) async fn begin<DB: Engine>(
     if session.is_lent() {
         return enter_sandbox(session).await.map(|()| None);
     }
-    let mut sql = DB::begin(options, limit);
+    // Boxed, or every scope's future would have room for it.
+    let own = match limit {
+        Some(_) => Box::pin(session.limits_of_its_own()).await?,
+        None => OwnLimits::default(),
+    };
+    let mut sql = DB::begin(options, limit, own);
     // Nothing is lost with the commit of a reader, and only writers need an id.
     let identify = DB::IDENTIFY.filter(|_| session.db().verifies_commits() && !options.read_only);
     let Some(identify) = identify else {

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Longer limits are as good as this one, which can be added to any moment on every platform.
+pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// When a scope's time is over.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {

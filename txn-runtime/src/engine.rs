@@ -66,6 +66,14 @@ pub enum Place {
     AnySession,
 }
 
+/// The limits in milliseconds that a session has by itself, where they have to be known before a transaction can be given
+/// one: what is set for it never lets more pass than they do. 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnLimits {
+    pub(crate) statement: u64,
+    pub(crate) idle: u64,
+}
+
 /// How far a connection is from the end of its last protocol exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -190,9 +198,17 @@ pub trait Engine: Database<Statement: Clone> + HasStatementCache + Debug + seale
 
     // -- the dialect of transactions
 
+    /// Asks a session for its [`OwnLimits`], where BEGIN has to be told of them.
     #[doc(hidden)]
-    /// `limit` is for the server to end the transaction by itself, should this process be gone.
-    fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str>;
+    const ASK_LIMITS: Option<&'static str> = None;
+    #[doc(hidden)]
+    fn own_limits(_row: &Self::Row) -> OwnLimits {
+        OwnLimits::default()
+    }
+    /// `limit` is for the server to end the transaction by itself, should this process be gone. It never loosens what
+    /// the session has.
+    #[doc(hidden)]
+    fn begin(options: &Options, limit: Option<Duration>, own: OwnLimits) -> Cow<'static, str>;
     /// What to send along with BEGIN so that [`transaction_id`](Self::transaction_id) has a row to read.
     #[doc(hidden)]
     const IDENTIFY: Option<&'static str> = None;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Retry;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, LONGEST};
 use crate::location::Location;
 use crate::retry::Asked;
 
@@ -153,7 +153,11 @@ impl Options {
     /// `timeout = …`
     #[must_use]
     pub const fn timeout_ms(mut self, millis: u64) -> Self {
-        self.timeout = Some(Duration::from_millis(millis));
+        let limit = Duration::from_millis(millis);
+        self.timeout = Some(match limit.as_secs() < LONGEST.as_secs() {
+            true => limit,
+            false => LONGEST,
+        });
         self
     }
 

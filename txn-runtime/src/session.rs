@@ -112,6 +112,7 @@ impl<DB: Engine> Session<DB> {
     /// transaction (rolled back then, with a warning), which costs a round trip in the background.
     pub fn connection(&mut self) -> &mut DB::Connection {
         self.exposed = true;
+        self.forget_limits();
         &mut self.pooled.as_mut().expect(TAKEN).connection
     }
 
@@ -256,6 +257,9 @@ impl<DB: Engine> Session<DB> {
             drained?;
         }
         self.look_at_schema(sql).await?;
+        if statement::sets_limits::<DB>(sql) {
+            self.forget_limits();
+        }
         self.activity().count_statement();
         Ok(())
     }

@@ -117,6 +117,21 @@ pub(crate) fn refusal_at<DB: Engine>(
     DB::refusal(sql, first_keyword(sql), place, options)
 }
 
+/// Statements that change what a session has set, by their first keyword.
+const SETS: &[&str] = &["DISCARD", "RESET", "SET"];
+
+/// Whether a statement may change the limits of its session, where those have to be known. What a function does that it
+/// calls is not seen.
+pub(crate) fn sets_limits<DB: Engine>(sql: &str) -> bool {
+    if DB::ASK_LIMITS.is_none() {
+        return false;
+    }
+    let keyword = first_keyword(sql);
+    let sets = SETS.iter().any(|known| keyword.eq_ignore_ascii_case(known));
+    // `SELECT set_config('statement_timeout', …)`, and what stands further behind in a script.
+    sets || sql.contains("_timeout")
+}
+
 /// Statements that only read, by their first keyword. `WITH` may write, `PRAGMA` is the user's affair.
 const READS: &[&str] = &["EXPLAIN", "PRAGMA", "SELECT", "VALUES"];
 

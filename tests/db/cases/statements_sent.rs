@@ -215,13 +215,13 @@ fn without_figures(sql: String) -> String {
     if !sql.contains("_timeout = ") {
         return sql;
     }
-    let mut parts = sql.split(" = ");
-    let first = parts.next().unwrap_or_default().to_owned();
-    let is_figure = |c: char| c.is_ascii_digit() || c == '.';
-    parts.fold(first, |text, part| {
-        match part.trim_start_matches(is_figure) {
-            rest if rest.len() < part.len() => text + " = N" + rest,
-            rest => text + " = " + rest,
+    let masked = sql.split(' ').map(|word| {
+        let figure = word.trim_end_matches([',', ')', ';']);
+        let is_figure = !figure.is_empty() && figure.chars().all(|c| c.is_ascii_digit() || c == '.');
+        match is_figure {
+            true => word.replacen(figure, "N", 1),
+            false => word.to_owned(),
         }
-    })
+    });
+    masked.collect::<Vec<_>>().join(" ")
 }

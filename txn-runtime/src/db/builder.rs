@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
 use crate::cancel::{Cancel, ControlConnection};
+use crate::deadline::LONGEST;
 use crate::engine::{ConnectOptionsOf, Engine, Manners};
 use crate::gate::{self, Gate, Switch};
 use crate::metrics::{Meter, PoolName};
@@ -29,6 +30,17 @@ pub(super) struct Limits {
     pub(super) reserve: usize,
     pub(super) retry: Retry,
     pub(super) warn_after: Option<Duration>,
+}
+
+impl Limits {
+    /// A limit that would reach beyond the end of time is as long as any can be.
+    fn saturated(self) -> Self {
+        Self {
+            acquire_timeout: self.acquire_timeout.min(LONGEST),
+            settle_timeout: self.settle_timeout.min(LONGEST),
+            ..self
+        }
+    }
 }
 
 /// Settings of a [`Db`], from [`Db::builder`].
@@ -187,7 +199,7 @@ impl<DB: Engine> DbBuilder<DB> {
     }
 
     fn build(self) -> Db<DB> {
-        let mut limits = self.limits;
+        let mut limits = self.limits.saturated();
         let options = self.options;
         // A database in memory lasts as long as its one session does.
         let (idle_timeout, max_lifetime) = match DB::session_limit(&options) {

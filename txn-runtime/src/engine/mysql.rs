@@ -13,7 +13,7 @@ use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 pub(super) use self::binds::is_of_the_program;
 use self::binds::{places, refuse_miscounted};
 use super::{
-    Access, ConnectOptionsOf, Effect, Engine, Manners, Step, Wire, delegate_to_sqlx,
+    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Step, Wire, delegate_to_sqlx,
     dropped_in_flight,
 };
 use crate::cancel::Backend;
@@ -73,10 +73,11 @@ const WHO_BLOCKS: &str = "/*M! \
     JOIN performance_schema.threads b ON b.thread_id = blocking_thread_id \
     WHERE w.processlist_id IN */";
 
-/// Back to what the server has for everybody.
+/// Back to what the session had before [`limits`].
 macro_rules! unlimited {
     () => {
-        "SET SESSION wait_timeout = DEFAULT /*M! , max_statement_time = DEFAULT */ /*!80000 , max_execution_time = DEFAULT */"
+        "SET SESSION wait_timeout = @txn_wait_timeout \
+         /*M! , max_statement_time = @txn_statement_time */ /*!80000 , max_execution_time = @txn_statement_time */"
     };
 }
 
@@ -130,6 +131,7 @@ impl Engine for MySql {
             server: row.try_get::<Option<String>, _>(1)?.map(String::into),
             lingers: true,
             interrupt: None,
+            limits: Some(OwnLimits::default()),
         })
     }
 
@@ -190,7 +192,7 @@ impl Engine for MySql {
         Some((row.try_get(0).ok()?, row.try_get(1).ok()?))
     }
 
-    fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str> {
+    fn begin(options: &Options, limit: Option<Duration>, _: OwnLimits) -> Cow<'static, str> {
         // The savepoint is what the commit proves itself with.
         let start = match options.read_only {
             true => "START TRANSACTION READ ONLY; SAVEPOINT txn_0",
@@ -300,13 +302,26 @@ impl Engine for MySql {
     delegate_to_sqlx! { all but fetch_many }
 }
 
-/// An idle connection is closed after whole seconds; each server has its own name for the limit of a statement.
+/// The most that the servers take: a year, and 32 bits of milliseconds.
+const LONGEST_SECONDS: u64 = 31_536_000;
+const LONGEST_MS: u64 = u32::MAX as u64;
+
+/// The shorter of this and what the session has, which is kept for the end of the transaction.
+///
+/// An idle connection is closed after whole seconds; each server has its own name for the limit of a statement, and 0
+/// is none.
 fn limits(limit: Duration) -> String {
-    let (seconds, ms) = (limit.as_secs() + 1, limit.as_millis());
+    let idle = limit.as_secs().saturating_add(1).min(LONGEST_SECONDS);
+    let limit = limit.min(Duration::from_secs(LONGEST_SECONDS));
+    let statement = format!("{}.{:03}", limit.as_secs(), limit.subsec_millis());
+    let ms = u64::try_from(limit.as_millis()).map_or(LONGEST_MS, |ms| ms.min(LONGEST_MS));
     format!(
-        "SET SESSION wait_timeout = {seconds} /*M! , max_statement_time = {}.{:03} */ /*!80000 , max_execution_time = {ms} */",
-        limit.as_secs(),
-        limit.subsec_millis(),
+        "SET @txn_wait_timeout = @@SESSION.wait_timeout, \
+         SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, {idle}) \
+         /*M! , @txn_statement_time = @@SESSION.max_statement_time, SESSION max_statement_time = \
+         IF(@@SESSION.max_statement_time = 0, {statement}, LEAST(@@SESSION.max_statement_time, {statement})) */ \
+         /*!80000 , @txn_statement_time = @@SESSION.max_execution_time, SESSION max_execution_time = \
+         IF(@@SESSION.max_execution_time = 0, {ms}, LEAST(@@SESSION.max_execution_time, {ms})) */"
     )
 }
 
@@ -344,12 +359,12 @@ mod tests {
     fn begin_carries_everything_in_one_packet() {
         let plain = Options::new("f");
         assert_eq!(
-            MySql::begin(&plain, None),
+            MySql::begin(&plain, None, OwnLimits::default()),
             "START TRANSACTION; SAVEPOINT txn_0"
         );
         let full = plain.isolation(Isolation::RepeatableRead).read_only();
         assert_eq!(
-            MySql::begin(&full, None),
+            MySql::begin(&full, None, OwnLimits::default()),
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY; SAVEPOINT txn_0"
         );
     }

@@ -9,7 +9,9 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
-use super::{Access, ConnectOptionsOf, Effect, Engine, Manners, Step, Wire, delegate_to_sqlx};
+use super::{
+    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Step, Wire, delegate_to_sqlx,
+};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -17,6 +19,17 @@ use crate::verify::Verified;
 
 const IN_FAILED_TRANSACTION: &str = "25P02";
 const NO_ACTIVE_TRANSACTION: &str = "25P01";
+
+/// The most that a limit of the server's can be: it counts milliseconds in 31 bits.
+const LONGEST_MS: u64 = i32::MAX as u64;
+
+/// The limits of a session by itself, in milliseconds: of its role, its database, its connect options, its own `SET`.
+macro_rules! own_limits {
+    () => {
+        "(EXTRACT(EPOCH FROM current_setting('statement_timeout')::interval) * 1000)::bigint AS txn_statement, \
+         (EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint AS txn_idle"
+    };
+}
 
 /// Which server this is, and in which of its runs: the system identifier, when it started, and when
 /// it last lost its shared memory, which it does without a new start when one of its processes
@@ -48,7 +61,14 @@ macro_rules! notices {
 
 macro_rules! greeting {
     ($server:expr, $notices:expr) => {
-        concat!("SELECT pg_backend_pid(), ", $server, ", ", $notices)
+        concat!(
+            "SELECT pg_backend_pid(), ",
+            $server,
+            ", ",
+            $notices,
+            ", ",
+            own_limits!()
+        )
     };
 }
 
@@ -92,6 +112,7 @@ impl Engine for Postgres {
             server: row.try_get::<Option<String>, _>(1)?.map(String::into),
             lingers: !notices,
             interrupt: None,
+            limits: Some(Self::own_limits(&row)),
         })
     }
 
@@ -148,7 +169,21 @@ impl Engine for Postgres {
         Some((session(0)?, session(1)?))
     }
 
-    fn begin(options: &Options, limit: Option<Duration>) -> Cow<'static, str> {
+    const ASK_LIMITS: Option<&'static str> = Some(concat!("SELECT ", own_limits!()));
+
+    fn own_limits(row: &PgRow) -> OwnLimits {
+        let limit = |name| {
+            row.try_get::<i64, &str>(name)
+                .ok()
+                .map_or(0, i64::unsigned_abs)
+        };
+        OwnLimits {
+            statement: limit("txn_statement"),
+            idle: limit("txn_idle"),
+        }
+    }
+
+    fn begin(options: &Options, limit: Option<Duration>, own: OwnLimits) -> Cow<'static, str> {
         let mut begin = Cow::Borrowed("BEGIN");
         if let Some(isolation) = options.isolation {
             begin += " ISOLATION LEVEL ";
@@ -160,11 +195,22 @@ impl Engine for Postgres {
         if options.deferrable {
             begin += " DEFERRABLE";
         }
-        if let Some(limit) = limit {
-            let ms = limit.as_millis();
-            begin.to_mut().push_str(&format!(
-                "; SET LOCAL statement_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms}"
-            ));
+        let Some(limit) = limit else {
+            return begin;
+        };
+        let ms = u64::try_from(limit.as_millis()).map_or(LONGEST_MS, |ms| ms.min(LONGEST_MS));
+        let limit = ms.to_string();
+        // SET takes no snapshot; a query would, before the body has asked for anything.
+        for (name, own) in [
+            ("statement_timeout", own.statement),
+            ("idle_in_transaction_session_timeout", own.idle),
+        ] {
+            if own == 0 || own > ms {
+                let begin = begin.to_mut();
+                for part in ["; SET LOCAL ", name, " = ", &limit] {
+                    begin.push_str(part);
+                }
+            }
         }
         begin
     }
@@ -298,16 +344,41 @@ mod tests {
     use super::*;
     use crate::Isolation;
 
+    fn own(statement: u64, idle: u64) -> OwnLimits {
+        OwnLimits { statement, idle }
+    }
+
+    #[test]
+    fn a_limit_is_set_only_where_the_session_has_none_that_is_shorter() {
+        let begin = |ms, own| {
+            let limit = Some(Duration::from_millis(ms));
+            Postgres::begin(&Options::new("f"), limit, own).into_owned()
+        };
+        let statement = "; SET LOCAL statement_timeout = 900";
+        let idle = "; SET LOCAL idle_in_transaction_session_timeout = 900";
+        for (limits, set) in [
+            (own(0, 0), format!("{statement}{idle}")),
+            (own(901, 10_000), format!("{statement}{idle}")),
+            (own(500, 0), idle.to_owned()),
+            (own(0, 900), statement.to_owned()),
+            (own(1, 1), String::new()),
+        ] {
+            assert_eq!(begin(900, limits), format!("BEGIN{set}"), "{limits:?}");
+        }
+        let longest = begin(u64::MAX, own(0, 1));
+        assert_eq!(longest, "BEGIN; SET LOCAL statement_timeout = 2147483647");
+    }
+
     #[test]
     fn begin_carries_everything_in_one_statement() {
         let plain = Options::new("f");
-        assert_eq!(Postgres::begin(&plain, None), "BEGIN");
+        assert_eq!(Postgres::begin(&plain, None, own(0, 0)), "BEGIN");
         let full = plain
             .isolation(Isolation::Serializable)
             .read_only()
             .deferrable();
         assert_eq!(
-            Postgres::begin(&full, None),
+            Postgres::begin(&full, None, own(0, 0)),
             "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE"
         );
     }

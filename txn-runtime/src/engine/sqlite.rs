@@ -15,7 +15,7 @@ mod place;
 mod pragma;
 
 use self::place::{in_memory, leaves_the_journal_to_us};
-use super::{Access, Effect, Engine, Manners, Place, Step, Wire, delegate_to_sqlx};
+use super::{Access, Effect, Engine, Manners, OwnLimits, Place, Step, Wire, delegate_to_sqlx};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -79,6 +79,7 @@ impl Engine for Sqlite {
         handle.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
         Ok(Backend {
             interrupt: Some(interrupt),
+            limits: Some(OwnLimits::default()),
             ..Backend::default()
         })
     }
@@ -113,7 +114,7 @@ impl Engine for Sqlite {
             .is_some_and(|error| class(error) == Class::Busy)
     }
 
-    fn begin(options: &Options, _limit: Option<Duration>) -> Cow<'static, str> {
+    fn begin(options: &Options, _limit: Option<Duration>, _: OwnLimits) -> Cow<'static, str> {
         Cow::Borrowed(match options.read_only {
             true => "PRAGMA query_only = 1; BEGIN",
             // A deferred one that turns writer later fails at once where another has written meanwhile.

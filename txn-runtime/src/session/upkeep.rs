@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::Session;
 use super::eras::{Era, Eras};
 use super::pooled::Pooled;
-use crate::engine::{Engine, Wire, timed_out};
+use crate::engine::{Engine, OwnLimits, Wire, timed_out};
 
 impl<DB: Engine> Session<DB> {
     /// Finishes what a dropped operation left on the wire, cancelling it on the server. Returns that operation's own error.
@@ -58,6 +58,29 @@ impl<DB: Engine> Session<DB> {
         let answer = DB::drain(connection, left);
         let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
         answered.await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// What limits it has by itself. They are known from when it was opened, unless something may have changed them since.
+    pub(crate) async fn limits_of_its_own(&mut self) -> Result<OwnLimits, sqlx::Error> {
+        let known = self.pooled.as_ref();
+        let known = known.and_then(|pooled| pooled.backend.limits);
+        let (None, Some(question)) = (known, DB::ASK_LIMITS) else {
+            return Ok(known.unwrap_or_default());
+        };
+        let mut limits = OwnLimits::default();
+        self.ask(question, |row| limits = DB::own_limits(row))
+            .await?;
+        if let Some(pooled) = &mut self.pooled {
+            pooled.backend.limits = Some(limits);
+        }
+        Ok(limits)
+    }
+
+    /// Something is about to happen that may change them.
+    pub(crate) fn forget_limits(&mut self) {
+        if let Some(pooled) = &mut self.pooled {
+            pooled.backend.limits = None;
+        }
     }
 
     /// Whether user code left a transaction open behind our back.

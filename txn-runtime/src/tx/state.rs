@@ -207,6 +207,9 @@ impl<DB: Engine> Tx<DB> {
         }
         self.steady(scope, REFUSED).await?;
         self.session.look_at_schema(sql).await?;
+        if statement::sets_limits::<DB>(sql) {
+            self.session.forget_limits();
+        }
         self.session.activity().count_statement();
         Ok(())
     }

@@ -67,20 +67,26 @@ const BEGIN_SERIALIZABLE: Line = [
 ];
 const BEGIN_LIMITED: Line = [
     "BEGIN; SET LOCAL statement_timeout = N; SET LOCAL idle_in_transaction_session_timeout = N",
-    "SET SESSION wait_timeout = N /*M! , max_statement_time = N */ /*!80000 , max_execution_time = N */; \
+    "SET @txn_wait_timeout = @@SESSION.wait_timeout, SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, N) \
+     /*M! , @txn_statement_time = @@SESSION.max_statement_time, SESSION max_statement_time = \
+     IF(@@SESSION.max_statement_time = N, N, LEAST(@@SESSION.max_statement_time, N)) */ \
+     /*!80000 , @txn_statement_time = @@SESSION.max_execution_time, SESSION max_execution_time = \
+     IF(@@SESSION.max_execution_time = N, N, LEAST(@@SESSION.max_execution_time, N)) */; \
      START TRANSACTION; SAVEPOINT txn_0",
     "BEGIN IMMEDIATE",
 ];
 const COMMIT_LIMITED: Line = [
     COMMIT[0],
     "RELEASE SAVEPOINT txn_0; COMMIT; \
-     SET SESSION wait_timeout = DEFAULT /*M! , max_statement_time = DEFAULT */ /*!80000 , max_execution_time = DEFAULT */",
+     SET SESSION wait_timeout = @txn_wait_timeout /*M! , max_statement_time = @txn_statement_time */ \
+     /*!80000 , max_execution_time = @txn_statement_time */",
     "COMMIT",
 ];
 const ROLLBACK_LIMITED: Line = [
     "ROLLBACK",
     "ROLLBACK; \
-     SET SESSION wait_timeout = DEFAULT /*M! , max_statement_time = DEFAULT */ /*!80000 , max_execution_time = DEFAULT */",
+     SET SESSION wait_timeout = @txn_wait_timeout /*M! , max_statement_time = @txn_statement_time */ \
+     /*!80000 , max_execution_time = @txn_statement_time */",
     "ROLLBACK",
 ];
 
