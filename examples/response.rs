@@ -31,15 +31,18 @@ impl Outcome for Response {
         }
     }
 
-    /// The transaction could not begin, or not commit.
+    /// The transaction could not begin, or not commit. Its text is for the log: it names scopes, places in the source and who
+    /// holds what. The client gets one that tells nothing of the inside.
     fn from_error(error: Error) -> Self {
         let status = match () {
             () if error.is_acquire_timeout() || error.is_closed() => 503,
+            () if error.is_connection() || error.is_overloaded() => 503,
             () if error.is_timeout() => 504,
             () if error.is_retryable() => 409,
             () => 500,
         };
-        Self::new(status, error.to_string())
+        eprintln!("{error}");
+        Self::new(status, error.public_message())
     }
 }
 
@@ -68,7 +71,7 @@ async fn try_withdraw(
 enum LoginError {
     #[error("wrong password, {left} attempts left")]
     WrongPassword { left: i64 },
-    #[error(transparent)]
+    #[error("{}", .0.public_message())]
     Database(#[from] Error),
 }
 

@@ -18,6 +18,13 @@ pub(crate) trait Differs: TestEngine {
     const SELECT_FROM: &'static str;
     /// A statement that asks for a bind which the driver refuses to leave out.
     const UNBOUND: &'static str;
+    /// What the driver makes of what the database says.
+    type DriverError: sqlx::error::DatabaseError;
+    /// A table whose rows must have a parent when the transaction commits.
+    const DEFERRED: Option<&'static str>;
+    /// What the driver tells of a row without one.
+    fn assert_details(error: &Self::DriverError);
+
     /// An engine's name as messages have it, and the scheme of its URLs.
     const NAME: &'static str;
     const SCHEME: &'static str;
@@ -39,8 +46,16 @@ impl Differs for Sqlite {
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
     const UNBOUND: &'static str = "SELECT n FROM t WHERE id = :id";
+    type DriverError = sqlx::sqlite::SqliteError;
+    const DEFERRED: Option<&'static str> = Some(
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)",
+    );
     const NAME: &'static str = "SQLite";
     const SCHEME: &'static str = "sqlite";
+
+    fn assert_details(error: &Self::DriverError) {
+        assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
+    }
 
     fn unreachable(directory: &Path) -> Vec<String> {
         let missing = directory.join("missing.db");
@@ -55,8 +70,21 @@ impl Differs for Postgres {
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = $1";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= $1 ORDER BY id";
     const UNBOUND: &'static str = "SELECT n FROM t WHERE id = $1";
+    type DriverError = sqlx::postgres::PgDatabaseError;
+    const DEFERRED: Option<&'static str> = Some(
+        "CREATE TABLE child (id BIGINT PRIMARY KEY, parent BIGINT REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    );
     const NAME: &'static str = "PostgreSQL";
     const SCHEME: &'static str = "postgres";
+
+    fn assert_details(error: &Self::DriverError) {
+        let detail = error.detail().unwrap();
+        assert!(detail.contains("is not present in table"), "{detail}");
+        assert_eq!(
+            (error.constraint(), error.table()),
+            (Some("child_parent_fkey"), Some("child"))
+        );
+    }
 
     fn unreachable(directory: &Path) -> Vec<String> {
         let directory = directory.display();
@@ -74,8 +102,14 @@ impl Differs for MySql {
     const SELECT_WITH_BIND: &'static str = "SELECT n FROM t WHERE id = ?";
     const SELECT_FROM: &'static str = "SELECT n FROM t WHERE id >= ? ORDER BY id";
     const UNBOUND: &'static str = "SELECT n FROM t WHERE id = ?";
+    type DriverError = sqlx::mysql::MySqlDatabaseError;
+    const DEFERRED: Option<&'static str> = None;
     const NAME: &'static str = "MySQL";
     const SCHEME: &'static str = "mysql";
+
+    fn assert_details(_error: &Self::DriverError) {
+        unreachable!("its constraints are not deferred")
+    }
 
     fn unreachable(directory: &Path) -> Vec<String> {
         let socket = directory.join("my.sock");

@@ -71,6 +71,7 @@ macro_rules! on {
             mod scopes;
             mod sessions;
             mod spans;
+            mod sqlx_errors;
             mod sqlx_surface;
             mod statements;
             mod statements_sent;

@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::mem::discriminant;
 use std::time::Duration;
 
+mod beside;
 mod carried;
 mod cause;
 mod gate;
+mod public;
 mod text;
 
 pub use self::cause::Cause;
@@ -21,8 +24,11 @@ use crate::scopes::OpenScope;
 
 /// What went wrong with a transaction, as opposed to what its body returned.
 ///
-/// Opaque: ask its predicates. It converts from and to [`sqlx::Error`] without loss, so that `sqlx::Error` can
-/// be the error type of an annotated function.
+/// Opaque: ask its predicates. It converts into [`sqlx::Error`], as the variant that sqlx would have given, and back, so that
+/// `sqlx::Error` can be the error type of an annotated function; [`Error::of`] finds it in there.
+///
+/// Its text is for your log: it names scopes, places in the source, and who holds what. What a stranger may read is
+/// [`public_message`](Self::public_message).
 pub struct Error(Box<Repr>);
 
 struct Repr {
@@ -195,6 +201,13 @@ impl Error {
     #[must_use]
     pub fn is_acquire_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::AcquireTimeout(_) | Kind::Starved(_))
+            || self.is_plainly(&sqlx::Error::PoolTimedOut)
+    }
+
+    /// It has come through a variant of sqlx's that has no room for more.
+    fn is_plainly(&self, variant: &sqlx::Error) -> bool {
+        let same = |error: &_| discriminant(error) == discriminant(variant);
+        matches!((&self.0.kind, &self.0.source), (Kind::Statement, Source::Sqlx(error)) if same(error))
     }
 
     /// Of an acquire timeout, the scopes that had a session then (or, where there is one writer at a time and that was waited for, the
@@ -262,7 +275,7 @@ impl Error {
     /// The [`Db`](crate::Db) was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.0.kind, Kind::Closed)
+        matches!(self.0.kind, Kind::Closed) || self.is_plainly(&sqlx::Error::PoolClosed)
     }
 
     /// The engine's own code: SQLSTATE on PostgreSQL, the error number on MySQL/MariaDB, the extended result code

@@ -27,7 +27,8 @@ pub enum Verdict {
 ///     }
 ///     fn from_error(error: Error) -> Self {
 ///         let status = if error.is_acquire_timeout() { 503 } else { 500 };
-///         Response { status, body: error.to_string() }
+///         eprintln!("{error}"); // for your log; the client gets what tells nothing of the inside
+///         Response { status, body: error.public_message().to_owned() }
 ///     }
 /// }
 /// ```
@@ -35,7 +36,8 @@ pub enum Verdict {
     message = "`{Self}` cannot be the outcome of a transaction",
     label = "a transaction must be able to report that it failed through this type",
     note = "return a `Result` whose error type implements `From<txn::Error>`, as `sqlx::Error`, `anyhow::Error` and `txn::Error` do",
-    note = "to an error type of your own add `impl From<txn::Error> for …`, or with thiserror a variant `#[error(transparent)] Txn(#[from] txn::Error)`",
+    note = "to an error type of your own add `impl From<txn::Error> for …`, or with thiserror a variant `#[error(\"the transaction failed\")] Txn(#[from] txn::Error)`",
+    note = "the error's own text is for your log; what a client may read is its `public_message()`",
     note = "a type that is no `Result` may implement `txn::Outcome`"
 )]
 pub trait Outcome: Sized {

@@ -1,16 +1,26 @@
-//! Through [`sqlx::Error`] and back, without loss.
+//! Through [`sqlx::Error`] and back.
+//!
+//! Code that was written for sqlx goes on to work: each error becomes the variant that sqlx would have given (see [`Form`]), with
+//! the driver's own error inside where there is one, so that its arms match and its downcasts find what they look for. Ours is in
+//! there as well, whole: [`Error::of`] finds it by reference, `Error::from` takes it out.
+//!
+//! Two variants have no room for anything, `PoolTimedOut` and `PoolClosed`. That the arms of applications match (a 503 where there was
+//! one before) counts for more there than the figures: what is lost with certainty is nothing but these, never what kind of error it
+//! is. They are remembered [beside] it, for who turns it back at once, and are an event.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::io::{self, ErrorKind as Io};
+use std::sync::LazyLock;
 
 use sqlx::error::{DatabaseError, ErrorKind};
 
-use super::{Error, Kind, Repr, Source};
+use super::{Error, Kind, Repr, Source, beside};
 
-/// An [`Error`] on its way through [`sqlx::Error`], which has no variant for strangers but this one.
+/// An [`Error`] on its way through [`sqlx::Error`].
 #[derive(Debug)]
-pub(super) struct Carried(pub(super) Error);
+pub(super) struct Carried(Error);
 
 impl fmt::Display for Carried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,79 +34,223 @@ impl StdError for Carried {
     }
 }
 
-impl Carried {
-    /// The database's own error below, so that whoever matches on SQLSTATE or constraint still can.
-    fn database(&self) -> Option<&dyn DatabaseError> {
-        match &self.0.0.source {
-            Source::Sqlx(error) => error.as_database_error(),
-            _ => None,
-        }
-    }
-}
-
-impl DatabaseError for Carried {
-    fn message(&self) -> &str {
-        self.database()
-            .map_or("the transaction failed", DatabaseError::message)
-    }
-
-    fn code(&self) -> Option<Cow<'_, str>> {
-        self.database().and_then(DatabaseError::code)
-    }
-
-    fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
-        self
-    }
-
-    fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
-        self
-    }
-
-    fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
-        self
-    }
-
-    fn constraint(&self) -> Option<&str> {
-        self.database().and_then(DatabaseError::constraint)
-    }
-
-    fn table(&self) -> Option<&str> {
-        self.database().and_then(DatabaseError::table)
-    }
-
-    fn kind(&self) -> ErrorKind {
-        self.database()
-            .map_or(ErrorKind::Other, DatabaseError::kind)
-    }
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(error) => match error.try_downcast::<Carried>() {
-                Ok(carried) => carried.0,
-                Err(error) => Self::statement(sqlx::Error::Database(error)),
-            },
-            error => Self::statement(error),
-        }
-    }
+/// Which variant of sqlx's an error becomes.
+enum Form {
+    /// The database said so. Never without the driver's error inside: `downcast_ref` would panic.
+    Database,
+    Io(Io),
+    Tls,
+    /// No session was to be had.
+    PoolTimedOut,
+    PoolClosed,
+    /// The rest, which sqlx knows nothing of: a scope that is rolled back although its body was content, a statement that was not
+    /// sent. In the one variant that can hold ours and that nobody takes for a fault that passes.
+    Configuration,
 }
 
 impl Error {
+    fn form(&self) -> Form {
+        match (&self.0.kind, self.sqlx()) {
+            (Kind::AcquireTimeout(_) | Kind::Starved(_) | Kind::Overloaded(_), _) => {
+                Form::PoolTimedOut
+            }
+            (Kind::Closed, _) => Form::PoolClosed,
+            (Kind::Timeout(_), _) => Form::Io(Io::TimedOut),
+            (_, Some(sqlx::Error::Database(_))) => Form::Database,
+            (_, Some(sqlx::Error::Io(error))) => Form::Io(error.kind()),
+            (_, Some(sqlx::Error::Tls(_))) => Form::Tls,
+            _ if self.is_connection() => Form::Io(Io::NotConnected),
+            _ => Form::Configuration,
+        }
+    }
+
+    /// The driver's error, also where a hook has returned it.
+    fn sqlx(&self) -> Option<&sqlx::Error> {
+        match &self.0.source {
+            Source::Sqlx(error) => Some(error),
+            Source::Boxed(error) => error.downcast_ref(),
+            Source::None | Source::Cause(_) => None,
+        }
+    }
+
     fn statement(error: sqlx::Error) -> Self {
         Self::new(Kind::Statement, None, Source::Sqlx(error))
     }
+
+    /// The error of a transaction inside of one of sqlx's, if it is one.
+    ///
+    /// `None` for what a driver has said of a statement; [`Error::from`] takes that, too. `PoolTimedOut` and `PoolClosed` have no
+    /// room for more than what they say: of these it is an error that says no more, for which
+    /// [`is_acquire_timeout`](Self::is_acquire_timeout) or [`is_closed`](Self::is_closed) holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fn status(error: &sqlx::Error) -> u16 {
+    ///     match txn_runtime::Error::of(error) {
+    ///         Some(error) if error.is_acquire_timeout() || error.is_closed() => 503,
+    ///         Some(error) if error.is_timeout() => 504,
+    ///         _ => 500,
+    ///     }
+    /// }
+    /// assert_eq!(status(&sqlx::Error::PoolTimedOut), 503);
+    /// assert_eq!(status(&sqlx::Error::RowNotFound), 500);
+    /// ```
+    #[must_use]
+    pub fn of(error: &sqlx::Error) -> Option<&Self> {
+        static TIMED_OUT: LazyLock<Error> =
+            LazyLock::new(|| Error::statement(sqlx::Error::PoolTimedOut));
+        static CLOSED: LazyLock<Error> =
+            LazyLock::new(|| Error::statement(sqlx::Error::PoolClosed));
+        match error {
+            sqlx::Error::PoolTimedOut => Some(&*TIMED_OUT),
+            sqlx::Error::PoolClosed => Some(&*CLOSED),
+            error => Self::carried_by(error),
+        }
+    }
+
+    pub(super) fn carried_by(error: &sqlx::Error) -> Option<&Self> {
+        let carried: Option<&Carried> = match error {
+            sqlx::Error::Database(error) => as_std(&**error).downcast_ref(),
+            sqlx::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+            sqlx::Error::Tls(error) | sqlx::Error::Configuration(error) => error.downcast_ref(),
+            _ => None,
+        };
+        carried.map(|carried| &carried.0)
+    }
 }
 
+/// The error itself, where `as_error` shows what is inside of it.
+fn as_std(error: &dyn DatabaseError) -> &(dyn StdError + 'static) {
+    error
+}
+
+/// What sqlx would have given: `PoolTimedOut` where no session was to be had, `PoolClosed`, `Io` where the connection failed or a
+/// time limit was over, `Database` with the driver's own error inside, and `Configuration` for what sqlx does not know.
+///
+/// It turns back into what it was. `PoolTimedOut` and `PoolClosed` cannot carry the scope's name and the figures (nor that it was
+/// [overloaded](Error::is_overloaded)): these are there again only if it is turned back at once, where it came from, as `?`
+/// does.
 impl From<Error> for sqlx::Error {
     fn from(error: Error) -> Self {
-        match *error.0 {
+        let error = match *error.0 {
             Repr {
                 kind: Kind::Statement,
+                tried: None,
                 source: Source::Sqlx(error),
                 ..
-            } => error,
-            repr => Self::Database(Box::new(Carried(Error(Box::new(repr))))),
+            } => return error,
+            repr => Error(Box::new(repr)),
+        };
+        match error.form() {
+            Form::Database => Self::Database(Box::new(Carried(error))),
+            Form::Io(kind) => Self::Io(io::Error::new(kind, Carried(error))),
+            Form::Tls => Self::Tls(Box::new(Carried(error))),
+            Form::Configuration => Self::Configuration(Box::new(Carried(error))),
+            Form::PoolTimedOut => {
+                beside::remember(error);
+                Self::PoolTimedOut
+            }
+            Form::PoolClosed => {
+                beside::remember(error);
+                Self::PoolClosed
+            }
         }
+    }
+}
+
+/// Takes out what [`Error::of`] finds; any other error is that of a statement.
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed = error {
+            return beside::recall(&error).unwrap_or_else(|| Self::statement(error));
+        }
+        match Self::carried_by(&error) {
+            Some(_) => take_out(error),
+            None => Self::statement(error),
+        }
+    }
+}
+
+fn take_out(error: sqlx::Error) -> Error {
+    let boxed: Box<dyn StdError> = match error {
+        sqlx::Error::Database(error) => error,
+        sqlx::Error::Tls(error) | sqlx::Error::Configuration(error) => error,
+        sqlx::Error::Io(error) => match error.into_inner() {
+            Some(inner) => inner,
+            None => unreachable!("it was found in there"),
+        },
+        error => return Error::statement(error),
+    };
+    match boxed.downcast::<Carried>() {
+        Ok(carried) => carried.0,
+        Err(_) => unreachable!("it was found in there"),
+    }
+}
+
+// ---- what code that was written for sqlx sees of it ---------------------------------------------------------
+
+impl Error {
+    fn driver(&self) -> Option<&dyn DatabaseError> {
+        self.sqlx()?.as_database_error()
+    }
+
+    fn driver_mut(&mut self) -> Option<&mut dyn DatabaseError> {
+        let error = match &mut self.0.source {
+            Source::Sqlx(error) => error,
+            Source::Boxed(error) => error.downcast_mut()?,
+            Source::None | Source::Cause(_) => return None,
+        };
+        match error {
+            sqlx::Error::Database(error) => Some(&mut **error),
+            _ => None,
+        }
+    }
+
+    fn into_driver(self) -> Option<Box<dyn DatabaseError>> {
+        let error = match self.0.source {
+            Source::Sqlx(error) => error,
+            Source::Boxed(error) => *error.downcast().ok()?,
+            Source::None | Source::Cause(_) => return None,
+        };
+        error.into_database_error()
+    }
+}
+
+const INSIDE: &str = "it is in a `Database` only with a driver's error inside";
+
+impl DatabaseError for Carried {
+    fn message(&self) -> &str {
+        self.0.driver().map_or("", DatabaseError::message)
+    }
+
+    fn code(&self) -> Option<Cow<'_, str>> {
+        self.0.driver().and_then(DatabaseError::code)
+    }
+
+    fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        self.0.driver().map_or(self, DatabaseError::as_error)
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+        self.0.driver_mut().expect(INSIDE).as_error_mut()
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+        self.0.into_driver().expect(INSIDE).into_error()
+    }
+
+    fn constraint(&self) -> Option<&str> {
+        self.0.driver().and_then(DatabaseError::constraint)
+    }
+
+    fn table(&self) -> Option<&str> {
+        self.0.driver().and_then(DatabaseError::table)
+    }
+
+    fn kind(&self) -> ErrorKind {
+        self.0
+            .driver()
+            .map_or(ErrorKind::Other, DatabaseError::kind)
     }
 }

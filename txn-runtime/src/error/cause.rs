@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Error;
-use super::carried::Carried;
 use crate::engine;
 
 /// What an error means for those who decide what to do next.
@@ -31,11 +30,11 @@ pub(crate) enum Class {
 
 impl Class {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
+        if let Some(ours) = Error::carried_by(error) {
+            return ours.class();
+        }
         match error {
-            sqlx::Error::Database(error) => match error.try_downcast_ref::<Carried>() {
-                Some(carried) => carried.0.class(),
-                None => engine::class(&**error),
-            },
+            sqlx::Error::Database(error) => engine::class(&**error),
             sqlx::Error::Protocol(text) if engine::is_of_the_program(text) => Self::Other,
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
@@ -141,10 +140,9 @@ impl fmt::Debug for Cause {
 impl StdError for Cause {}
 
 pub(super) fn code(error: &sqlx::Error) -> Option<String> {
-    let error = error.as_database_error()?;
-    match error.try_downcast_ref::<Carried>() {
-        Some(carried) => carried.0.code().map(Cow::into_owned),
-        None => engine::code(error),
+    match Error::carried_by(error) {
+        Some(ours) => ours.code().map(Cow::into_owned),
+        None => engine::code(error.as_database_error()?),
     }
 }
 

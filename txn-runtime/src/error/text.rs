@@ -7,11 +7,11 @@ use crate::scopes::OpenScope;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Kind::Statement = self.0.kind {
-            return fmt::Display::fmt(&self.0.source, f);
-        }
         if let Some(tried) = &self.0.tried {
             fmt::Display::fmt(tried, f)?;
+        }
+        if let Kind::Statement = self.0.kind {
+            return fmt::Display::fmt(&self.0.source, f);
         }
         fmt::Display::fmt(&self.0.kind, f)?;
         if let Some(scope) = self.0.scope {

@@ -1,0 +1,48 @@
+//! What strangers may read.
+
+use super::{Error, Kind};
+
+const BUSY: &str = "too busy at the moment, please try again later";
+const AWAY: &str = "not available at the moment, please try again later";
+const LATE: &str = "this took too long and was given up";
+const UNKNOWN: &str =
+    "it is not known whether this has taken effect, please look before you try again";
+const CONFLICT: &str = "somebody else was faster, please try again";
+const INTERNAL: &str = "an internal error occurred";
+
+impl Error {
+    /// One sentence for a stranger, as in the answer to a web request: what it means to them, in words that are the same for
+    /// everybody. It names no scope, no table and no place in the source, tells nothing of who holds what, and quotes nothing of
+    /// what the database said.
+    ///
+    /// The error's own text is for the log.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use txn_runtime::Error;
+    /// fn answer(error: &sqlx::Error) -> &'static str {
+    ///     // log `error`, then
+    ///     match Error::of(error) {
+    ///         Some(error) => error.public_message(),
+    ///         None => "an internal error occurred",
+    ///     }
+    /// }
+    /// assert_eq!(answer(&sqlx::Error::PoolTimedOut), "too busy at the moment, please try again later");
+    /// ```
+    #[must_use]
+    pub fn public_message(&self) -> &'static str {
+        if self.is_commit_unknown() {
+            return UNKNOWN;
+        }
+        match self.0.kind {
+            Kind::Overloaded(_) => BUSY,
+            Kind::Closed | Kind::Unavailable(_) => AWAY,
+            _ if self.is_acquire_timeout() => BUSY,
+            _ if self.is_closed() || self.is_connection() => AWAY,
+            _ if self.is_timeout() => LATE,
+            _ if self.is_retryable() => CONFLICT,
+            _ => INTERNAL,
+        }
+    }
+}
