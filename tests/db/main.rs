@@ -46,6 +46,8 @@ macro_rules! on {
             mod conditions;
             mod conflicts;
             mod edges;
+            mod ended_inside;
+            mod exchanged;
             mod faults;
             #[cfg(feature = "metrics")]
             mod figures;
@@ -66,6 +68,7 @@ macro_rules! on {
             mod pool;
             mod program_errors;
             mod protection;
+            mod raw_connection;
             mod sandbox;
             mod schema_changes;
             mod scopes;
@@ -83,5 +86,5 @@ macro_rules! on {
 }
 
 on!(sqlite, Sqlite, only_sqlite sqlite_full sqlite_places sqlite_settings sqlx_surface_sqlite stress_sqlite);
-on!(postgres, Postgres, broken_in_use cascade data_loss greetings half_open in_flight leftovers lost_commit lost_commit_elsewhere only_postgres only_postgres_codes outages own_limits retry round_trips scopes_of_a_server scopes_postgres second_sessions server_faults server_input sqlx_surface_postgres);
-on!(mysql, MySql, broken_in_use cascade data_loss greetings half_open in_flight leftovers only_mysql only_mysql_codes outages own_limits retry round_trips scopes_mysql scopes_of_a_server second_sessions server_faults server_input sqlx_surface_mysql);
+on!(postgres, Postgres, broken_in_use cascade data_loss greetings half_commits half_open in_flight leftovers lost_commit lost_commit_elsewhere only_postgres only_postgres_codes outages own_limits prepared_transactions retry round_trips scopes_of_a_server scopes_postgres second_sessions server_faults server_input sqlx_surface_postgres);
+on!(mysql, MySql, autocommit_off broken_in_use cascade data_loss greetings half_commits half_open in_flight leftovers only_mysql only_mysql_codes outages own_limits retry round_trips scopes_mysql scopes_of_a_server second_sessions server_faults server_input sqlx_surface_mysql);

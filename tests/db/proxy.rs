@@ -118,6 +118,7 @@ impl Proxy {
     pub(crate) fn release(&self) {
         self.wires.send_modify(|wires| {
             wires.rule = None;
+            wires.garbled = None;
             wires.stalled = false;
             wires.held.clear();
         });

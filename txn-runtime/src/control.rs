@@ -8,15 +8,16 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use crate::Session;
-use crate::engine::{Access, Engine, OwnLimits};
+use crate::engine::{Access, Engine, OwnLimits, Refusal};
 use crate::options::Options;
 use crate::scopes::ScopeState;
+use crate::session::Unsure;
 
 /// Why a COMMIT was not answered with success.
 #[derive(Debug)]
 pub(crate) enum CommitFailure {
     /// There was no healthy transaction to commit.
-    Refused(sqlx::Error),
+    Refused(Refusal, sqlx::Error),
     /// The engine could not commit.
     Failed(sqlx::Error),
     /// The answer was lost, or says that the server does not know.
@@ -78,33 +79,63 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
         _ if DB::is_out_of_step(&error) => Err(CommitFailure::Unknown(error)),
         sqlx::Error::Database(database) => {
             session.in_transaction = session.is_lent() || !DB::ended_by_failed_commit(&**database);
-            if DB::refused_commit(&**database) {
-                Err(CommitFailure::Refused(error))
-            } else if !session.is_lent() && DB::leaves_commit_open(&**database) {
-                Err(CommitFailure::Unknown(error))
-            } else {
-                Err(CommitFailure::Failed(error))
+            match DB::refused_commit(&**database) {
+                Some(why) => Err(CommitFailure::Refused(why, error)),
+                None if !session.is_lent() && DB::leaves_commit_open(&**database) => {
+                    Err(CommitFailure::Unknown(error))
+                }
+                None => Err(CommitFailure::Failed(error)),
             }
         }
         _ => Err(CommitFailure::Failed(error)),
     }
 }
 
+/// What a rollback has come to.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Undid {
+    /// Nothing of the transaction is left.
+    All,
+    /// The transaction had been ended by what ran in it, and that may have committed a part of it.
+    Part(Box<Unsure>),
+}
+
 /// Finishes what is on the wire first.
-pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
     session.activity().enter(ScopeState::RollingBack);
     session.drain().await?;
+    let undid = match session.to_look_at() {
+        None => Undid::All,
+        Some(_) => Box::pin(look_before_rollback(session)).await?,
+    };
     if session.is_lent() {
         session.run(DB::sandbox_rollback(session.access)).await?;
         session.in_transaction = false;
-        return Ok(());
+        return Ok(undid);
     }
     match session.end(DB::rollback(session.access)).await {
         Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
         result => result?,
     }
     session.in_transaction = false;
-    Ok(())
+    Ok(undid)
+}
+
+async fn look_before_rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
+    let is_ours = match DB::PROOF {
+        // The savepoints of a sandbox have to stay.
+        Some(proof) if !session.is_lent() => match session.run(proof).await {
+            Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => false,
+            proved => proved.map(|()| true)?,
+        },
+        _ => session.probe().await?,
+    };
+    let unsure = session.is_looked_at();
+    Ok(match unsure {
+        Some(unsure) if unsure.ends || !is_ours => Undid::Part(unsure),
+        _ => Undid::All,
+    })
 }
 
 /// Sets savepoint `level`; the RELEASE of one that ended before rides in front.

@@ -17,6 +17,7 @@ pub(crate) use self::of_error::{class, class_of_connecting, code, is_of_the_prog
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
+use crate::statement::Dialect;
 use crate::verify::Verified;
 
 mod given_up;
@@ -74,6 +75,15 @@ pub struct OwnLimits {
     pub(crate) idle: u64,
 }
 
+/// Why there was no healthy transaction to commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A statement had failed, and the engine has rolled back everything.
+    Aborted,
+    /// The transaction had ended before, nobody knows how.
+    Ended,
+}
+
 /// How far a connection is from the end of its last protocol exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -103,9 +113,32 @@ pub trait Engine: Database<Statement: Clone> + HasStatementCache + Debug + seale
     const SYSTEM: &'static str;
     #[doc(hidden)]
     const LACKS: Lacks;
-    /// First keywords of statements that end a transaction by the way, beside the ones that say so.
+    /// How a text of several statements is taken apart.
     #[doc(hidden)]
-    const IMPLICIT_COMMITS: &'static [&'static str] = &[];
+    const DIALECT: Dialect = Dialect {
+        dollar_quotes: false,
+    };
+    /// Whether a statement commits the transaction that it runs in, though its keyword does not
+    /// say so; it is told by the words that follow.
+    #[doc(hidden)]
+    fn commits_implicitly(_keyword: &str, _following: &mut dyn Iterator<Item = &str>) -> bool {
+        false
+    }
+    /// First keywords of statements that run others, which may end a transaction.
+    #[doc(hidden)]
+    const RUNS_OTHERS: &'static [&'static str] = &[];
+    /// Whether a statement that begins like a BEGIN is a block of statements.
+    #[doc(hidden)]
+    fn is_block(_keyword: &str, _following: &mut dyn Iterator<Item = &str>) -> bool {
+        false
+    }
+    /// Settings of a session that the runtime relies on, each with the values that it may have.
+    #[doc(hidden)]
+    const RELIES_ON: &'static [(&'static str, &'static [&'static str])] = &[];
+    /// Gives these settings back the values that the runtime relies on. Only outside of a
+    /// transaction, since it may commit.
+    #[doc(hidden)]
+    const RESTORE: Option<&'static str> = None;
     /// Whether an operation dropped in flight leaves the connection beyond use.
     #[doc(hidden)]
     const DROPS_BREAK: bool = false;
@@ -233,6 +266,14 @@ pub trait Engine: Database<Statement: Clone> + HasStatementCache + Debug + seale
     fn rollback(_access: Access) -> &'static str {
         "ROLLBACK"
     }
+    /// A statement that does nothing, for sqlx's `begin_with`, which says whether the connection
+    /// is inside of a transaction.
+    #[doc(hidden)]
+    const NOTHING: &'static str = "SELECT 1";
+    /// A statement that fails unless the transaction is the one that the runtime began, where a
+    /// later one would look the same. For a transaction that is about to be rolled back.
+    #[doc(hidden)]
+    const PROOF: Option<&'static str> = None;
     /// Whether sqlx's `begin_with` costs less than a query, so that what ends a transaction is better run through it.
     #[doc(hidden)]
     const ENDS_CHEAPLY: bool = false;
@@ -256,9 +297,9 @@ pub trait Engine: Database<Statement: Clone> + HasStatementCache + Debug + seale
 
     #[doc(hidden)]
     fn effect(error: &dyn DatabaseError) -> Effect;
-    /// The COMMIT was refused because there was no healthy transaction to commit.
+    /// Why the COMMIT was refused, if that was because there was no healthy transaction to commit.
     #[doc(hidden)]
-    fn refused_commit(error: &dyn DatabaseError) -> bool;
+    fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal>;
     /// After this failed COMMIT the session is outside of the transaction for certain.
     #[doc(hidden)]
     fn ended_by_failed_commit(error: &dyn DatabaseError) -> bool;

@@ -57,8 +57,19 @@ enum Kind {
     Commit,
     CommitUnknown,
     BeforeCommit,
-    Aborted { what: &'static str },
-    RollbackOnly { by: &'static str, asked: bool },
+    Aborted {
+        what: &'static str,
+    },
+    /// What ran in the transaction has ended it; `by` says what, where that is known.
+    Ended {
+        by: Option<String>,
+        /// It was to be rolled back.
+        undone: bool,
+    },
+    RollbackOnly {
+        by: &'static str,
+        asked: bool,
+    },
     AcquireTimeout(Exhausted),
     Starved(Starved),
     Timeout(Overrun),
@@ -132,6 +143,30 @@ impl Error {
     pub(crate) fn commit_refused(scope: &'static str, source: sqlx::Error) -> Self {
         let what = "the commit was refused by the server, nothing was written";
         Self::new(Kind::Aborted { what }, Some(scope), Source::Sqlx(source))
+    }
+
+    /// The transaction had been ended by something that ran in it. `cause` is why it was to be
+    /// rolled back, if it was.
+    pub(crate) fn ended(
+        scope: &'static str,
+        by: &impl fmt::Display,
+        cause: Option<&Cause>,
+    ) -> Self {
+        let kind = Kind::Ended {
+            by: Some(by.to_string()),
+            undone: cause.is_some(),
+        };
+        let source = cause.cloned().map_or(Source::None, Source::Cause);
+        Self::new(kind, Some(scope), source)
+    }
+
+    /// The server says that there is no such transaction any more.
+    pub(crate) fn ended_unseen(scope: &'static str, source: sqlx::Error) -> Self {
+        let kind = Kind::Ended {
+            by: None,
+            undone: false,
+        };
+        Self::new(kind, Some(scope), Source::Sqlx(source))
     }
 
     pub(crate) fn aborted(scope: &'static str, what: &'static str, cause: Cause) -> Self {
@@ -232,11 +267,24 @@ impl Error {
         matches!(self.0.kind, Kind::RollbackOnly { .. })
     }
 
-    /// Refused because an earlier statement of the transaction had failed, or because the server had ended the
-    /// transaction by itself. Nothing was written.
+    /// Refused because an earlier statement of the transaction had failed, or because the
+    /// transaction had been ended before. Nothing was written, unless
+    /// [`is_partly_committed`](Self::is_partly_committed) says that something may have been.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
-        matches!(self.0.kind, Kind::Aborted { .. })
+        matches!(self.0.kind, Kind::Aborted { .. } | Kind::Ended { .. })
+    }
+
+    /// The transaction was ended in its middle by something that ran in it: a procedure that
+    /// commits, a COMMIT behind another statement, code that had the raw connection. A part of it
+    /// may have been committed.
+    ///
+    /// This is the one failure that takes the place of a scope's own error, whose text it quotes: a
+    /// caller that gets an `Err` has to know that not everything was undone. It is never
+    /// [retryable](Self::is_retryable).
+    #[must_use]
+    pub fn is_partly_committed(&self) -> bool {
+        matches!(self.0.kind, Kind::Ended { .. })
     }
 
     /// The engine could not order this transaction among the concurrent ones; running it again may succeed.
@@ -255,7 +303,7 @@ impl Error {
     /// connection, or a statement that was prepared before the schema changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.class().may_pass() && !self.is_commit_unknown()
+        self.class().may_pass() && !self.is_commit_unknown() && !self.is_partly_committed()
     }
 
     /// The connection was lost while COMMIT was on its way, or the server does not know what became of it: the transaction may

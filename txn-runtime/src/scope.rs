@@ -14,12 +14,14 @@ mod again;
 mod conclusion;
 mod inside;
 mod request;
+mod root;
 pub(crate) mod trace;
 
 use self::again::{may_be_retried, pause};
 pub use self::conclusion::Conclusion;
 use self::inside::{Joined, Nested};
 pub(crate) use self::request::Request;
+use self::root::Root;
 use self::trace::{Moment, Spanned, Trace};
 use crate::deadline::{Deadline, Phase};
 use crate::engine::Engine;
@@ -69,7 +71,7 @@ pub struct Entered<'a, DB: Engine> {
 }
 
 enum Body<'a, DB: Engine> {
-    Root(Box<Tx<DB>>),
+    Root(Root<DB>),
     /// Boxed, or a joined scope would be moved about with room for it.
     Nested(Box<Nested<'a, DB>>),
     /// Only in a sandbox.
@@ -96,7 +98,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
                 Ok(mut tx) => {
                     tx.attempts = *attempts;
                     return Ok(Self {
-                        body: Body::Root(tx),
+                        body: Body::Root(Root::new(tx)),
                         options: request.options,
                         deadline: request.deadline,
                     });
@@ -139,7 +141,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         };
         let trace = trace.of_body();
         Ok(Self {
-            body: body(Box::new(Nested { tx, outer, trace })),
+            body: body(Box::new(Nested::new(tx, outer, trace))),
             options,
             deadline,
         })
@@ -160,7 +162,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     #[inline(always)]
     fn tx(&mut self) -> &mut Tx<DB> {
         match &mut self.body {
-            Body::Root(tx) => tx,
+            Body::Root(root) => &mut root.tx,
             Body::Nested(nested) | Body::OnItsOwn(nested) => nested.tx,
             Body::Joined(joined) => joined.tx,
         }
@@ -169,7 +171,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     #[inline(always)]
     fn span(&self) -> Option<Span> {
         match &self.body {
-            Body::Root(tx) => tx.session.trace.span(),
+            Body::Root(root) => root.tx.session.trace.span(),
             Body::Nested(nested) | Body::OnItsOwn(nested) => nested.trace.span(),
             Body::Joined(joined) => joined.span.span(),
         }
@@ -195,8 +197,8 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     async fn end_or_retry(self, conclusion: Conclusion) -> Next<Self> {
         let verdict = conclusion.verdict;
         let mut tx = match self.body {
-            Body::Root(tx) => tx,
-            inside => return Next::Done(inside.end(conclusion).await),
+            Body::Root(root) if root.has_its_own() => root.tx,
+            other => return Next::Done(other.end(conclusion).await),
         };
         let (db, conflict) = (tx.db().clone(), tx.met_conflict());
         let (request, mut attempts) = (tx.request, tx.attempts);
@@ -229,7 +231,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
 impl<DB: Engine> Body<'_, DB> {
     async fn end(self, conclusion: Conclusion) -> Result<(), Error> {
         match self {
-            Body::Root(tx) => end(tx, conclusion).await,
+            Body::Root(root) => end(root.into_tx(), conclusion).await,
             Body::Nested(nested) => nested.end(conclusion).boxed().await,
             Body::OnItsOwn(nested) => nested.end_on_its_own(conclusion).boxed().await,
             Body::Joined(joined) => {

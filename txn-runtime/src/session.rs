@@ -18,6 +18,7 @@ mod lent;
 mod pooled;
 mod queries;
 mod slot;
+mod unsure;
 mod upkeep;
 
 pub(crate) use self::eras::Eras;
@@ -25,6 +26,7 @@ pub(crate) use self::pooled::Manager;
 use self::pooled::Pooled;
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
+pub(crate) use self::unsure::Unsure;
 use crate::db::Permits;
 use crate::engine::{Access, Engine, Place, Wire};
 use crate::executor::Watch;
@@ -59,8 +61,8 @@ pub struct Session<DB: Engine> {
     pub(crate) committing: bool,
     /// What that transaction has set on the session.
     pub(crate) access: Access,
-    /// The user had the raw connection.
-    exposed: bool,
+    /// What has run on it that may have changed its state unseen. Boxed, as it is rare.
+    unsure: Option<Box<Unsure>>,
     /// An operation was dropped on it that the driver does not survive.
     lost: bool,
     pub(crate) hooks: Hooks<DB>,
@@ -90,7 +92,7 @@ impl<DB: Engine> Session<DB> {
             in_transaction: false,
             committing: false,
             access: Access::default(),
-            exposed: false,
+            unsure: None,
             lost: false,
             hooks: Hooks::default(),
             trace: Trace::none(),
@@ -111,8 +113,13 @@ impl<DB: Engine> Session<DB> {
     /// What is done to it is out of sight: when the session is given back, it is asked whether it is inside of a
     /// transaction (rolled back then, with a warning), which costs a round trip in the background.
     pub fn connection(&mut self) -> &mut DB::Connection {
-        self.exposed = true;
         self.forget_limits();
+        self.suspect(Unsure::raw_connection());
+        self.raw()
+    }
+
+    /// The raw connection, for code that is known to leave the session as it is.
+    pub(crate) fn raw(&mut self) -> &mut DB::Connection {
         &mut self.pooled.as_mut().expect(TAKEN).connection
     }
 
@@ -176,7 +183,11 @@ impl<DB: Engine> Session<DB> {
     }
 
     fn is_clean(&self) -> bool {
-        self.wire == Wire::Idle && !self.in_transaction && !self.exposed
+        self.wire == Wire::Idle
+            && !self.in_transaction
+            && self.to_look_at().is_none()
+            // What belongs to a sandbox is left as it is until that ends.
+            && (self.is_lent() || !self.was_unsure() && !self.is_counted_by_the_driver())
     }
 
     /// Then who takes it next sees to that.
@@ -187,15 +198,6 @@ impl<DB: Engine> Session<DB> {
         self.note_stale();
         self.wire = Wire::Idle;
         self.is_clean()
-    }
-
-    pub(crate) fn was_exposed(&self) -> bool {
-        self.exposed
-    }
-
-    /// The raw connection was looked at after the user had it, and found clean.
-    pub(crate) fn is_known_again(&mut self) {
-        self.exposed = false;
     }
 
     /// Closes the connection instead of giving it back; its slot becomes free.
@@ -246,11 +248,8 @@ impl<DB: Engine> Session<DB> {
 
     /// Brings the session to where the next statement may be sent, or says why this one may not.
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let refusal = statement::refusal::<DB>(sql, false)
-            .or_else(|| statement::refusal_at::<DB>(sql, Place::Session, self.db.options()));
-        if let Some(why) = refusal {
-            return Err(Error::refused("a session in autocommit mode", why).into());
-        }
+        let reach = statement::judge::<DB>(sql, Place::Session, self.db.options())
+            .map_err(|why| Error::refused("a session in autocommit mode", why))?;
         if self.wire != Wire::Idle {
             let drained = self.drain().await;
             self.release_if_broken();
@@ -259,6 +258,9 @@ impl<DB: Engine> Session<DB> {
         self.look_at_schema(sql).await?;
         if statement::sets_limits::<DB>(sql) {
             self.forget_limits();
+        }
+        if let Some(unsure) = Unsure::statement(sql, reach) {
+            self.suspect(unsure);
         }
         self.activity().count_statement();
         Ok(())

@@ -7,11 +7,12 @@
 
 use tokio::time::timeout;
 
+use crate::control::{self, Undid};
 use crate::engine::{Engine, Wire};
 use crate::error::Cause;
 use crate::hooks::{self, Fate};
 use crate::metrics::{Closed, Settled};
-use crate::{Session, control};
+use crate::{Session, session::Unsure};
 
 /// Settles in the background.
 ///
@@ -77,35 +78,61 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     if session.wire != Wire::Idle {
         session.drain().await?;
     }
-    if session.in_transaction {
-        control::rollback(session).await?;
+    if session.in_transaction
+        && let Undid::Part(by) = control::rollback(session).await?
+    {
+        tracing::error!(
+            target: "txn", system = DB::SYSTEM, backend = session.backend(), %by,
+            "a scope was dropped that could not be rolled back: its transaction had been ended before"
+        );
     }
-    if session.was_exposed() {
-        forget_exposure(session).await?;
+    if session.was_unsure() {
+        make_sure(session).await?;
     }
+    match session.is_lent() {
+        true => Ok(()),
+        false => session.let_the_driver_count_none().await,
+    }
+}
+
+/// The transaction of a sandbox, which its scopes run in.
+const ENDED_BY_HAND: &str = "the transaction was ended by something that ran in it";
+
+/// Something ran that may have left a transaction open, or have changed what the runtime relies on.
+async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    if session.to_look_at().is_some() {
+        let inside = session.probe().await?;
+        let by = session.is_looked_at();
+        if session.is_lent() && !inside {
+            return Err(sqlx::Error::Protocol(ENDED_BY_HAND.into()));
+        }
+        if inside {
+            roll_back_what_was_left_open(session, by).await?;
+        }
+    }
+    if session.is_lent() {
+        // What else was changed is restored when the sandbox ends.
+        return Ok(());
+    }
+    if let Some(restore) = DB::RESTORE {
+        session.run(restore).await?;
+    }
+    session.is_sure_again();
     Ok(())
 }
 
-/// Of the sandbox's own transaction.
-const ENDED_BY_HAND: &str = "the transaction was ended through the raw connection";
-
-/// The user had the raw connection: what was left open on it is rolled back.
-async fn forget_exposure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
-    let inside = session.probe().await?;
-    if session.is_lent() {
-        session.is_known_again();
-        return match inside {
-            true => control::rollback(session).await,
-            false => Err(sqlx::Error::Protocol(ENDED_BY_HAND.into())),
-        };
-    }
-    if inside {
+async fn roll_back_what_was_left_open<DB: Engine>(
+    session: &mut Session<DB>,
+    by: Option<Box<Unsure>>,
+) -> Result<(), sqlx::Error> {
+    if !session.is_lent() {
+        let by = by.map(|by| by.to_string());
         tracing::warn!(
-            target: "txn", system = DB::SYSTEM, backend = session.backend(),
-            "a transaction begun through the raw connection was left open: rolled back"
+            target: "txn", system = DB::SYSTEM, backend = session.backend(), by,
+            "a transaction begun outside of any scope was left open: rolled back"
         );
-        control::rollback(session).await?;
     }
-    session.is_known_again();
+    // Whatever it was, there is nothing in it that a scope relies on.
+    let _all = control::rollback(session).await?;
     Ok(())
 }

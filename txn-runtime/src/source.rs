@@ -52,11 +52,8 @@ impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
 
     async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
         match resolve(options.propagation, Place::Outside) {
-            Action::Refuse => Err(Error::refused(
-                options.name,
-                "`mandatory` needs an open transaction: pass a `&mut Tx`",
-            )),
-            _ => Entered::begin(self, &Request::outside(options)).await,
+            Action::Begin => Entered::begin(self, &Request::outside(options)).await,
+            action => Err(refuse(action, options)),
         }
     }
 }
@@ -83,9 +80,23 @@ impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
         match resolve(options.propagation, Place::Inside) {
             Action::BeginAnother => Either::Right(begin_another(self, options).boxed()),
             Action::Savepoint => Either::Right(nest(self, options).boxed()),
-            _ => Either::Left(ready(join(self, options))),
+            Action::Join => Either::Left(ready(join(self, options))),
+            action @ (Action::Begin | Action::Refuse) => {
+                Either::Left(ready(Err(refuse(action, options))))
+            }
         }
     }
+}
+
+/// What the table of propagations does not provide for at this place.
+#[cold]
+fn refuse(action: Action, options: &Options) -> Error {
+    let why = match action {
+        Action::Refuse => "`mandatory` needs an open transaction: pass a `&mut Tx`",
+        Action::Join | Action::Savepoint => "there is no transaction to join: pass a `&mut Tx`",
+        Action::Begin | Action::BeginAnother => "a transaction is open already: pass the `&Db`",
+    };
+    Error::refused(options.name, why)
 }
 
 #[inline(always)]

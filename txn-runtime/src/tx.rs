@@ -1,6 +1,7 @@
 //! A transaction: a session inside one, and what is known of its state.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 mod begin;
 mod end;
@@ -9,6 +10,7 @@ mod state;
 
 pub(crate) use self::end::{end, end_attempt};
 pub(crate) use self::level::{Level, Terms};
+use self::state::REFUSED;
 pub(crate) use self::state::{Ending, Health};
 use crate::engine::Engine;
 use crate::error::{Cause, Class};
@@ -31,6 +33,9 @@ use crate::{Db, Error, Session};
 /// no loss.
 pub struct Tx<DB: Engine> {
     pub(crate) session: Session<DB>,
+    /// Tells it from every other one: a body can put another in its place.
+    pub(crate) serial: u64,
+    owner: Owner,
     health: Health,
     /// How a statement failed, if in a way that running all of it again may mend, whatever the body made of that.
     conflict: Class,
@@ -52,6 +57,20 @@ pub struct Tx<DB: Engine> {
     undo: Option<u32>,
 }
 
+/// Who is to end a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The caller who began it by hand.
+    Caller,
+    /// The root scope whose body runs in it.
+    Scope,
+}
+
+fn next_serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl<DB: Engine> Tx<DB> {
     pub(super) fn new(session: Session<DB>, request: Request) -> Self {
         let options = request.options;
@@ -61,6 +80,8 @@ impl<DB: Engine> Tx<DB> {
         };
         Self {
             session,
+            serial: next_serial(),
+            owner: Owner::Caller,
             health: Health::Active,
             conflict: Class::Other,
             request,
@@ -115,12 +136,69 @@ impl<DB: Engine> Tx<DB> {
         self.conflict != Class::Other
     }
 
-    /// The raw sqlx connection, for what no executor offers: COPY, advisory locks.
+    /// The raw sqlx connection, for what no executor offers (COPY, advisory locks), and for code that
+    /// wants one.
     ///
-    /// What is done to it is out of sight: a failed statement is noticed at the commit only, and the session is
-    /// looked at in the background before anybody else gets it. Leave the transaction as you found it.
-    pub fn connection(&mut self) -> &mut DB::Connection {
-        self.session.connection()
+    /// The driver is told that a transaction is open, so that code which begins another on the
+    /// connection ([`sqlx::Connection::begin`]) gets a savepoint in this one. The first call in a
+    /// transaction costs a round trip for it.
+    ///
+    /// What is done to the connection is out of sight. The transaction is looked at before the next
+    /// statement, or before it ends, which costs another round trip: if it was ended meanwhile (a
+    /// COMMIT sent as SQL), everything further is refused, and the scope's own end is an error that
+    /// says so ([`Error::is_partly_committed`]).
+    ///
+    /// # Errors
+    ///
+    /// If an earlier statement of the transaction had failed and none may follow
+    /// ([`Error::is_aborted`]), or the connection is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits for the server, it fails the transaction as any statement does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use txn_runtime::{Db, Error, Sqlite};
+    /// use sqlx::Connection;
+    ///
+    /// async fn library(on: &mut sqlx::SqliteConnection) -> Result<(), sqlx::Error> {
+    ///     let mut own = on.begin().await?; // a savepoint here
+    ///     sqlx::query("INSERT INTO t VALUES (1)").execute(&mut *own).await?;
+    ///     own.commit().await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
+    /// # sqlx::query("CREATE TABLE t (n INTEGER)").execute(&db).await?;
+    /// let mut tx = db.begin().await?;
+    /// library(tx.connection().await?).await?;
+    /// tx.rollback().await?;
+    ///
+    /// let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM t");
+    /// assert_eq!(count.fetch_one(&db).await?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn connection(&mut self) -> Result<&mut DB::Connection, Error> {
+        let scope = self.level.scope;
+        self.steady(scope, REFUSED).await?;
+        if let Err(error) = self.session.let_the_driver_count().await {
+            return Err(self.not_lent(error));
+        }
+        Ok(self.session.connection())
+    }
+
+    fn not_lent(&mut self, error: sqlx::Error) -> Error {
+        let scope = self.level.scope;
+        if let sqlx::Error::BeginFailed = error {
+            return Error::ended_unseen(scope, error);
+        }
+        self.watched()
+            .1
+            .into_iter()
+            .for_each(|mut watch| watch.failed::<DB>(&error));
+        Error::aborted(scope, REFUSED, Cause::of(&error))
     }
 
     /// Makes sure that nothing is written: the scope will roll back whatever it returns, and return it.
@@ -143,8 +221,17 @@ impl<DB: Engine> Tx<DB> {
     /// # Cancel safety
     ///
     /// Dropped, the commit is finished in the background; its result is then an event.
-    pub async fn commit(self) -> Result<(), Error> {
+    pub async fn commit(mut self) -> Result<(), Error> {
+        if self.owner == Owner::Scope || self.depth > 0 || self.level.joined > 0 {
+            // A body has moved it out of the scope that is open in it.
+            self.level.exchanged(self.level.scope);
+        }
         end(self, Verdict::Commit.into()).await
+    }
+
+    /// The transaction belongs to a root scope from now on.
+    pub(crate) fn owned_by_scope(&mut self) {
+        self.owner = Owner::Scope;
     }
 
     /// Rolls back.

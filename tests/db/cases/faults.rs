@@ -207,7 +207,7 @@ async fn a_commit_on_the_raw_connection_is_no_success_of_the_scope() {
     let db = Fixture::<DB>::new().await;
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 1).await.unwrap();
-    tx.connection().execute("COMMIT").await.unwrap();
+    tx.connection().await.unwrap().execute("COMMIT").await.unwrap();
     let error = tx.commit().await.unwrap_err();
     assert!(error.is_aborted(), "{error}");
     db.assert_at_rest().await;

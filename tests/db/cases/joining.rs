@@ -202,7 +202,8 @@ async fn ten_thousand_nested_scopes_do_not_pile_up() {
     }
     // Were the levels still on the server, releasing the first would now find its ten thousand successors. On every
     // engine the first is unknown, because each RELEASE rode in front of the next SAVEPOINT.
-    let release = txn::sqlx::Executor::execute(tx.connection(), "RELEASE SAVEPOINT txn_1").await;
+    let raw = tx.connection().await.unwrap();
+    let release = txn::sqlx::Executor::execute(raw, "RELEASE SAVEPOINT txn_1").await;
     release.unwrap_err();
     tx.rollback().await.unwrap();
     db.assert_at_rest().await;

@@ -13,7 +13,7 @@ async fn an_open_transaction_is_seen_and_one_that_has_ended_is_not() {
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 1).await.unwrap();
     assert_eq!(DB::inside(&mut observer, db.place()).await, 1);
-    assert!(DB::is_inside(tx.connection()).await);
+    assert!(DB::is_inside(tx.connection().await.unwrap()).await);
     tx.rollback().await.unwrap();
     until("the transaction is gone", async || {
         DB::inside(&mut observer, db.place()).await == 0

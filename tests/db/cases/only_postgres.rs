@@ -1,7 +1,7 @@
 //! Faults that only PostgreSQL has.
 
 use futures_util::TryStreamExt;
-use sqlx::{Connection, Executor};
+use sqlx::Executor;
 use txn::{Db, Error, Postgres};
 
 use super::{Fixture, TestEngine, insert, number};
@@ -149,37 +149,6 @@ async fn an_error_behind_the_rows_that_were_read_aborts_the_transaction_as_any_o
     assert_eq!(error.code().as_deref(), Some("22012"), "division_by_zero");
     assert!(db.ids().await.is_empty());
     db.assert_at_rest().await;
-}
-
-/// The cheapest way to end one would roll it back.
-#[tokio::test]
-async fn a_transaction_that_sqlx_counts_as_its_own_ends_all_the_same() {
-    let db = Fixture::<Postgres>::of_sessions(1).await;
-    for (id, commits) in [(1, true), (2, false), (3, true)] {
-        let mut tx = db.begin().await.unwrap();
-        insert(&mut tx, id).await.unwrap();
-        let inner = tx.connection().begin_with("SELECT 1").await;
-        std::mem::forget(inner); // begun, and never ended
-        match commits {
-            true => tx.commit().await.unwrap(),
-            false => tx.rollback().await.unwrap(),
-        }
-        db.settled().await;
-    }
-    assert_eq!(db.ids().await, [1, 3]);
-    assert_eq!(db.status().open, 1);
-}
-
-/// The ROLLBACK of sqlx's own transaction travels in front of the COMMIT.
-#[tokio::test]
-async fn a_transaction_of_sqlx_that_is_dropped_takes_ours_with_it_and_the_commit_says_so() {
-    let fixture = Fixture::<Postgres>::new().await;
-    let mut tx = fixture.begin().await.unwrap();
-    insert(&mut tx, 1).await.unwrap();
-    drop(tx.connection().begin_with("SELECT 1").await.unwrap());
-    let error = tx.commit().await.unwrap_err();
-    assert!(error.is_aborted(), "{error}");
-    assert!(fixture.ids().await.is_empty());
 }
 
 #[tokio::test]

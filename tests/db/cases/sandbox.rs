@@ -334,12 +334,12 @@ async fn the_raw_connection_may_be_used_and_not_be_committed() {
     let db = Fixture::<DB>::new().await;
     let sandbox = db.sandbox().await.unwrap();
     let mut tx = sandbox.begin().await.unwrap();
-    tx.connection().execute("INSERT INTO t VALUES (1, 0)").await.unwrap();
+    tx.connection().await.unwrap().execute("INSERT INTO t VALUES (1, 0)").await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(ids(&sandbox).await, [1]);
 
     let mut tx = sandbox.begin().await.unwrap();
-    tx.connection().execute("ROLLBACK").await.unwrap();
+    tx.connection().await.unwrap().execute("ROLLBACK").await.unwrap();
     assert!(tx.commit().await.unwrap_err().is_aborted());
     let error = put(&sandbox, 2, false).await.unwrap_err().to_string();
     assert!(error.contains("lost its transaction"), "{error}");

@@ -34,6 +34,7 @@ async fn macros_that_check_a_query_run_in_a_transaction_and_on_the_handle() {
 async fn copy_in(tx: &mut Tx<Postgres>, csv: &str) -> Result<u64, sqlx::Error> {
     let mut copy = tx
         .connection()
+        .await?
         .copy_in_raw("COPY t (id, n) FROM STDIN (FORMAT csv)")
         .await?;
     copy.send(csv.as_bytes()).await?;
@@ -54,7 +55,7 @@ async fn copy_is_part_of_the_transaction() {
 
     let mut tx = db.begin().await.unwrap();
     let text = "COPY (SELECT id, n FROM t ORDER BY id) TO STDOUT (FORMAT csv)";
-    let rows = tx.connection().copy_out_raw(text).await.unwrap();
+    let rows = tx.connection().await.unwrap().copy_out_raw(text).await.unwrap();
     let rows: Vec<_> = rows.try_collect().await.unwrap();
     assert_eq!(rows.concat(), b"1,10\n2,20\n");
     tx.commit().await.unwrap();
@@ -70,7 +71,7 @@ async fn copy_and_swallow(tx: &mut Tx<Postgres>) -> Result<(), Error> {
 
 async fn copy_in_raw(tx: &mut Tx<Postgres>) -> Result<(), sqlx::Error> {
     let copy = "COPY t (id, n) FROM STDIN (FORMAT csv)";
-    let mut copy = tx.connection().copy_in_raw(copy).await?;
+    let mut copy = tx.connection().await?.copy_in_raw(copy).await?;
     copy.send("no number,0\n".as_bytes()).await?;
     copy.finish().await.map(drop)
 }
@@ -88,7 +89,7 @@ async fn a_copy_that_failed_unseen_is_no_ok() {
 #[transactional]
 async fn copy_without_end(tx: &mut Tx<Postgres>) -> Result<(), Error> {
     let copy = "COPY t (id, n) FROM STDIN (FORMAT csv)";
-    let mut copy = tx.connection().copy_in_raw(copy).await?;
+    let mut copy = tx.connection().await?.copy_in_raw(copy).await?;
     copy.send("1,0\n".as_bytes()).await?;
     std::future::pending().await
 }

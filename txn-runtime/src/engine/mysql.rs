@@ -13,13 +13,13 @@ use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 pub(super) use self::binds::is_of_the_program;
 use self::binds::{places, refuse_miscounted};
 use super::{
-    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Step, Wire, delegate_to_sqlx,
-    dropped_in_flight,
+    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Step, Wire,
+    delegate_to_sqlx, dropped_in_flight,
 };
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
-use crate::statement::Statement;
+use crate::statement::{Statement, is_one_of};
 
 mod binds;
 
@@ -57,9 +57,22 @@ macro_rules! server {
     };
 }
 
+/// What a transaction begins and ends with would mean something else under other values.
+macro_rules! relied_on {
+    () => {
+        "autocommit = 1, completion_type = 'NO_CHAIN'"
+    };
+}
+
+/// The server, or its `init_connect`, may have set for everybody what the runtime relies on.
 const GREETINGS: [&str; 2] = [
-    concat!("SELECT CONNECTION_ID(), ", server!()),
-    "SELECT CONNECTION_ID(), NULL",
+    concat!(
+        "SET ",
+        relied_on!(),
+        "; SELECT CONNECTION_ID(), ",
+        server!()
+    ),
+    concat!("SET ", relied_on!(), "; SELECT CONNECTION_ID(), NULL"),
 ];
 
 /// Each server has tables of its own.
@@ -81,6 +94,26 @@ macro_rules! unlimited {
     };
 }
 
+const IMPLICIT_COMMITS: &[&str] = &[
+    "ALTER",
+    "CACHE",
+    "CHANGE",
+    "CHECK",
+    "FLUSH",
+    "GRANT",
+    "INSTALL",
+    "LOCK",
+    "OPTIMIZE",
+    "RENAME",
+    "REPAIR",
+    "RESET",
+    "REVOKE",
+    "STOP",
+    "TRUNCATE",
+    "UNINSTALL",
+    "UNLOCK",
+];
+
 impl Engine for MySql {
     const SYSTEM: &'static str = "mysql";
     const LACKS: Lacks = Lacks {
@@ -88,27 +121,43 @@ impl Engine for MySql {
         weak_isolation: None,
         second_writer: None,
     };
-    /// <https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html>; `TEMPORARY` tables are the exception.
-    const IMPLICIT_COMMITS: &'static [&'static str] = &[
-        "ALTER",
-        "ANALYZE",
-        "CACHE",
-        "CHECK",
-        "CREATE",
-        "DROP",
-        "FLUSH",
-        "GRANT",
-        "INSTALL",
-        "LOCK",
-        "OPTIMIZE",
-        "RENAME",
-        "REPAIR",
-        "RESET",
-        "REVOKE",
-        "TRUNCATE",
-        "UNINSTALL",
-        "UNLOCK",
+    const RUNS_OTHERS: &'static [&'static str] = &[
+        "CALL", "CASE", "EXECUTE", "FOR", "IF", "LOOP", "REPEAT", "WHILE",
     ];
+    /// With a chained transaction a COMMIT would not be the end of it.
+    const RELIES_ON: &'static [(&'static str, &'static [&'static str])] = &[
+        ("autocommit", &["1", "ON", "TRUE"]),
+        ("completion_type", &["0", "NO_CHAIN"]),
+    ];
+    /// A transaction that was chained to the one before ends, too; another ROLLBACK does no harm.
+    const RESTORE: Option<&'static str> = Some(concat!("SET ", relied_on!(), "; ROLLBACK"));
+    const NOTHING: &'static str = "DO 0";
+    const PROOF: Option<&'static str> = Some("RELEASE SAVEPOINT txn_0");
+
+    /// <https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html>
+    fn commits_implicitly(keyword: &str, following: &mut dyn Iterator<Item = &str>) -> bool {
+        let is = |known: &[&str]| is_one_of(known, keyword);
+        if is(&["CREATE", "DROP"]) {
+            // OR REPLACE may stand before it.
+            return !following
+                .take(3)
+                .any(|word| is_one_of(&["TEMPORARY"], word));
+        }
+        let mut follows =
+            |known: &[&str]| following.next().is_some_and(|word| is_one_of(known, word));
+        is(IMPLICIT_COMMITS)
+            // MariaDB's ANALYZE of a query runs and explains it.
+            || is(&["ANALYZE"]) && follows(&["TABLE", "LOCAL", "NO"])
+            || is(&["LOAD"]) && follows(&["INDEX"])
+            || is(&["SET"]) && follows(&["PASSWORD"])
+    }
+
+    fn is_block(keyword: &str, following: &mut dyn Iterator<Item = &str>) -> bool {
+        let follows = following.next();
+        keyword.eq_ignore_ascii_case("BEGIN")
+            && follows.is_some_and(|word| is_one_of(&["NOT"], word))
+    }
+
     const DROPS_BREAK: bool = true;
 
     #[cfg(feature = "metrics")]
@@ -233,8 +282,8 @@ impl Engine for MySql {
         }
     }
 
-    fn refused_commit(error: &dyn DatabaseError) -> bool {
-        number(error) == SAVEPOINT_DOES_NOT_EXIST
+    fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal> {
+        (number(error) == SAVEPOINT_DOES_NOT_EXIST).then_some(Refusal::Ended)
     }
 
     fn ended_by_failed_commit(_error: &dyn DatabaseError) -> bool {

@@ -10,11 +10,13 @@ use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity, Postgres}
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
 use super::{
-    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Step, Wire, delegate_to_sqlx,
+    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Step, Wire,
+    delegate_to_sqlx,
 };
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
+use crate::statement::Dialect;
 use crate::verify::Verified;
 
 const IN_FAILED_TRANSACTION: &str = "25P02";
@@ -87,6 +89,10 @@ impl Engine for Postgres {
         deferrable: None,
         weak_isolation: None,
         second_writer: None,
+    };
+
+    const DIALECT: Dialect = Dialect {
+        dollar_quotes: true,
     };
 
     #[cfg(feature = "metrics")]
@@ -267,15 +273,20 @@ impl Engine for Postgres {
         Effect::Failed
     }
 
-    fn refused_commit(error: &dyn DatabaseError) -> bool {
-        matches!(
-            error.code().as_deref(),
-            Some(IN_FAILED_TRANSACTION | NO_ACTIVE_TRANSACTION)
-        )
+    fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal> {
+        match error.code().as_deref() {
+            Some(IN_FAILED_TRANSACTION) => Some(Refusal::Aborted),
+            Some(NO_ACTIVE_TRANSACTION) => Some(Refusal::Ended),
+            _ => None,
+        }
     }
 
     fn ended_by_failed_commit(error: &dyn DatabaseError) -> bool {
-        error.code().as_deref() != Some(IN_FAILED_TRANSACTION)
+        // Constraints and conflicts fail the COMMIT itself. Anything else, a cancel among them, may
+        // have hit the SAVEPOINT before it, and then the transaction is aborted and still open.
+        let code = error.code();
+        let is_of_commit = |code: &str| code.starts_with("23") || code.starts_with("40");
+        code.is_some_and(|code| code == NO_ACTIVE_TRANSACTION || is_of_commit(&code))
     }
 
     fn is_out_of_step(error: &sqlx::Error) -> bool {

@@ -15,7 +15,9 @@ mod place;
 mod pragma;
 
 use self::place::{in_memory, leaves_the_journal_to_us};
-use super::{Access, Effect, Engine, Manners, OwnLimits, Place, Step, Wire, delegate_to_sqlx};
+use super::{
+    Access, Effect, Engine, Manners, OwnLimits, Place, Refusal, Step, Wire, delegate_to_sqlx,
+};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -157,8 +159,8 @@ impl Engine for Sqlite {
         Effect::Doubt
     }
 
-    fn refused_commit(error: &dyn DatabaseError) -> bool {
-        error.code().as_deref() == Some(GENERIC)
+    fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal> {
+        (error.code().as_deref() == Some(GENERIC)).then_some(Refusal::Ended)
     }
 
     fn ended_by_failed_commit(_error: &dyn DatabaseError) -> bool {

@@ -105,11 +105,12 @@ impl Cause {
             message: error.to_string(),
             class: error.class(),
             code: error.code().map(Cow::into_owned),
-            unknown: error.is_commit_unknown(),
+            unknown: error.is_commit_unknown() || error.is_partly_committed(),
         }))
     }
 
-    /// The connection was lost during the COMMIT: the transaction may have been committed after all.
+    /// The transaction, or a part of it, may have been committed after all: the connection was lost
+    /// during the COMMIT, or something that ran in the transaction had ended it.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.0.unknown

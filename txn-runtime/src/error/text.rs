@@ -37,6 +37,7 @@ impl fmt::Display for Kind {
             }
             Self::BeforeCommit => "rolled back because a hook before the commit failed",
             Self::Aborted { what } => what,
+            Self::Ended { by, undone } => return write_ended(f, by.as_deref(), *undone),
             Self::RollbackOnly { by, asked } => {
                 let did = if *asked { "asked for it" } else { "failed" };
                 return write!(f, "rolled back because `{by}` inside it {did}");
@@ -50,6 +51,19 @@ impl fmt::Display for Kind {
             Self::Refused(why) => why,
         })
     }
+}
+
+fn write_ended(f: &mut fmt::Formatter<'_>, by: Option<&str>, undone: bool) -> fmt::Result {
+    f.write_str(if undone {
+        "cannot roll back"
+    } else {
+        "cannot go on"
+    })?;
+    let by = by.unwrap_or("something that ran in it");
+    write!(
+        f,
+        ", the transaction was ended by {by}, which may have committed what ran before"
+    )
 }
 
 impl fmt::Display for Starved {

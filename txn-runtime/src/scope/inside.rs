@@ -13,14 +13,31 @@ use crate::tx::{Ending, Level};
 /// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
 pub(super) struct Nested<'a, DB: Engine> {
     pub(super) tx: &'a mut Tx<DB>,
+    /// The serial number of that transaction.
+    serial: u64,
     /// The level around this one; taken when the scope has ended.
     pub(super) outer: Option<Level>,
     pub(super) trace: Trace,
 }
 
+impl<'a, DB: Engine> Nested<'a, DB> {
+    pub(super) fn new(tx: &'a mut Tx<DB>, outer: Option<Level>, trace: Trace) -> Self {
+        let serial = tx.serial;
+        Self {
+            tx,
+            serial,
+            outer,
+            trace,
+        }
+    }
+}
+
 impl<DB: Engine> Nested<'_, DB> {
     pub(super) async fn end(mut self, conclusion: Conclusion) -> Result<(), Error> {
         self.trace.ending(&conclusion);
+        if self.is_exchanged() {
+            return Ok(()); // The drop marks what is there now.
+        }
         let ending = self.tx.decide(conclusion).await;
         let how = ending.finish(Finish::Kept);
         let result = self.tx.close_level(ending).await;
@@ -42,6 +59,9 @@ impl<DB: Engine> Nested<'_, DB> {
     /// In a sandbox: its outcome is as good as committed or rolled back, and its hooks run.
     pub(super) async fn end_on_its_own(mut self, conclusion: Conclusion) -> Result<(), Error> {
         self.trace.ending(&conclusion);
+        if self.is_exchanged() {
+            return Ok(()); // The drop marks what is there now.
+        }
         let ending = self.tx.conclude(conclusion).await;
         let how = ending.finish(Finish::Committed);
         let fate = match &ending {
@@ -79,10 +99,23 @@ impl<DB: Engine> Nested<'_, DB> {
     }
 }
 
+impl<DB: Engine> Nested<'_, DB> {
+    /// The body has put another transaction in the place of the one that it was given.
+    fn is_exchanged(&self) -> bool {
+        self.tx.serial != self.serial
+    }
+}
+
 impl<DB: Engine> Drop for Nested<'_, DB> {
     fn drop(&mut self) {
         self.trace.look_at(self.tx.session.wire);
-        if let Some(outer) = self.outer.take() {
+        if self.is_exchanged() {
+            // The other transaction cannot commit: the level around this one is lost to it.
+            let outer = self.outer.take();
+            self.tx
+                .level
+                .exchanged(outer.map_or(self.tx.level.scope, |outer| outer.scope));
+        } else if let Some(outer) = self.outer.take() {
             self.tx.abandon(outer);
         }
     }
@@ -91,6 +124,8 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
 /// A scope inside of another's transaction. If it fails, or is dropped, that transaction is rollback-only.
 pub(super) struct Joined<'a, DB: Engine> {
     pub(super) tx: &'a mut Tx<DB>,
+    /// The serial number of that transaction.
+    serial: u64,
     outer: &'static str,
     ended: bool,
     /// No more than that: to join costs nothing.
@@ -102,8 +137,10 @@ impl<'a, DB: Engine> Joined<'a, DB> {
     pub(super) fn enter(tx: &'a mut Tx<DB>, name: &'static str, span: Spanned) -> Self {
         tx.level.joined += 1;
         let outer = std::mem::replace(&mut tx.level.scope, name);
+        let serial = tx.serial;
         Self {
             tx,
+            serial,
             outer,
             ended: false,
             span,
@@ -130,6 +167,10 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
                 false => "it was dropped before it had ended",
             };
             self.tx.level.joined_failed(Cause::new(why));
+        }
+        if self.tx.serial != self.serial {
+            // The body has put another transaction in the place of the one that it was given.
+            return self.tx.level.exchanged(self.outer);
         }
         self.tx.level.joined -= 1;
         self.tx.level.scope = self.outer;

@@ -17,6 +17,7 @@ impl<DB: Engine> Session<DB> {
             trace: self.trace.take(),
             db,
             lease: self.lease.clone(),
+            unsure: self.unsure.take(),
             ..*self
         }
     }

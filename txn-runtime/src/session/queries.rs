@@ -1,7 +1,8 @@
 //! Queries of the runtime's own.
 
 use futures_util::{TryFutureExt, TryStreamExt};
-use sqlx::{Connection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
+use sqlx_core::transaction::TransactionManager;
 
 use super::pooled::Pooled;
 use crate::Session;
@@ -57,9 +58,47 @@ impl<DB: Engine> Session<DB> {
         }
     }
 
-    /// The user has begun one through the raw connection, and left it there.
-    fn is_counted_by_the_driver(&self) -> bool {
+    /// Whether the driver counts a transaction of its own on the connection: the one that was
+    /// lent to it, or one that the user has begun through it and left there.
+    #[inline]
+    pub(crate) fn is_counted_by_the_driver(&self) -> bool {
         let counted = |pooled: &Pooled<DB>| pooled.connection.is_in_transaction();
         self.pooled.as_deref().is_some_and(counted)
+    }
+
+    /// Has the driver count the open transaction among its own: what is begun through the
+    /// connection from now on nests. It may be one already.
+    ///
+    /// The driver says in one round trip whether there is a transaction at all
+    /// ([`sqlx::Error::BeginFailed`] if there is none).
+    pub(crate) async fn let_the_driver_count(&mut self) -> Result<(), sqlx::Error> {
+        if self.is_counted_by_the_driver() {
+            return Ok(());
+        }
+        // Forgotten: dropped, it would roll back.
+        operate(self, None, By::Runtime, |on| {
+            on.begin_with(DB::NOTHING).map_ok(std::mem::forget)
+        })
+        .await
+    }
+
+    /// Has it count none, outside of a transaction.
+    ///
+    /// The driver lowers its count only with the end of a level on the server, so that there have
+    /// to be as many levels to end.
+    pub(crate) async fn let_the_driver_count_none(&mut self) -> Result<(), sqlx::Error> {
+        let levels = DB::TransactionManager::get_transaction_depth(self.raw());
+        if levels == 0 {
+            return Ok(());
+        }
+        self.run("BEGIN").await?;
+        for level in 1..levels {
+            let savepoint = format!("SAVEPOINT _sqlx_savepoint_{level}");
+            self.run(AssertSqlSafe(savepoint)).await?;
+        }
+        for _ in 0..levels {
+            operate(self, None, By::Runtime, DB::TransactionManager::rollback).await?;
+        }
+        Ok(())
     }
 }

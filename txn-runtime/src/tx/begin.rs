@@ -127,7 +127,7 @@ impl<DB: Engine> Tx<DB> {
             return Ok(());
         }
         // Boxed, or every scope's future would have room for it.
-        Box::pin(self.roll_back()).await;
+        let _nothing_ran = Box::pin(self.roll_back()).await;
         Err(match deadline {
             Some(deadline) if deadline.at() == until => {
                 Error::timeout(name, deadline.over(Phase::Begin))

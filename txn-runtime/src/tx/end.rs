@@ -5,10 +5,10 @@ use std::borrow::BorrowMut;
 use tokio::time::timeout;
 
 use super::Tx;
-use super::state::Ending;
+use super::state::{Ending, Health};
 use crate::Error;
-use crate::control::{self, CommitFailure};
-use crate::engine::{Engine, Wire};
+use crate::control::{self, CommitFailure, Undid};
+use crate::engine::{Engine, Refusal, Wire};
 use crate::error::Cause;
 use crate::hooks::Fate;
 use crate::metrics::{Point, Undone};
@@ -66,8 +66,14 @@ impl<DB: Engine> Tx<DB> {
             },
             Ending::Undo { result, cause, why } => {
                 self.db().meter().rolled_back(why.after(self.conflict));
-                Box::pin(self.roll_back()).await;
-                (result, Fate::RolledBack(cause), how)
+                match Box::pin(self.roll_back()).await {
+                    Undid::All => (result, Fate::RolledBack(cause), how),
+                    Undid::Part(by) => {
+                        let error = Error::ended(self.level.scope, &*by, Some(&cause));
+                        let cause = Cause::of_scope(&error);
+                        (Err(error), Fate::RolledBack(cause), Finish::Failed)
+                    }
+                }
             }
         };
         let due = self.session.due(&fate);
@@ -121,10 +127,14 @@ impl<DB: Engine> Tx<DB> {
             Err(failure) => failure,
         };
         if self.session.in_transaction && self.session.wire == Wire::Idle {
-            Box::pin(self.roll_back()).await;
+            // The failure of the COMMIT tells all that there is to be told.
+            let _ = Box::pin(self.roll_back()).await;
         }
         match failure {
-            CommitFailure::Refused(error) => Err(Error::commit_refused(scope, error)),
+            CommitFailure::Refused(Refusal::Aborted, error) => {
+                Err(Error::commit_refused(scope, error))
+            }
+            CommitFailure::Refused(Refusal::Ended, error) => Err(Error::ended_unseen(scope, error)),
             CommitFailure::Failed(error) => Err(Error::commit(scope, error)),
             CommitFailure::Unknown(error) => Box::pin(self.verify(error)).await,
         }
@@ -144,12 +154,13 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// Invariant 7: a failure of this is an event; closing the session rolls back as well.
-    pub(super) async fn roll_back(&mut self) {
+    /// Invariant 7: a failure of this is an event; closing the session rolls back as well. That the
+    /// transaction had been ended before is none: the caller has to know.
+    pub(super) async fn roll_back(&mut self) -> Undid {
         let limit = self.db().settle_timeout();
         let lost = self.session.is_lost_by_a_drop();
         let problem = match timeout(limit, control::rollback(&mut self.session)).await {
-            Ok(Ok(())) => return,
+            Ok(Ok(undid)) => return self.known_before(undid),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {limit:?}"),
         };
@@ -157,6 +168,16 @@ impl<DB: Engine> Tx<DB> {
         if !lost {
             let scope = self.level.scope;
             tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
+        }
+        // Nobody can be asked any more.
+        let undid = self.session.is_looked_at().map_or(Undid::All, Undid::Part);
+        self.known_before(undid)
+    }
+
+    fn known_before(&self, undid: Undid) -> Undid {
+        match (&self.health, undid) {
+            (Health::Ended(by), Undid::All) => Undid::Part(by.clone()),
+            (_, undid) => undid,
         }
     }
 }

@@ -81,6 +81,20 @@ impl Level {
         });
     }
 
+    /// The `Tx` was exchanged for another while this scope was open in it, so that neither has all
+    /// of what belongs together.
+    #[cold]
+    pub(crate) fn exchanged(&mut self, by: &'static str) {
+        let cause = Cause::new("its `Tx` was exchanged for another while it was open");
+        self.mark.get_or_insert_with(|| {
+            Box::new(Mark {
+                by: Some(by),
+                asked: false,
+                cause,
+            })
+        });
+    }
+
     /// Asked for by the innermost open scope.
     pub(super) fn set_rollback_only(&mut self, cause: Cause) {
         let by = (self.joined > 0).then_some(self.scope);
@@ -154,7 +168,10 @@ impl<DB: Engine> Tx<DB> {
         let Some(savepoint) = self.undo else {
             return Ok(());
         };
-        if let Health::Gone(_) = self.health {
+        if self.session.to_look_at().is_some() && self.session.drain().await.is_ok() {
+            self.make_sure().await;
+        }
+        if let Health::Gone(_) | Health::Ended(_) = self.health {
             self.undo = None; // with everything else
             return Ok(());
         }

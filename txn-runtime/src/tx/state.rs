@@ -9,6 +9,7 @@ use crate::metrics::Undone;
 use crate::outcome::Verdict;
 use crate::scope::Conclusion;
 use crate::scope::trace::Finish;
+use crate::session::Unsure;
 use crate::{Session, statement};
 
 /// What is known of the transaction's state on the server.
@@ -19,15 +20,18 @@ pub(crate) enum Health {
     Doubt(Cause),
     /// Refuses everything until a rollback, at least to the innermost savepoint.
     Failed(Cause),
-    /// The server has ended the transaction by itself; what follows would autocommit.
+    /// The server has rolled the transaction back by itself; what follows would autocommit.
     Gone(Cause),
+    /// What ran in the transaction has ended it, and may have committed a part of it; what
+    /// follows would autocommit.
+    Ended(Box<Unsure>),
 }
 
 impl Health {
     /// It only ever gets worse by this.
     pub(crate) fn after(&mut self, effect: Effect, cause: impl FnOnce() -> Cause) {
         match (&self, effect) {
-            (Self::Gone(_), _) | (_, Effect::None) => {}
+            (Self::Ended(_) | Self::Gone(_), _) | (_, Effect::None) => {}
             (_, Effect::Gone) => *self = Self::Gone(cause()),
             (Self::Failed(_), _) => {}
             (_, Effect::Failed) => *self = Self::Failed(cause()),
@@ -123,13 +127,14 @@ impl<DB: Engine> Tx<DB> {
             (&self.health, self.session.wire),
             (Health::Active, Wire::Idle)
         );
-        if is_steady && self.undo.is_none() {
+        if is_steady && self.undo.is_none() && self.session.to_look_at().is_none() {
             return Ok(());
         }
         // Boxed, or the future of every statement would have room for it.
         Box::pin(self.catch_up()).await;
         match &self.health {
             Health::Active => Ok(()),
+            Health::Ended(by) => Err(Error::ended(scope, &**by, None)),
             Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause) => {
                 Err(Error::aborted(scope, what, cause.clone()))
             }
@@ -143,8 +148,24 @@ impl<DB: Engine> Tx<DB> {
             self.undo().await.ok();
         }
         self.look_at_wire().await;
+        self.make_sure().await;
         if let Health::Doubt(_) = self.health {
             self.resolve_doubt().await;
+        }
+    }
+
+    /// What has run may have ended the transaction. Where a dropped operation is still on the
+    /// wire nothing can be asked, and the rollback that has to follow will tell.
+    pub(super) async fn make_sure(&mut self) {
+        if self.session.to_look_at().is_none() || self.session.wire != Wire::Idle {
+            return;
+        }
+        let inside = self.session.probe().await;
+        let Some(unsure) = self.session.is_looked_at() else {
+            return;
+        };
+        if unsure.ends || !matches!(inside, Ok(true)) {
+            self.health = Health::Ended(unsure);
         }
     }
 
@@ -196,11 +217,8 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let scope = self.level.scope;
         let options = self.session.db().options();
-        let refusal = statement::refusal::<DB>(sql, true)
-            .or_else(|| statement::refusal_at::<DB>(sql, Place::Transaction, options));
-        if let Some(why) = refusal {
-            return Err(Error::refused(scope, why).into());
-        }
+        let reach = statement::judge::<DB>(sql, Place::Transaction, options)
+            .map_err(|why| Error::refused(scope, why))?;
         if self.level.terms.judged && statement::writes(sql) {
             let why = "refused: it writes, and the scope is `read_only`";
             return Err(Error::refused(scope, why).into());
@@ -209,6 +227,9 @@ impl<DB: Engine> Tx<DB> {
         self.session.look_at_schema(sql).await?;
         if statement::sets_limits::<DB>(sql) {
             self.session.forget_limits();
+        }
+        if let Some(unsure) = Unsure::statement(sql, reach) {
+            self.session.suspect(unsure);
         }
         self.session.activity().count_statement();
         Ok(())
