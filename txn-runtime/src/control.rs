@@ -49,6 +49,9 @@ pub(crate) async fn begin<DB: Engine>(
         None => OwnLimits::default(),
     };
     let mut sql = DB::begin(options, limit, own);
+    if let (true, Some(reset)) = (session.is_to_be_reset(), DB::RESET) {
+        sql = format!("BEGIN; {reset}; COMMIT; {sql}").into();
+    }
     // Nothing is lost with the commit of a reader, and only writers need an id.
     let identify = DB::IDENTIFY.filter(|_| session.db().verifies_commits() && !options.read_only);
     let Some(identify) = identify else {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 mod acquire;
+mod autocommit;
 mod builder;
 mod check;
 #[cfg(feature = "migrate")]
@@ -28,19 +29,17 @@ use self::builder::Limits;
 pub(crate) use self::scopes::WeakDb;
 use self::seconds::Seconds;
 pub use self::status::Status;
+use crate::callbacks::Callbacks;
 use crate::cancel::ControlConnection;
-use crate::engine::{ConnectOptionsOf, Engine, Place};
+use crate::engine::{ConnectOptionsOf, Engine};
 use crate::gate::Gate;
-use crate::metrics::{Closed, Meter};
+use crate::metrics::Meter;
 use crate::options::Options;
 use crate::sandbox::Lent;
 use crate::scope::Request;
 use crate::scopes::Watch;
 use crate::session::{Eras, Manager};
-use crate::{Error, Retry, Session, Tx, statement};
-
-const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one transaction; migrate the `Db` before \
-     its `sandbox` is made, and use `begin` in place of `session`";
+use crate::{Error, Retry, Session, Tx};
 
 static BY_HAND: Options = Options::new("a transaction begun by hand");
 
@@ -154,39 +153,6 @@ impl<DB: Engine> Db<DB> {
         })
     }
 
-    /// A session for one statement; one that writes waits for its turn, where there is such a thing.
-    pub(crate) async fn session_for(&self, sql: &str) -> Result<Session<DB>, Error> {
-        if self.shared.limits.max_sessions > 1
-            && let Some(why) = statement::refusal_at::<DB>(sql, Place::AnySession, self.options())
-        {
-            return Err(Error::refused(Need::AUTOCOMMIT.scope, why));
-        }
-        self.autocommit_session(Need {
-            writes: DB::ONE_WRITER && statement::may_write(sql),
-            ..Need::AUTOCOMMIT
-        })
-        .await
-    }
-
-    async fn autocommit_session(&self, need: Need) -> Result<Session<DB>, Error> {
-        if self.sandbox.is_some() {
-            return Err(Error::refused(Need::AUTOCOMMIT.scope, NOT_IN_A_SANDBOX));
-        }
-        let deadline = self.deadline();
-        loop {
-            let mut session = self.acquire(deadline, &need).await?;
-            if session.is_trusted() {
-                return Ok(session);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            match session.ping(left).await {
-                Ok(()) => return Ok(session),
-                // What would have run on it could not have been repeated, unlike a BEGIN.
-                Err(_) => session.discard_because(Closed::PingFailed),
-            }
-        }
-    }
-
     /// Returns when no cleanup is pending: every session that a dropped scope left behind is clean or closed.
     ///
     /// # Cancel safety
@@ -247,6 +213,15 @@ impl<DB: Engine> Db<DB> {
             shared: Arc::clone(&self.shared),
             sandbox: None,
         }
+    }
+
+    pub(crate) fn callbacks(&self) -> &Callbacks<DB> {
+        &self.shared.pool.manager().callbacks
+    }
+
+    /// Something is, or may be, to be done with a session that was used before others get it.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.shared.limits.careful
     }
 
     pub(crate) fn options(&self) -> &ConnectOptionsOf<DB> {

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlS
 pub(crate) use self::given_up::{dropped_in_flight, timed_out};
 pub(crate) use self::manners::Manners;
 pub(crate) use self::of_error::{class, class_of_connecting, code, is_of_the_program};
+pub(crate) use self::resets::{AsOpened, Renewal, Resets};
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -28,6 +29,7 @@ mod mysql;
 mod of_error;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod resets;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -107,7 +109,7 @@ pub enum Wire {
     message = "txn has no engine for `{Self}`",
     note = "use `txn::Sqlite`, `txn::Postgres` or `txn::MySql`, and turn on the feature `sqlite`, `postgres` or `mysql`"
 )]
-pub trait Engine: Database<Statement: Clone> + HasStatementCache + Debug + sealed::Sealed {
+pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// As it stands in spans and messages.
     #[doc(hidden)]
     const SYSTEM: &'static str;

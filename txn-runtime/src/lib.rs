@@ -21,6 +21,7 @@
     )
 )]
 
+mod callbacks;
 mod cancel;
 mod control;
 mod db;
@@ -56,6 +57,7 @@ pub use sqlx::Postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlx::Sqlite;
 
+pub use crate::callbacks::{Reset, SessionMeta};
 pub use crate::cancel::Cancel;
 pub use crate::db::{Db, DbBuilder, Status};
 pub use crate::engine::{ConnectOptionsOf, Engine};

@@ -10,13 +10,14 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
-use sqlx::Connection;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+mod closing;
 mod eras;
 mod lent;
 mod pooled;
 mod queries;
+mod release;
 mod slot;
 mod unsure;
 mod upkeep;
@@ -27,11 +28,12 @@ use self::pooled::Pooled;
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
 pub(crate) use self::unsure::Unsure;
+use crate::callbacks::Left;
 use crate::db::Permits;
 use crate::engine::{Access, Engine, Place, Wire};
 use crate::executor::Watch;
 use crate::hooks::Hooks;
-use crate::metrics::{Closed, Point};
+use crate::metrics::Point;
 use crate::scope::trace::Trace;
 use crate::scopes::{Activity, Busy, ScopeState};
 use crate::{Db, Error, settle, statement};
@@ -43,8 +45,8 @@ const TAKEN: &str = "only dropping takes the session";
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
 ///
 /// For what must run on one connection but not in a transaction: session settings, advisory locks, `LISTEN`,
-/// statements that an engine refuses inside a transaction. What is set on it stays set when it goes back to the pool: reset it, or
-/// set it in the connect options instead.
+/// statements that an engine refuses inside a transaction. What is set on it stays set when it goes back to the pool, unless
+/// [`DbBuilder::reset`](crate::DbBuilder::reset) says otherwise.
 ///
 /// # Cancel safety
 ///
@@ -66,6 +68,10 @@ pub struct Session<DB: Engine> {
     /// An operation was dropped on it that the driver does not survive.
     lost: bool,
     pub(crate) hooks: Hooks<DB>,
+    /// What its user has left on it, where that matters.
+    pub(crate) left: Left,
+    /// What is to be done before others get it was done.
+    ready_for_others: bool,
     /// Of the root scope whose body runs on it.
     pub(crate) trace: Trace,
     /// Already in the hands of [`settle`]: what it leaves unclean is closed.
@@ -95,6 +101,8 @@ impl<DB: Engine> Session<DB> {
             unsure: None,
             lost: false,
             hooks: Hooks::default(),
+            left: Left::default(),
+            ready_for_others: false,
             trace: Trace::none(),
             settling: false,
             db,
@@ -114,6 +122,7 @@ impl<DB: Engine> Session<DB> {
     /// transaction (rolled back then, with a warning), which costs a round trip in the background.
     pub fn connection(&mut self) -> &mut DB::Connection {
         self.forget_limits();
+        self.left = Left::Seen;
         self.suspect(Unsure::raw_connection());
         self.raw()
     }
@@ -165,23 +174,6 @@ impl<DB: Engine> Session<DB> {
         self.lost || (DB::DROPS_BREAK && self.wire == Wire::Busy)
     }
 
-    /// Its connection broke inside of a transaction, and the server may go on with the query that was running, and its locks, for
-    /// as long as that takes.
-    fn lingers(&self) -> bool {
-        let lingers = |pooled: &Pooled<DB>| pooled.backend.lingers;
-        self.wire == Wire::Broken
-            && self.in_transaction
-            && self.pooled.as_deref().is_some_and(lingers)
-    }
-
-    /// Ends on the server what lingers there.
-    pub(crate) async fn kill_if_it_lingers(&mut self) {
-        if let (true, Some(pooled)) = (self.lingers(), &self.pooled) {
-            self.db.kill(&pooled.backend, pooled.opened).await;
-        }
-        self.in_transaction = false;
-    }
-
     fn is_clean(&self) -> bool {
         self.wire == Wire::Idle
             && !self.in_transaction
@@ -200,23 +192,6 @@ impl<DB: Engine> Session<DB> {
         self.is_clean()
     }
 
-    /// Closes the connection instead of giving it back; its slot becomes free.
-    pub(crate) fn discard(self) {
-        let why = match (self.is_lost_by_a_drop(), self.wire) {
-            (true, _) => Closed::DroppedOperation,
-            (false, Wire::Broken) => Closed::Broken,
-            (false, _) => Closed::Unsettled,
-        };
-        self.discard_because(why);
-    }
-
-    pub(crate) fn discard_because(mut self, why: Closed) {
-        if let Some(pooled) = &mut self.pooled {
-            pooled.presence.closes(why);
-        }
-        self.take();
-    }
-
     /// For the end of the scope that is on it.
     pub(crate) fn take_trace(&mut self) -> Trace {
         self.trace.take()
@@ -226,11 +201,6 @@ impl<DB: Engine> Session<DB> {
     pub(crate) fn taken_at(&self) -> Point {
         let taken = |pooled: &Pooled<DB>| pooled.presence.taken_at();
         self.pooled.as_deref().map_or_else(Point::now, taken)
-    }
-
-    /// Takes the connection out of the pool for good.
-    fn take(&mut self) -> Option<DB::Connection> {
-        Some(self.pooled.take()?.connection)
     }
 
     /// It counts among the sessions of the pool.
@@ -262,6 +232,7 @@ impl<DB: Engine> Session<DB> {
         if let Some(unsure) = Unsure::statement(sql, reach) {
             self.suspect(unsure);
         }
+        self.look_for_leftovers(sql);
         self.activity().count_statement();
         Ok(())
     }
@@ -282,7 +253,9 @@ impl<DB: Engine> Drop for Session<DB> {
         let Some(mut pooled) = self.pooled.take() else {
             return;
         };
-        if clean && !self.is_lent() && !self.db.is_closed() {
+        let release = clean && !self.is_lent() && !self.db.is_closed();
+        let work = release && self.has_work_before_others(&mut pooled);
+        if release && !work {
             let now = Instant::now();
             pooled.returned = now;
             pooled.reused = true;
@@ -303,7 +276,10 @@ impl<DB: Engine> Drop for Session<DB> {
             session.settling = true;
             session.slot.settles();
             session.activity().enter(ScopeState::Settling);
-            settle::spawn(session);
+            match work {
+                true => settle::spawn_release(session),
+                false => settle::spawn(session),
+            }
         }
     }
 }
@@ -315,15 +291,5 @@ impl<DB: Engine> fmt::Debug for Session<DB> {
             .field("backend", &self.backend())
             .field("wire", &self.wire)
             .finish_non_exhaustive()
-    }
-}
-
-impl<DB: Engine> Session<DB> {
-    /// Says goodbye to the server; for sessions that come back to a closed pool.
-    pub(crate) async fn close(mut self) -> Result<(), sqlx::Error> {
-        match self.take() {
-            Some(connection) => connection.close().await,
-            None => Ok(()),
-        }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let (problem, end) = match timeout(limit, bring_to_rest(&mut session)).await {
         Ok(Ok(())) => {
             cleanup.ended(Settled::Clean);
-            return close_if_the_pool_is(session).await;
+            return release(session).await;
         }
         Ok(Err(error)) => (error.to_string(), Settled::Failed),
         Err(_) => (format!("not settled within {limit:?}"), Settled::TimedOut),
@@ -63,14 +63,38 @@ pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     session.discard_because(Closed::Unsettled);
 }
 
-/// A clean session goes back to the pool by being dropped; there may be none any more.
-async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
-    if session.is_lent() || !session.db().is_closed() {
-        return;
-    }
+/// Gives a clean session back in the background, for something is to be done with it first.
+pub(crate) fn spawn_release<DB: Engine>(session: Session<DB>) {
+    let db = session.db().clone();
+    db.spawn(release(session));
+}
+
+/// Does with a clean session what is to be done before others get it, and gives it back, or closes it.
+async fn release<DB: Engine>(mut session: Session<DB>) {
     let (limit, backend) = (session.db().settle_timeout(), session.backend());
+    let problem = match timeout(limit, session.make_ready_for_others()).await {
+        Ok(Ok(None)) => return close_if_the_pool_is(session).await,
+        Ok(Ok(Some(why))) => return close(session, why).await,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not ready within {limit:?}"),
+    };
+    tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of given back");
+    session.discard_because(Closed::Rejected);
+}
+
+/// In good order, so that its locks on the server are free when this has ended.
+async fn close<DB: Engine>(mut session: Session<DB>, why: Closed) {
+    let (limit, backend) = (session.db().settle_timeout(), session.backend());
+    session.closes(why);
     if let Ok(Err(error)) = timeout(limit, session.close()).await {
         tracing::debug!(target: "txn", system = DB::SYSTEM, backend, %error, "session not closed in good order");
+    }
+}
+
+/// A clean session goes back to the pool by being dropped; there may be none any more.
+async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
+    if !session.is_lent() && session.db().is_closed() {
+        close(session, Closed::WithPool).await;
     }
 }
 

@@ -5,9 +5,11 @@ use sqlx::Arguments;
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Execute, SqlStr};
 
+mod left;
 mod script;
 mod tokens;
 
+pub(crate) use self::left::leaves_something;
 #[allow(
     unused_imports,
     reason = "not every engine looks at more than a keyword"

@@ -9,8 +9,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
 
+mod callbacks;
+
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
+use crate::callbacks::Callbacks;
 use crate::cancel::{Cancel, ControlConnection};
 use crate::deadline::LONGEST;
 use crate::engine::{ConnectOptionsOf, Engine, Manners};
@@ -30,6 +33,8 @@ pub(super) struct Limits {
     pub(super) reserve: usize,
     pub(super) retry: Retry,
     pub(super) warn_after: Option<Duration>,
+    /// See [`Db::is_careful`].
+    pub(super) careful: bool,
 }
 
 impl Limits {
@@ -53,6 +58,7 @@ pub struct DbBuilder<DB: Engine> {
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
     pool_name: PoolName,
+    callbacks: Callbacks<DB>,
 }
 
 impl<DB: Engine> DbBuilder<DB> {
@@ -68,11 +74,13 @@ impl<DB: Engine> DbBuilder<DB> {
                 reserve: 0,
                 retry: Retry::DEFAULT,
                 warn_after: Some(Duration::from_secs(30)),
+                careful: false,
             },
             gate: gate::Settings::DEFAULT,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
             pool_name: PoolName::default(),
+            callbacks: Callbacks::default(),
         }
     }
 
@@ -200,6 +208,7 @@ impl<DB: Engine> DbBuilder<DB> {
 
     fn build(self) -> Db<DB> {
         let mut limits = self.limits.saturated();
+        limits.careful = self.callbacks.act_on_release();
         let options = self.options;
         // A database in memory lasts as long as its one session does.
         let (idle_timeout, max_lifetime) = match DB::session_limit(&options) {
@@ -226,6 +235,7 @@ impl<DB: Engine> DbBuilder<DB> {
             scopes: Arc::default(),
             outlived: Arc::default(),
             eras: Eras::default(),
+            callbacks: self.callbacks,
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.

@@ -106,9 +106,9 @@ impl<DB: Engine> Db<DB> {
         let _one = self.shared.checks.lock().await;
         let mut attempt = manager.switch.insist();
         let opened = manager.open(&mut attempt).await;
-        let (connection, _) = opened.map_err(Error::connect)?;
+        let opened = opened.map_err(Error::connect)?;
         // The server was there; it notices if it does not hear this.
-        connection.close().await.ok();
+        opened.connection.close().await.ok();
         Ok(())
     }
 }

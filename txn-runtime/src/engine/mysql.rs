@@ -13,7 +13,7 @@ use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 pub(super) use self::binds::is_of_the_program;
 use self::binds::{places, refuse_miscounted};
 use super::{
-    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Step, Wire,
+    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Resets, Step, Wire,
     delegate_to_sqlx, dropped_in_flight,
 };
 use crate::cancel::Backend;
@@ -114,6 +114,23 @@ const IMPLICIT_COMMITS: &[&str] = &[
     "UNLOCK",
 ];
 
+/// `COM_RESET_CONNECTION` is not to be had from the driver, and there is nothing like it in SQL.
+impl Resets for MySql {
+    const LEAVES: &'static [&'static str] = &[
+        "BACKUP",
+        "CALL",
+        "DEALLOCATE",
+        "DO",
+        "EXECUTE",
+        "FLUSH",
+        "HANDLER",
+        "LOCK",
+        "UNLOCK",
+        "USE",
+    ];
+    const HAS_VARIABLES: bool = true;
+}
+
 impl Engine for MySql {
     const SYSTEM: &'static str = "mysql";
     const LACKS: Lacks = Lacks {
@@ -187,7 +204,6 @@ impl Engine for MySql {
     fn refuses_greeting(error: &dyn DatabaseError) -> bool {
         NOT_TO_BE_ASKED.contains(&number(error))
     }
-
     fn cancel(id: u64) -> Option<String> {
         // The connection is closed in any case; unlike KILL QUERY this cannot overtake the query that it is meant for.
         Some(format!("KILL CONNECTION {id}"))

@@ -9,6 +9,8 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity, Postgres};
 use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 
+mod reset;
+
 use super::{
     Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Step, Wire,
     delegate_to_sqlx,

@@ -13,6 +13,7 @@ use sqlx::{Connection, Describe, Execute, Executor, SqlStr};
 
 mod place;
 mod pragma;
+mod reset;
 
 use self::place::{in_memory, leaves_the_journal_to_us};
 use super::{

@@ -47,6 +47,10 @@ words! {
         Unsettled = "unsettled",
         /// A migration failed on it, and may have left its lock.
         MigrationFailed = "migration_failed",
+        /// It could not be brought back to how it was opened.
+        Reset = "reset",
+        /// A callback of the pool did not want it, or failed.
+        Rejected = "rejected",
         /// With all the others.
         WithPool = "pool_closed",
     }

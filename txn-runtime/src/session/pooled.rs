@@ -9,8 +9,9 @@ use sqlx::Connection;
 
 use super::eras::{Era, Eras};
 use crate::Error;
+use crate::callbacks::{Callbacks, Reset, SessionMeta};
 use crate::cancel::Backend;
-use crate::engine::{self, ConnectOptionsOf, Engine, Manners};
+use crate::engine::{self, AsOpened, ConnectOptionsOf, Engine, Manners};
 use crate::error::Class;
 use crate::gate::{Attempt, Switch, opening};
 use crate::metrics::{Closed, Meter, Presence};
@@ -26,6 +27,9 @@ pub(crate) struct Pooled<DB: Engine> {
     /// It lay in the pool before.
     pub(super) reused: bool,
     pub(super) era: Era,
+    /// It was used, and nobody has brought it back to how it was opened: that is to be done in front of what it is used for next.
+    pub(super) to_be_reset: bool,
+    pub(super) as_opened: Arc<AsOpened>,
     pub(super) presence: Presence,
 }
 
@@ -43,6 +47,14 @@ pub(crate) struct Manager<DB: Engine> {
     /// Sessions in somebody's hands that have no place in the pool any more.
     pub(crate) outlived: Arc<AtomicUsize>,
     pub(crate) eras: Eras,
+    pub(crate) callbacks: Callbacks<DB>,
+}
+
+/// A connection that was set up, and how to reach it from outside.
+pub(crate) struct Opened<DB: Engine> {
+    pub(crate) connection: DB::Connection,
+    backend: Backend,
+    as_opened: AsOpened,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -55,21 +67,31 @@ impl<DB: Engine> Manager<DB> {
     }
 
     /// One attempt.
-    pub(crate) async fn open(
-        &self,
-        attempt: &mut Attempt<'_>,
-    ) -> Result<(DB::Connection, Backend), sqlx::Error> {
+    pub(crate) async fn open(&self, attempt: &mut Attempt<'_>) -> Result<Opened<DB>, sqlx::Error> {
         let is_silence =
             |error: &_| Class::of_connecting(error).is_loss() && !may_pass::<DB>(error);
-        attempt
-            .run(
-                engine::connect::<DB>(&self.options, &self.manners),
-                is_silence,
-            )
-            .await
+        attempt.run(self.open_unseen(), is_silence).await
     }
 
-    async fn connect(&self) -> Result<(DB::Connection, Backend), Error> {
+    async fn open_unseen(&self) -> Result<Opened<DB>, sqlx::Error> {
+        let options = &self.options;
+        let (mut connection, mut backend) = engine::connect::<DB>(options, &self.manners).await?;
+        if self.callbacks.after_connect.is_some() {
+            backend.limits = None;
+            self.callbacks.connected(&mut connection).await?;
+        }
+        let as_opened = match self.callbacks.reset {
+            Reset::Nothing => AsOpened::default(),
+            Reset::Noticed | Reset::Everything => DB::as_opened(&mut connection, options).await?,
+        };
+        Ok(Opened {
+            connection,
+            backend,
+            as_opened,
+        })
+    }
+
+    async fn connect(&self) -> Result<Opened<DB>, Error> {
         let mut attempt = self.switch.admit().map_err(Error::unavailable)?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -103,8 +125,8 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
     async fn create(&self) -> Result<Self::Type, Error> {
         // Boxed, or every scope's future would have room for it.
         let begun = self.meter.opening();
-        let (connection, backend) = match opening(Box::pin(self.connect())).await {
-            Ok(connected) => connected,
+        let opened = match opening(Box::pin(self.connect())).await {
+            Ok(opened) => opened,
             Err(error) => {
                 begun.refused(&error);
                 return Err(error);
@@ -112,13 +134,15 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         };
         let now = Instant::now();
         Ok(Some(Box::new(Pooled {
-            connection,
-            activity: self.scopes.register(&backend),
-            backend,
+            connection: opened.connection,
+            activity: self.scopes.register(&opened.backend),
+            backend: opened.backend,
             opened: now,
             returned: now,
             reused: false,
             era: self.eras.now(),
+            to_be_reset: false,
+            as_opened: opened.as_opened.into(),
             presence: begun.opened(),
         })))
     }
@@ -134,10 +158,30 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let why = match over(self.idle_timeout, pooled.returned) {
             true => Closed::IdleTimeout,
             false if over(self.max_lifetime, pooled.opened) => Closed::MaxLifetime,
-            false => return Ok(()),
+            false if self.callbacks.before_acquire.is_none() => return Ok(()),
+            // Whoever is to have it waits for no other. Boxed, or every scope's future would have room for it.
+            false => return opening(Box::pin(self.ask(pooled))).await,
         };
         pooled.presence.closes(why);
         Err(RecycleError::message("too old"))
+    }
+}
+
+impl<DB: Engine> Manager<DB> {
+    /// Asks the user's callback whether a session is to be used. Dropped in flight, the pool lets go of the session.
+    async fn ask(&self, pooled: &mut Pooled<DB>) -> RecycleResult<Error> {
+        let meta = SessionMeta::idle(pooled.opened, pooled.returned);
+        pooled.backend.limits = None;
+        let answer = self.callbacks.wants(&mut pooled.connection, meta).await;
+        if let Ok(true) = answer {
+            return Ok(());
+        }
+        if let Err(error) = answer {
+            let backend = pooled.backend.id;
+            tracing::warn!(target: "txn", system = DB::SYSTEM, backend, %error, "session closed instead of taken");
+        }
+        pooled.presence.closes(Closed::Rejected);
+        Err(RecycleError::message("not wanted"))
     }
 }
 

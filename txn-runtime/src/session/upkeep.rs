@@ -67,6 +67,9 @@ impl<DB: Engine> Session<DB> {
         let (None, Some(question)) = (known, DB::ASK_LIMITS) else {
             return Ok(known.unwrap_or_default());
         };
+        if self.is_to_be_reset() {
+            self.reset_or_break().await?;
+        }
         let mut limits = OwnLimits::default();
         self.ask(question, |row| limits = DB::own_limits(row))
             .await?;
@@ -132,7 +135,7 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// An operation of the runtime's own, guarded and bounded. Failed, the connection is of no more use.
-    async fn attend<'a, T, F: Future<Output = Result<T, sqlx::Error>> + 'a>(
+    pub(super) async fn attend<'a, T, F: Future<Output = Result<T, sqlx::Error>> + 'a>(
         &'a mut self,
         limit: Duration,
         operation: impl FnOnce(&'a mut DB::Connection) -> F,

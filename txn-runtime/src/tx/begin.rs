@@ -67,10 +67,18 @@ impl<DB: Engine> Tx<DB> {
             let mut tx = Box::new(Self::new(session, *request));
             trace.at(Moment::Beginning);
             match tx.send_begin(request, patience).await {
-                Ok(()) => return Ok(tx),
+                Ok(()) => {
+                    tx.session.was_reset();
+                    return Ok(tx);
+                }
                 Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
                     tx.session.discard_because(Closed::BeginFailed);
+                }
+                // Nobody knows what of it was refused, the BEGIN or what went before.
+                Err(error) if tx.session.is_to_be_reset() && error.code().is_some() => {
+                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "session that was not reset replaced");
+                    tx.session.discard_because(Closed::Reset);
                 }
                 Err(error) => return Err(error),
             }

@@ -231,6 +231,7 @@ impl<DB: Engine> Tx<DB> {
         if let Some(unsure) = Unsure::statement(sql, reach) {
             self.session.suspect(unsure);
         }
+        self.session.look_for_leftovers(sql);
         self.session.activity().count_statement();
         Ok(())
     }

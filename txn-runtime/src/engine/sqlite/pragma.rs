@@ -17,7 +17,7 @@ const IGNORED_INSIDE: &[&str] = &[
 ];
 
 /// Settings of a session, as opposed to its database: what is set on one is set on that one alone.
-const OF_A_SESSION: &[&str] = &[
+pub(super) const OF_A_SESSION: &[&str] = &[
     "analysis_limit",
     "automatic_index",
     "busy_timeout",
