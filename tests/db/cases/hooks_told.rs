@@ -6,6 +6,7 @@ use sqlx::Executor;
 use txn::{Error, Tx, transactional};
 
 use super::*;
+use crate::events::Warnings;
 use crate::polls::{PLENTY, poll_at_most};
 use crate::trial::Marks;
 
@@ -237,6 +238,57 @@ async fn in_a_sandbox_each_scope_runs_its_own_hooks_before_its_commit() {
             "before the commit"
         ]
     );
+}
+
+/// A scope apart has an end of its own, before that of the transaction: it takes its own hooks along, and no others.
+#[tokio::test]
+async fn in_a_sandbox_the_hooks_of_a_failed_nested_scope_wait_for_the_transaction_around_it() {
+    let db = Fixture::<DB>::new().await;
+    if DB::ONE_WRITER {
+        return; // refuses a second writer, in a sandbox too
+    }
+    let sandbox = db.sandbox().await.unwrap();
+    let marks = Marks::default();
+    let mut tx = sandbox.begin().await.unwrap();
+    nested(&mut tx, &marks, 1, true).await.unwrap_err();
+    apart(&mut tx, &marks).await.unwrap();
+    marks.note("after the one apart");
+    tx.commit().await.unwrap();
+    assert_eq!(
+        marks.notes(),
+        [
+            "before the commit of the one apart",
+            "after the one apart",
+            "nested undone"
+        ]
+    );
+}
+
+/// Nobody is left to be told but the log.
+#[tokio::test]
+async fn a_commit_that_fails_behind_a_drop_is_an_event() {
+    let db = Fixture::<DB>::new().await;
+    let warnings = Warnings::listen();
+    let marks = Marks::default();
+    let (go_on, told) = tokio::sync::oneshot::channel::<()>();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    register(&mut tx, &marks, "committed", "undone");
+    tx.before_commit(move |_| {
+        Box::pin(async move {
+            told.await?;
+            Err("the books do not balance".into())
+        })
+    });
+    let dropped = poll_at_most(1, Box::pin(tx.commit())).await;
+    assert!(dropped.is_none(), "{dropped:?}");
+    go_on.send(()).unwrap();
+    db.settled().await;
+    assert_eq!(marks.notes(), ["undone"]);
+    assert!(db.ids().await.is_empty());
+    let told = warnings.with("failed to end after its caller was dropped");
+    assert_eq!(told, 1, "{:?}", warnings.all());
+    assert_eq!(warnings.with("the books do not balance"), 1);
 }
 
 /// Dropped at the first poll of it: the hooks before the commit may then have begun, and those after it have not.

@@ -1,9 +1,13 @@
 //! What only MySQL and MariaDB do.
 
+use std::time::Duration;
+
 use sqlx::Executor;
-use txn::{Db, Error, MySql, transactional};
+use tokio::time::timeout;
+use txn::{Db, Error, MySql, Tx, transactional};
 
 use super::{Fixture, insert};
+use crate::proxy::Proxy;
 use crate::remote::Remote;
 
 /// A binding form does not name the engine: it is refused when the scope opens.
@@ -66,10 +70,8 @@ async fn until_the_server_is_known(fixture: &Fixture<MySql>) {
     }
 }
 
-/// The wait may have taken the whole transaction along, and who could tell is gone: a commit that nobody has asked for is no
-/// commit whose fate is unknown.
-#[tokio::test]
-async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone() {
+/// A row that somebody has locked, and a handle by way of a proxy.
+async fn beside_a_lock() -> (Fixture<MySql>, Tx<MySql>, Proxy, Db<MySql>) {
     let fixture = Fixture::<MySql>::new().await;
     fixture
         .execute("INSERT INTO t (id, n) VALUES (1, 0)")
@@ -79,12 +81,25 @@ async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone(
     let update = "UPDATE t SET n = 1 WHERE id = 1";
     (&mut holder).execute(update).await.unwrap();
     let (proxy, options) = MySql::by_proxy(fixture.url());
-    let db = Db::<MySql>::builder(options).connect().await.unwrap();
+    let db = Db::<MySql>::builder(options).settle_timeout(Duration::from_millis(300));
+    let db = db.connect().await.unwrap();
+    (fixture, holder, proxy, db)
+}
+
+/// Whether the wait has taken the whole transaction along is a setting of the server's.
+async fn wait_for_the_lock(tx: &mut Tx<MySql>) {
+    insert(tx, 2).await.unwrap();
+    let locked = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
+    tx.fetch_one(locked).await.unwrap_err();
+}
+
+/// Who could tell is gone: a commit that nobody has asked for is no commit whose fate is unknown.
+#[tokio::test]
+async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone() {
+    let (fixture, holder, proxy, db) = beside_a_lock().await;
     for asks_again in [true, false] {
         let mut tx = db.begin().await.unwrap();
-        insert(&mut tx, 2).await.unwrap();
-        let locked = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
-        (&mut tx).fetch_one(locked).await.unwrap_err();
+        wait_for_the_lock(&mut tx).await;
         proxy.cut_at("txn_probe");
         if asks_again {
             let refused = Error::from(insert(&mut tx, 3).await.unwrap_err());
@@ -95,6 +110,24 @@ async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone(
         assert!(error.is_aborted() && !error.is_commit_unknown(), "{error}");
         proxy.release();
     }
+    holder.rollback().await.unwrap();
+    db.settled().await;
+    assert_eq!(fixture.ids().await, [1]);
+}
+
+/// It is not waited for beyond the time that settling has.
+#[tokio::test]
+async fn a_server_that_says_nothing_after_a_lock_wait_does_not_hold_up_the_transaction() {
+    let (fixture, holder, proxy, db) = beside_a_lock().await;
+    let mut tx = db.begin().await.unwrap();
+    wait_for_the_lock(&mut tx).await;
+    proxy.stall();
+    let next = timeout(Duration::from_secs(20), insert(&mut tx, 3)).await;
+    let refused = Error::from(next.expect("it waits for ever").unwrap_err());
+    assert!(refused.is_aborted(), "{refused}");
+    let error = tx.commit().await.unwrap_err();
+    assert!(error.is_aborted() && !error.is_commit_unknown(), "{error}");
+    proxy.release();
     holder.rollback().await.unwrap();
     db.settled().await;
     assert_eq!(fixture.ids().await, [1]);
