@@ -41,6 +41,8 @@ struct Wires {
     stalled: bool,
     /// Answers are passed on in pieces of so many bytes.
     drip: Option<usize>,
+    /// What the next answer with these bytes says in their place, which are as many.
+    forged: Option<(&'static [u8], &'static [u8])>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -49,6 +51,19 @@ enum Then {
     Cut,
     /// This is sent instead.
     Send(&'static [u8]),
+}
+
+impl Wires {
+    fn forge_in(&mut self, answer: &mut [u8]) {
+        let Some((bytes, instead)) = self.forged else {
+            return;
+        };
+        let mut windows = answer.windows(bytes.len());
+        if let Some(at) = windows.position(|window| window == bytes) {
+            answer[at..at + bytes.len()].copy_from_slice(instead);
+            self.forged = None;
+        }
+    }
 }
 
 impl Proxy {
@@ -112,6 +127,13 @@ impl Proxy {
     /// Answers come in pieces of so many bytes, so that their reader has to wait for each; all at once with `None`.
     pub(crate) fn drip(&self, bytes: Option<usize>) {
         self.wires.send_modify(|wires| wires.drip = bytes);
+    }
+
+    /// The next answer with these bytes has others in their place, as many.
+    pub(crate) fn forge(&self, bytes: &'static [u8], instead: &'static [u8]) {
+        assert_eq!(bytes.len(), instead.len());
+        self.wires
+            .send_modify(|wires| wires.forged = Some((bytes, instead)));
     }
 
     /// Back to a plain wire.
@@ -273,7 +295,10 @@ async fn answers(
         // What is waited for is a guard, not to be held on to.
         let may_pass = |wires: &Wires| !wires.stalled && !wires.held.contains(&this);
         drop(state.wait_for(may_pass).await);
-        wires.send_modify(|wires| wires.answered = true);
+        wires.send_modify(|wires| {
+            wires.answered = true;
+            wires.forge_in(&mut buffer[..length]);
+        });
         let mut rest = &buffer[..length];
         while !rest.is_empty() {
             let drip = wires.borrow().drip;

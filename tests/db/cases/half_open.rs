@@ -180,6 +180,42 @@ async fn a_nested_scope_over_its_timeout_returns() {
     wired.assert_settles(&[]).await;
 }
 
+/// What could not be undone is not asked for again, whoever answers by then: the transaction is over.
+#[tokio::test]
+async fn a_transaction_whose_nested_scope_could_not_be_undone_goes_no_further() {
+    let wired = Wired::new().await;
+    let mut tx = wired.begin().await;
+    let nested = timeout(FOR_EVER, nested_too_late(&mut tx, &wired.proxy)).await;
+    nested.expect("over its timeout, and waits for ever").unwrap_err();
+    wired.proxy.release();
+    let refused = Error::from(insert(&mut tx, 3).await.unwrap_err());
+    assert!(refused.is_aborted(), "{refused}");
+    assert!(tx.commit().await.unwrap_err().is_aborted());
+    wired.assert_settles(&[]).await;
+}
+
+/// Nobody is dropped, and still there is an end to it.
+#[tokio::test]
+async fn a_rollback_that_gets_no_answer_returns() {
+    let wired = Wired::new().await;
+    let tx = wired.begin().await;
+    wired.proxy.stall();
+    let rolled_back = timeout(FOR_EVER, tx.rollback()).await;
+    rolled_back.expect("it waits for ever").unwrap();
+    wired.assert_settles(&[]).await;
+}
+
+/// Whose time it was that is over is told by the error.
+#[tokio::test]
+async fn a_begin_over_the_timeout_of_its_scope_is_a_timeout() {
+    let wired = Wired::new().await;
+    wired.proxy.stall();
+    let called = timeout(FOR_EVER, too_late(&wired.db, &wired.proxy)).await;
+    let error = called.expect("over its timeout, and waits for ever").unwrap_err();
+    assert!(error.is_timeout() && !error.is_connection(), "{error}");
+    wired.assert_settles(&[]).await;
+}
+
 #[transactional(timeout = "100ms")]
 async fn too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
     insert(tx, 1).await?;

@@ -164,3 +164,30 @@ async fn a_role_that_may_not_change_settings_has_sessions_all_the_same() {
     let tx = db.begin().await.unwrap();
     tx.commit().await.unwrap();
 }
+
+/// What the server says last is what counts: a transaction that it goes on with was not committed.
+#[tokio::test]
+async fn a_server_that_goes_on_with_the_transaction_after_its_commit_is_no_success() {
+    const OUTSIDE: &[u8] = b"Z\0\0\0\x05I";
+    const INSIDE: &[u8] = b"Z\0\0\0\x05T";
+    let fixture = Fixture::<Postgres>::new().await;
+    let (proxy, options) = Postgres::by_proxy(fixture.url());
+    let db = Db::<Postgres>::builder(options).max_sessions(1).connect().await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    proxy.forge(OUTSIDE, INSIDE);
+    let error = tx.commit().await.unwrap_err();
+    assert!(error.to_string().contains("goes on with the transaction"), "{error}");
+    db.settled().await;
+
+    let mut session = db.session().await.unwrap();
+    assert!(!session.connection().is_in_transaction());
+    drop(session);
+    for id in 2..4 {
+        let mut tx = db.begin().await.unwrap();
+        insert(&mut tx, id).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    // The server has committed, and says otherwise only here.
+    assert_eq!(fixture.ids().await, [1, 2, 3]);
+}

@@ -386,3 +386,29 @@ async fn drops(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
     tx.fetch_all(nested).await?;
     put(tx, 2, false).await
 }
+
+#[transactional]
+async fn stops(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
+    insert(tx, id).await?;
+    std::future::pending().await
+}
+
+/// Each is settled, however often that has been before.
+#[tokio::test]
+async fn scopes_dropped_one_after_the_other_are_undone_and_the_sandbox_goes_on() {
+    let db = Fixture::<DB>::new().await;
+    let sandbox = db.sandbox().await.unwrap();
+    put(&sandbox, 1, false).await.unwrap();
+    for id in 2..5 {
+        let moment = Duration::from_millis(20);
+        let dropped = tokio::time::timeout(moment, stops(&*sandbox, id)).await;
+        assert!(dropped.is_err(), "{dropped:?}");
+        sandbox.settled().await;
+        // Whether the drop fell into a statement is for the clock to say; where that costs the session, it has.
+        if sandbox.begin().await.is_err() {
+            assert!(DB::ENDS_BY_ITSELF);
+            return;
+        }
+    }
+    assert_eq!(ids(&sandbox).await, [1]);
+}
