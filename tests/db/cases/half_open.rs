@@ -202,6 +202,10 @@ async fn a_rollback_that_gets_no_answer_returns() {
     wired.proxy.stall();
     let rolled_back = timeout(FOR_EVER, tx.rollback()).await;
     rolled_back.expect("it waits for ever").unwrap();
+    if DB::SURVIVES_DROPS {
+        let status = wired.db.status();
+        assert_eq!((status.open, status.settling), (0, 0), "what was in vain is not done again");
+    }
     wired.assert_settles(&[]).await;
 }
 
