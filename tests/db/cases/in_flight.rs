@@ -6,7 +6,7 @@ use sqlx::Executor;
 use tokio::select;
 use txn::{Db, Tx, transactional};
 
-use super::{DB, Fixture, insert};
+use super::{DB, Fixture, TestEngine, insert};
 use crate::events::Warnings;
 use crate::polls::is_pending;
 use crate::proxy::Proxy;
@@ -161,6 +161,34 @@ async fn an_autocommit_statement_dropped_in_flight_leaves_nothing_to_the_next() 
     assert!(fixture.ids().await.is_empty());
     db.settled().await;
     assert_eq!((db.status().idle, db.status().open), (1, 1));
+}
+
+/// What is left of one is read and forgotten, or costs the session: it is never the answer to the next.
+#[tokio::test]
+async fn a_statement_dropped_in_flight_on_a_session_leaves_nothing_to_the_next_on_it() {
+    let (_fixture, proxy, db) = by_proxy().await;
+    for (word, statement) in [("1111", "SELECT 1111"), ("missing", "SELECT missing")] {
+        let mut session = db.session().await.unwrap();
+        drop_at(&proxy, word, session.fetch_one(statement)).await;
+        for number in [7, 8] {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) + {number} FROM t"));
+            match session.fetch_one(sql).await {
+                Ok(row) => assert_eq!(DB::number(&row), number),
+                Err(error) => assert!(!DB::SURVIVES_DROPS, "{error}"),
+            }
+        }
+    }
+}
+
+/// It is brought to rest, not closed.
+#[tokio::test]
+async fn an_autocommit_statement_dropped_in_flight_keeps_its_session_where_the_wire_survives() {
+    let (_fixture, proxy, db) = by_proxy().await;
+    let before = DB::number(&db.fetch_one(DB::BACKEND).await.unwrap());
+    drop_at(&proxy, "1111", db.fetch_one("SELECT 1111")).await;
+    db.settled().await;
+    let after = DB::number(&db.fetch_one(DB::BACKEND).await.unwrap());
+    assert_eq!(before == after, DB::SURVIVES_DROPS, "{before} {after}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Faults that only PostgreSQL has.
 
 use futures_util::TryStreamExt;
-use sqlx::Executor;
+use sqlx::{Connection, Executor};
 use txn::{Db, Error, Postgres};
 
 use super::{Fixture, TestEngine, insert, number};
@@ -80,11 +80,12 @@ async fn a_deferred_constraint_fails_the_one_commit_and_no_rollback_follows() {
 async fn a_session_that_the_server_closed_for_idleness_is_replaced_at_begin() {
     let (fixture, _proxy, db) = by_proxy().await;
     let mut session = db.session().await.unwrap();
+    let id = session.fetch_one(Postgres::BACKEND).await.unwrap();
+    // The last that it is asked, or a slow machine would find it gone before.
     session
         .execute("SET idle_session_timeout = '20ms'")
         .await
         .unwrap();
-    let id = session.fetch_one(Postgres::BACKEND).await.unwrap();
     drop(session);
     until_gone(&fixture, Postgres::number(&id)).await;
 
