@@ -32,7 +32,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn public_message(&self) -> &'static str {
-        if self.is_commit_unknown() {
+        if self.is_commit_unknown() || self.is_partly_committed() {
             return UNKNOWN;
         }
         match self.0.kind {
