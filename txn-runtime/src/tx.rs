@@ -215,8 +215,9 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// If the server did not confirm the commit of a healthy transaction: a joined scope had failed
     /// ([`Error::is_rollback_only`]), a statement had ([`Error::is_aborted`]), the engine refused
-    /// ([`Error::is_serialization_failure`] among others), or the answer was lost ([`Error::is_commit_unknown`]).
-    /// In all but the last nothing was written.
+    /// ([`Error::is_serialization_failure`] among others), the transaction had been ended by something that ran in it
+    /// ([`Error::is_partly_committed`]), or the answer was lost ([`Error::is_commit_unknown`]).
+    /// In all but the last two nothing was written.
     ///
     /// # Cancel safety
     ///
@@ -238,7 +239,9 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// # Errors
     ///
-    /// None at present: a session on which the ROLLBACK fails is closed, which rolls back too.
+    /// If there was nothing to roll back any more, because the transaction had been ended by something that ran in it: a part
+    /// of it may be committed ([`Error::is_partly_committed`]). A session on which the ROLLBACK fails is closed, which rolls
+    /// back too, and is no error.
     ///
     /// # Cancel safety
     ///

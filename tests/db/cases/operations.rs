@@ -71,6 +71,7 @@ async fn the_guide_has_each_text_as_it_is_seen_and_no_other() {
     over_its_timeout(&mut seen).await;
     commits_unknown(&mut seen).await;
     aborted(&mut seen).await;
+    ended(&mut seen).await;
     hooks_and_shutdown(&mut seen).await;
     conflicts::all(&mut seen).await;
     seen.are_all();
@@ -233,6 +234,21 @@ async fn aborted(seen: &mut Seen) {
     let error = swallowing(&*db).await.unwrap_err();
     assert!(error.is_rollback_only(), "{error}");
     seen.note(&error);
+}
+
+#[transactional(name = "bank.transfer")]
+async fn ended_in_its_middle(tx: &mut Tx<DB>, fails: bool) -> Result<(), Error> {
+    tx.execute("SELECT 1; COMMIT").await?;
+    match fails {
+        true => Err(sqlx::Error::RowNotFound.into()),
+        false => Ok(()),
+    }
+}
+
+async fn ended(seen: &mut Seen) {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    seen.note(&ended_in_its_middle(&*db, false).await.unwrap_err());
+    seen.note(&ended_in_its_middle(&*db, true).await.unwrap_err());
 }
 
 #[transactional(name = "bank.transfer")]

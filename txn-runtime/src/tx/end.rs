@@ -15,6 +15,7 @@ use crate::metrics::{Point, Undone};
 use crate::outcome::Verdict;
 use crate::scope::Conclusion;
 use crate::scope::trace::{Finish, Trace};
+use crate::session::Unsure;
 use crate::shield::{Ended, Shield};
 use crate::verify::verify;
 
@@ -69,7 +70,7 @@ impl<DB: Engine> Tx<DB> {
                 match Box::pin(self.roll_back()).await {
                     Undid::All => (result, Fate::RolledBack(cause), how),
                     Undid::Part(by) => {
-                        let error = Error::ended(self.level.scope, &*by, Some(&cause));
+                        let error = self.not_undone(result, &by, &cause);
                         let cause = Cause::of_scope(&error);
                         (Err(error), Fate::RolledBack(cause), Finish::Failed)
                     }
@@ -82,6 +83,15 @@ impl<DB: Engine> Tx<DB> {
             how,
             at,
             due,
+        }
+    }
+
+    /// Part of the transaction may be committed, whatever it was to come to. If that was known
+    /// before, it is what it came to.
+    fn not_undone(&self, result: Result<(), Error>, by: &Unsure, cause: &Cause) -> Error {
+        match result {
+            Err(error) if error.is_partly_committed() => error,
+            _ => Error::ended(self.level.scope, by, Some(cause)),
         }
     }
 
