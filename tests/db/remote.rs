@@ -37,6 +37,9 @@ pub(crate) trait Remote: TestEngine {
     /// A word of the greeting, and one of the same length for it that servers refuse.
     const REFUSED_GREETINGS: &'static [[&'static str; 2]];
 
+    /// Asks for a lock that another transaction has on the row 1, and does not wait.
+    const LOCKED: &'static str;
+
     /// The file name of a server's socket.
     const SOCKET: &'static str;
 
@@ -102,6 +105,7 @@ impl Remote for Postgres {
         ["'1s', false", "'-s', false"],
         ["pg_control_system", "pg_control_sysxxx"],
     ];
+    const LOCKED: &'static str = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
     const SOCKET: &'static str = ".s.PGSQL.5432";
     const CLOSE_IDLE: &'static [&'static str] = &["-c", "idle_session_timeout=2s"];
 
@@ -158,6 +162,7 @@ impl Remote for MySql {
         "information_schema.global_status",
         "information_schema.global_statxx",
     ]];
+    const LOCKED: &'static str = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
     const SOCKET: &'static str = "my.sock";
     const CLOSE_IDLE: &'static [&'static str] = &["--wait-timeout=2"];
 

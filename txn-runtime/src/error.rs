@@ -211,7 +211,7 @@ impl Error {
 
     /// Says how often it was tried before this failure stood.
     pub(crate) fn after(mut self, tried: Option<Tried>) -> Self {
-        self.0.tried = tried;
+        self.0.tried = tried.or(self.0.tried);
         self
     }
 

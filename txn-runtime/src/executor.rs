@@ -14,7 +14,7 @@ use crate::error::{Cause, Class};
 use crate::scopes::Busy;
 use crate::session::Hold;
 use crate::statement::Statement;
-use crate::tx::Health;
+use crate::tx::{Course, Health};
 use crate::{Session, Tx};
 
 mod handle;
@@ -22,16 +22,12 @@ mod handle;
 /// Sees to it that a transaction learns of its failed statements, even if the user swallows the error.
 pub(crate) struct Watch<'a> {
     pub(crate) health: &'a mut Health,
-    /// Set by a failure after which the whole transaction may be run again.
-    pub(crate) conflict: &'a mut Class,
+    pub(crate) course: &'a mut Course,
 }
 
 impl Watch<'_> {
     pub(crate) fn failed<DB: Engine>(&mut self, error: &sqlx::Error) {
-        let class = Class::of(error);
-        if *self.conflict == Class::Other {
-            *self.conflict = class;
-        }
+        self.course.meets(Class::of(error));
         let effect = match error {
             _ if DB::is_out_of_step(error) => Effect::Gone,
             sqlx::Error::Database(error) => DB::effect(&**error),
@@ -113,7 +109,7 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
                 wire_after(error, &mut this.watch, this.by, &mut this.hold)
             }
         };
-        step
+        step.map_err(|error| told(error, &this.watch))
     }
 }
 
@@ -134,7 +130,16 @@ where
         Ok(_) => Wire::Idle,
         Err(error) => wire_after(error, &mut watch, by, &mut hold),
     };
-    result
+    result.map_err(|error| told(error, &watch))
+}
+
+/// As the body gets it.
+#[cold]
+fn told(error: sqlx::Error, watch: &Option<Watch<'_>>) -> sqlx::Error {
+    match watch {
+        Some(watch) => watch.course.tell(error),
+        None => error,
+    }
 }
 
 fn wire_after<DB: Engine>(

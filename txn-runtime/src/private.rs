@@ -8,9 +8,11 @@ use std::pin::Pin;
 use tracing::Span;
 
 mod run;
+mod said;
 pub mod test;
 
 pub use self::run::Run;
+pub use self::said::{Said, SaidByAny, SaidByError, SaidByNobody, SaidByOurs};
 pub use crate::deadline::Deadline;
 pub use crate::engine::known::{AnyEngine, EngineOf};
 use crate::engine::known::{HasDeferrable, HasWeakIsolation};
@@ -139,6 +141,15 @@ impl<T, E: Display> ReasonDisplay for &Reason<'_, Result<T, E>> {
             (Verdict::Rollback, Err(error)) => Conclusion::new(verdict, Some(error.to_string())),
             _ => Conclusion::new(verdict, None),
         }
+    }
+}
+
+impl Conclusion {
+    /// What the outcome's error says of itself, for a scope that may be run again.
+    #[must_use]
+    pub fn said(mut self, says_conflict: bool) -> Self {
+        self.says_conflict = says_conflict;
+        self
     }
 }
 

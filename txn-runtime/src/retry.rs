@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// The pause before attempt `n + 1` is drawn evenly from nothing to `base_delay · 2ⁿ⁻¹`, at most `max_delay` (full jitter), so that
 /// transactions that have met do not meet again.
 ///
+/// The reason to run it again is a conflict (or a lost connection) that is still in the transaction, whatever the body made of it. One that was
+/// undone with a nested scope is a reason only if the body returns an error that says so: its own, of any other kind, is final.
+///
 /// A function asks for it with `retry`, and for other figures with `retry = 3` or `retry(max_attempts = 3, base_delay = "20ms", max_delay =
 /// "1s")`. What a `retry` without figures stands for is set by [`DbBuilder::retry`](crate::DbBuilder::retry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

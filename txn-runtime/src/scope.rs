@@ -96,7 +96,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         loop {
             let error = match Tx::begin(db, request, trace).await {
                 Ok(mut tx) => {
-                    tx.attempts = *attempts;
+                    tx.course.attempts = *attempts;
                     return Ok(Self {
                         body: Body::Root(Root::new(tx)),
                         options: request.options,
@@ -200,11 +200,12 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
             Body::Root(root) if root.has_its_own() => root.tx,
             other => return Next::Done(other.end(conclusion).await),
         };
-        let (db, conflict) = (tx.db().clone(), tx.met_conflict());
-        let (request, mut attempts) = (tx.request, tx.attempts);
+        let (db, course) = (tx.db().clone(), tx.course());
+        let (request, mut attempts) = (tx.request, course.attempts);
+        let mended = course.may_be_mended(conclusion.says_conflict);
         let mut trace = tx.session.take_trace();
         let result = end_attempt(tx, conclusion, &mut trace).await;
-        let again = may_be_retried(verdict, &result, conflict);
+        let again = may_be_retried(verdict, &result, mended);
         if again && pause(&mut attempts, request.deadline).await {
             let mut trace = trace.again::<DB>(&request, attempts.count());
             return match Self::attempt(&db, &request, &mut attempts, &mut trace).await {

@@ -4,19 +4,20 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod begin;
+mod course;
 mod end;
 mod level;
 mod state;
 
+pub(crate) use self::course::Course;
 pub(crate) use self::end::{end, end_attempt};
 pub(crate) use self::level::{Level, Terms};
 use self::state::REFUSED;
 pub(crate) use self::state::{Ending, Health};
 use crate::engine::Engine;
-use crate::error::{Cause, Class};
+use crate::error::Cause;
 use crate::options::{Isolation, Options};
 use crate::outcome::Verdict;
-use crate::retry::Attempts;
 use crate::scope::Request;
 use crate::{Db, Error, Session};
 
@@ -37,11 +38,9 @@ pub struct Tx<DB: Engine> {
     pub(crate) serial: u64,
     owner: Owner,
     health: Health,
-    /// How a statement failed, if in a way that running all of it again may mend, whatever the body made of that.
-    conflict: Class,
     /// What it was opened with, for another attempt.
     pub(crate) request: Request,
-    pub(crate) attempts: Attempts,
+    pub(crate) course: Course,
     /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
     pub(crate) level: Level,
     /// Its name on the server, where commits are verified.
@@ -83,9 +82,8 @@ impl<DB: Engine> Tx<DB> {
             serial: next_serial(),
             owner: Owner::Caller,
             health: Health::Active,
-            conflict: Class::Other,
             request,
-            attempts: Attempts::ONE,
+            course: Course::new(),
             level: Level::new(options.name, None, terms),
             id: None,
             depth: 0,
@@ -129,11 +127,17 @@ impl<DB: Engine> Tx<DB> {
     /// Which attempt at the root scope this is, from 1; more than 1 only with `retry`.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.attempts.count()
+        self.course.attempts.count()
     }
 
-    pub(crate) fn met_conflict(&self) -> bool {
-        self.conflict != Class::Other
+    /// How it has gone so far, what a dropped scope has left to be undone included.
+    pub(crate) fn course(&self) -> Course {
+        let mut course = self.course;
+        match (self.undo, &self.health) {
+            (Some(_), Health::Gone(_)) | (None, _) => {}
+            (Some(savepoint), _) => course.undo(savepoint),
+        }
+        course
     }
 
     /// The raw sqlx connection, for what no executor offers (COPY, advisory locks), and for code that

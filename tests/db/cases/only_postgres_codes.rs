@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Executor};
 use txn::{Db, Error, Postgres, Tx, transactional};
 
-use super::{Fixture, insert};
+use super::{Fixture, insert, number};
+use crate::remote::{Remote, until_gone};
 
 /// As dblink and foreign-data wrappers do.
 fn raise(code: &str) -> String {
@@ -123,4 +125,28 @@ async fn a_copy_that_is_run_as_a_statement_is_an_error_of_the_program() {
         db.assert_at_rest().await;
         assert!(db.ids().await.is_empty(), "served by a new session");
     }
+}
+
+#[transactional(retry = 3)]
+async fn idles(tx: &mut Tx<Postgres>, other: &Db<Postgres>, ran: &AtomicU32) -> Result<(), Error> {
+    ran.fetch_add(1, Ordering::Relaxed);
+    let session = number(tx, Postgres::BACKEND).await?;
+    until_gone(other, session).await;
+    Ok(insert(tx, 5).await?)
+}
+
+/// It would be as slow the next time.
+#[tokio::test]
+async fn a_body_that_is_too_slow_for_the_server_is_not_run_again() {
+    let fixture = Fixture::<Postgres>::new().await;
+    let options: PgConnectOptions = fixture.url().parse().unwrap();
+    let options = options.options([("idle_in_transaction_session_timeout", "100ms")]);
+    let db = Db::<Postgres>::builder(options).connect().await.unwrap();
+    let ran = AtomicU32::new(0);
+    let error = idles(&db, &fixture, &ran).await.unwrap_err();
+    assert_eq!(ran.into_inner(), 1, "{error}");
+    assert_eq!(error.code().as_deref(), Some("25P03"), "{error}");
+    assert!(error.is_connection() && !error.is_retryable(), "{error}");
+    db.settled().await;
+    assert_eq!(db.status().in_use, 0);
 }

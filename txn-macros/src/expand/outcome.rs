@@ -33,12 +33,26 @@ impl Expand<'_> {
                 _ => #verdict(&outcome),
             })
         };
+        let said = self.said();
         ours! {
             let conclusion = {
                 use #krate::__private::{ReasonDisplay as _, ReasonOpaque as _};
                 (&&#krate::__private::Reason(&outcome)).conclude(#verdict)
             };
+            #said
         }
+    }
+
+    /// Whether the outcome's own error is one after which to run the body again.
+    fn said(&self) -> Option<TokenStream> {
+        self.valid.args.retry.as_ref()?;
+        let krate = self.krate;
+        Some(ours! {
+            let conclusion = conclusion.said({
+                use #krate::__private::{SaidByOurs as _, SaidByError as _, SaidByAny as _, SaidByNobody as _};
+                (&&&&#krate::__private::Said(&outcome)).is_conflict()
+            });
+        })
     }
 
     /// Input:  `commit_on(PATTERN if GUARD)`

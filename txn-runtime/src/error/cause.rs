@@ -148,7 +148,7 @@ pub(super) fn code(error: &sqlx::Error) -> Option<String> {
 }
 
 impl Cause {
-    pub(super) fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         self.0.class
     }
 

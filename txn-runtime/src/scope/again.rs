@@ -16,12 +16,12 @@ pub(super) async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -
     }
 }
 
-/// Whether what a root scope came to is due to a conflict. Never after a commit that may have
-/// happened, of all or of a part.
-pub(super) fn may_be_retried(verdict: Verdict, result: &Result<(), Error>, conflict: bool) -> bool {
+/// Whether another attempt may mend what a root scope came to; `mended` if it may mend what was met on the way. Never after a
+/// commit that may have happened, of all or of a part.
+pub(super) fn may_be_retried(verdict: Verdict, result: &Result<(), Error>, mended: bool) -> bool {
     match result {
-        Ok(()) => verdict == Verdict::Rollback && conflict,
+        Ok(()) => verdict == Verdict::Rollback && mended,
         Err(error) if error.is_commit_unknown() || error.is_partly_committed() => false,
-        Err(error) => conflict || error.is_retryable(),
+        Err(error) => mended || error.is_retryable(),
     }
 }

@@ -12,6 +12,8 @@ pub struct Conclusion {
     reason: Option<String>,
     /// It is a rollback because the scope's time was over.
     late: bool,
+    /// The body's own error says that it is one after which to run it again.
+    pub(crate) says_conflict: bool,
 }
 
 impl Conclusion {
@@ -21,6 +23,7 @@ impl Conclusion {
             verdict,
             reason,
             late: false,
+            says_conflict: false,
         }
     }
 

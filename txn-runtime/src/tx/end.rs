@@ -66,7 +66,8 @@ impl<DB: Engine> Tx<DB> {
                 }
             },
             Ending::Undo { result, cause, why } => {
-                self.db().meter().rolled_back(why.after(self.conflict));
+                let why = why.after(self.course().met());
+                self.db().meter().rolled_back(why);
                 match Box::pin(self.roll_back()).await {
                     Undid::All => (result, Fate::RolledBack(cause), how),
                     Undid::Part(by) => {

@@ -6,7 +6,7 @@ use super::Tx;
 use super::state::{Ending, Health, REFUSED};
 use crate::control;
 use crate::engine::{Effect, Engine, timed_out};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Class, Error};
 use crate::options::{Isolation, Options};
 
 /// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
@@ -121,9 +121,13 @@ impl<DB: Engine> Tx<DB> {
         self.setting = false;
         if let Err(error) = set {
             self.health.after(Effect::Failed, || Cause::of(&error));
-            return Err(Error::savepoint(scope, error));
+            let class = Class::of(&error);
+            self.course.meets(class);
+            let tried = self.course.tried(class);
+            return Err(Error::savepoint(scope, error).after(tried));
         }
         self.depth += 1;
+        self.course.here = Some(savepoint);
         Ok(std::mem::replace(
             &mut self.level,
             Level::new(scope, Some(savepoint), terms),
@@ -153,6 +157,7 @@ impl<DB: Engine> Tx<DB> {
 
     pub(crate) fn pop(&mut self, outer: Level) {
         self.depth -= 1;
+        self.course.here = outer.savepoint;
         self.level = outer;
     }
 
@@ -188,6 +193,7 @@ impl<DB: Engine> Tx<DB> {
             return Err(error);
         }
         self.undo = None;
+        self.course.undo(savepoint);
         self.release = Some(savepoint);
         if let Health::Failed(_) | Health::Doubt(_) = self.health {
             self.health = Health::Active;

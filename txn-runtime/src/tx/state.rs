@@ -136,7 +136,8 @@ impl<DB: Engine> Tx<DB> {
             Health::Active => Ok(()),
             Health::Ended(by) => Err(Error::ended(scope, &**by, None)),
             Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause) => {
-                Err(Error::aborted(scope, what, cause.clone()))
+                let tried = self.course.tried(cause.class());
+                Err(Error::aborted(scope, what, cause.clone()).after(tried))
             }
         }
     }
@@ -198,7 +199,7 @@ impl<DB: Engine> Tx<DB> {
         };
         let mut watch = Watch {
             health: &mut self.health,
-            conflict: &mut self.conflict,
+            course: &mut self.course,
         };
         watch.failed::<DB>(&problem);
     }
@@ -239,7 +240,7 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<Watch<'_>>) {
         let watch = Watch {
             health: &mut self.health,
-            conflict: &mut self.conflict,
+            course: &mut self.course,
         };
         (&mut self.session, Some(watch))
     }
