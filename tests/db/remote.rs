@@ -39,6 +39,12 @@ pub(crate) trait Remote: TestEngine {
 
     /// Asks for a lock that another transaction has on the row 1, and does not wait.
     const LOCKED: &'static str;
+    /// Lets sessions that are opened from now on only read, and write again.
+    const ONLY_READ: [&'static str; 2];
+    /// The codes of what they answer to those who write.
+    const READ_ONLY_CODES: &'static [&'static str];
+    /// Lists all tables.
+    const TABLES: &'static str;
 
     /// The file name of a server's socket.
     const SOCKET: &'static str;
@@ -106,6 +112,12 @@ impl Remote for Postgres {
         ["pg_control_system", "pg_control_sysxxx"],
     ];
     const LOCKED: &'static str = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
+    const ONLY_READ: [&'static str; 2] = [
+        "ALTER ROLE postgres SET default_transaction_read_only = on",
+        "ALTER ROLE postgres RESET default_transaction_read_only",
+    ];
+    const READ_ONLY_CODES: &'static [&'static str] = &["25006"];
+    const TABLES: &'static str = "SELECT oid FROM pg_class";
     const SOCKET: &'static str = ".s.PGSQL.5432";
     const CLOSE_IDLE: &'static [&'static str] = &["-c", "idle_session_timeout=2s"];
 
@@ -163,6 +175,13 @@ impl Remote for MySql {
         "information_schema.global_statxx",
     ]];
     const LOCKED: &'static str = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
+    const ONLY_READ: [&'static str; 2] = [
+        "SET GLOBAL tx_read_only = ON",
+        "SET GLOBAL tx_read_only = OFF",
+    ];
+    const READ_ONLY_CODES: &'static [&'static str] = &["1792"];
+    const TABLES: &'static str =
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE()";
     const SOCKET: &'static str = "my.sock";
     const CLOSE_IDLE: &'static [&'static str] = &["--wait-timeout=2"];
 

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 mod acquire;
 mod autocommit;
@@ -72,6 +73,8 @@ struct Shared<DB: Engine> {
     /// One token for each session that is out of the pool, settling ones included.
     leases: TaskTracker,
     cleanups: TaskTracker,
+    /// One token for each scope whose hooks run.
+    hooks: TaskTracker,
     control: ControlConnection<DB>,
     waiting: AtomicUsize,
     gate: Gate,
@@ -163,7 +166,8 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Closes the handle and all its clones: refuses new scopes and those that wait for a session, lets open ones end,
-    /// waits for them and for every cleanup, and closes every session.
+    /// waits for them, for their hooks and for every cleanup, and closes every session. A session that is being opened is given up. When it
+    /// returns, nothing begins any more. A hook must not wait for it: it would wait for itself.
     ///
     /// # Cancel safety
     ///
@@ -173,6 +177,7 @@ impl<DB: Engine> Db<DB> {
             return lent.close().await;
         }
         let shared = &*self.shared;
+        shared.pool.manager().closing.cancel();
         let idle = shared.pool.retain(|_, _| false).removed;
         shared.pool.close();
         for queue in [&shared.writers, &shared.firsts].into_iter().flatten() {
@@ -184,6 +189,7 @@ impl<DB: Engine> Db<DB> {
             timeout(shared.limits.settle_timeout, goodbye).await.ok();
         }
         shared.leases.wait().await;
+        shared.hooks.wait().await;
         shared.cleanups.wait().await;
         shared.watch.stop().await;
         let goodbye = shared.control.close();
@@ -234,6 +240,11 @@ impl<DB: Engine> Db<DB> {
 
     pub(crate) fn eras(&self) -> &Eras {
         &self.shared.pool.manager().eras
+    }
+
+    /// For as long as hooks of a scope run that has ended.
+    pub(crate) fn hooks_run(&self) -> TaskTrackerToken {
+        self.shared.hooks.token()
     }
 
     pub(crate) fn retry(&self) -> Retry {

@@ -297,6 +297,14 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- what errors mean
 
+    /// A statement that writes was refused because the session, or its server, only reads.
+    #[doc(hidden)]
+    fn only_reads(error: &dyn DatabaseError) -> bool;
+    /// Fails where a scope that writes would be refused. Leaves nothing behind; failed, it leaves the connection in whatever state.
+    #[doc(hidden)]
+    fn check_writes(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     #[doc(hidden)]
     fn effect(error: &dyn DatabaseError) -> Effect;
     /// Why the COMMIT was refused, if that was because there was no healthy transaction to commit.

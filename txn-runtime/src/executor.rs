@@ -151,6 +151,7 @@ fn wire_after<DB: Engine>(
     if let Some(watch) = watch {
         watch.failed::<DB>(error);
     }
+    hold.refused(error);
     match DB::is_out_of_step(error) {
         true => {
             // The runtime's own statements are followed by what becomes of the session.

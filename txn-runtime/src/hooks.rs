@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::engine::Engine;
 use crate::error::{BoxError, Cause};
@@ -178,6 +179,8 @@ pub(crate) struct Due {
     pub(crate) hooks: Vec<BoxFuture<'static, ()>>,
     /// Their scope, for as long as they run.
     pub(crate) ending: Option<Ending>,
+    /// The `Db` is not closed before they are done.
+    pub(crate) token: Option<TaskTrackerToken>,
 }
 
 /// Runs them one after the other; a panic in one is an event and stops nothing.
@@ -185,6 +188,7 @@ pub(crate) async fn run(due: Due, meter: Meter) {
     let Due {
         hooks,
         ending: _listed,
+        token: _token,
     } = due;
     for hook in hooks {
         if AssertUnwindSafe(hook).catch_unwind().await.is_err() {

@@ -33,7 +33,7 @@ use crate::db::Permits;
 use crate::engine::{Access, Engine, Place, Wire};
 use crate::executor::Watch;
 use crate::hooks::Hooks;
-use crate::metrics::Point;
+use crate::metrics::{Closed, Point};
 use crate::scope::trace::Trace;
 use crate::scopes::{Activity, Busy, ScopeState};
 use crate::{Db, Error, settle, statement};
@@ -192,6 +192,11 @@ impl<DB: Engine> Session<DB> {
         self.is_clean()
     }
 
+    /// Another session might do what this one has refused: it was not asked to only read, and is not the whole of a database in memory.
+    fn may_be_replaced(&self) -> bool {
+        !self.access.read_only && DB::session_limit(self.db.options()).is_none()
+    }
+
     /// For the end of the scope that is on it.
     pub(crate) fn take_trace(&mut self) -> Trace {
         self.trace.take()
@@ -253,7 +258,10 @@ impl<DB: Engine> Drop for Session<DB> {
         let Some(mut pooled) = self.pooled.take() else {
             return;
         };
-        let release = clean && !self.is_lent() && !self.db.is_closed();
+        if self.slot.only_reads {
+            self.slot.only_reads = self.may_be_replaced();
+        }
+        let release = clean && !self.slot.only_reads && !self.is_lent() && !self.db.is_closed();
         let work = release && self.has_work_before_others(&mut pooled);
         if release && !work {
             let now = Instant::now();
@@ -266,6 +274,9 @@ impl<DB: Engine> Drop for Session<DB> {
         let mut session = self.moved(pooled, self.db.clone());
         if clean && let Some(lent) = self.db.lent() {
             return lent.take_back(session);
+        }
+        if clean && session.slot.only_reads {
+            return session.discard_because(Closed::ReadOnly);
         }
         // There is nothing to settle on a connection that is of no more use.
         let hopeless =

@@ -71,7 +71,7 @@ async fn cancel_during_commit() {
             let id = expected.len().try_into().unwrap();
             let mut tx = trial.begin().await.unwrap();
             insert(&mut tx, id).await.unwrap();
-            let ended = trial.drop_at(point, tx.commit()).await;
+            let ended = Box::pin(trial.drop_at(point, tx.commit())).await;
             if point.polls > 0 {
                 expected.push(id);
             }

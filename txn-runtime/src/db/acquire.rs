@@ -112,6 +112,10 @@ impl<DB: Engine> Db<DB> {
         };
         let lease = self.shared.leases.token();
         let session = Session::new(object, self.clone(), lease, permits);
+        // Only now `close` waits for it.
+        if self.shared.pool.is_closed() {
+            return Err(Error::closed());
+        }
         Ok(self.opened(session, need))
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool::managed::{Pool, PoolConfig, QueueMode};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod callbacks;
@@ -236,6 +237,7 @@ impl<DB: Engine> DbBuilder<DB> {
             outlived: Arc::default(),
             eras: Eras::default(),
             callbacks: self.callbacks,
+            closing: CancellationToken::new(),
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.
@@ -247,6 +249,7 @@ impl<DB: Engine> DbBuilder<DB> {
             handle: Handle::current(),
             leases: closed_tracker(),
             cleanups: closed_tracker(),
+            hooks: closed_tracker(),
             control: ControlConnection::new(),
             waiting: AtomicUsize::new(0),
             gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),

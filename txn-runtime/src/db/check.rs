@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use deadpool::managed::Timeouts;
 use sqlx::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
 
 use super::Db;
 use super::acquire::Permits;
 use crate::engine::Engine;
+use crate::metrics::Closed;
 use crate::{Error, Session};
 
 const AT_ONCE: Timeouts = Timeouts {
@@ -55,19 +57,67 @@ impl<DB: Engine> Db<DB> {
     /// # Ok(()) }
     /// ```
     pub async fn check(&self) -> Result<(), Error> {
-        if self.is_closed() {
-            return Err(Error::closed());
-        }
-        let limit = self.shared.gate.settings().check;
         // Half of it, so that there is time for another if that one has gone bad.
-        let look = async {
-            match self.ping_idle(limit / 2).await {
-                true => Ok(()),
-                false => self.knock().await,
-            }
+        let look = async |limit| match self.ping_idle(limit / 2).await {
+            true => Ok(()),
+            false => self.knock(false).await,
         };
-        let looked = timeout(limit, Box::pin(look)).await;
-        looked.unwrap_or_else(|_| Err(unanswered(limit)))
+        self.in_time(look).await
+    }
+
+    /// Asks whether the database takes writes: a [`check`](Self::check) that finds out what a standby, a server that was set to
+    /// `default_transaction_read_only` or `read_only`, and a file without permission to write do not tell to those who read.
+    ///
+    /// It does what a scope that writes would be refused, and leaves nothing behind. Sessions that were opened while the server only read
+    /// may go on to, when it takes writes again: those that lie in the pool are asked one after the other until one will write, else a
+    /// connection of its own is; those that will not are closed. (Otherwise each is closed when it has refused a scope.)
+    ///
+    /// On SQLite somebody of this handle who writes just now is taken for the proof that it works. A database in memory can always be written to.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check); and the server's refusal.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: dropped, its session is settled, or its connection is given up.
+    pub async fn check_writable(&self) -> Result<(), Error> {
+        if DB::session_limit(self.options()).is_some() {
+            return self.check().await;
+        }
+        let look = async |limit| {
+            let Ok(_turn) = self.try_turn() else {
+                return Ok(());
+            };
+            while let Some(mut session) = self.idle().await {
+                match session.check_writes(limit / 2).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => session.discard_because(why_closed::<DB>(&error)),
+                }
+            }
+            self.knock(true).await
+        };
+        self.in_time(look).await
+    }
+
+    async fn in_time(
+        &self,
+        look: impl AsyncFnOnce(Duration) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let limit = self.shared.gate.settings().check;
+        let closing = &self.shared.pool.manager().closing;
+        let looked = timeout(limit, Box::pin(closing.run_until_cancelled(look(limit))));
+        match looked.await {
+            Ok(Some(looked)) if !self.is_closed() => looked,
+            Ok(_) => Err(Error::closed()),
+            Err(_) => Err(unanswered(limit)),
+        }
+    }
+
+    /// The turn to write, where there is one; an error if somebody else has it.
+    fn try_turn(&self) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
+        let writers = self.shared.writers.clone();
+        writers.map(Semaphore::try_acquire_owned).transpose()
     }
 
     /// Whether a session that lies in the pool has answered.
@@ -98,7 +148,7 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Connects outside of the pool, and hangs up.
-    async fn knock(&self) -> Result<(), Error> {
+    async fn knock(&self, writes: bool) -> Result<(), Error> {
         let manager = self.shared.pool.manager();
         if DB::session_limit(&manager.options).is_some() {
             return Ok(());
@@ -106,10 +156,20 @@ impl<DB: Engine> Db<DB> {
         let _one = self.shared.checks.lock().await;
         let mut attempt = manager.switch.insist();
         let opened = manager.open(&mut attempt).await;
-        let opened = opened.map_err(Error::connect)?;
+        let mut opened = opened.map_err(Error::connect)?;
+        if writes {
+            DB::check_writes(&mut opened.connection).await?;
+        }
         // The server was there; it notices if it does not hear this.
         opened.connection.close().await.ok();
         Ok(())
+    }
+}
+
+fn why_closed<DB: Engine>(error: &sqlx::Error) -> Closed {
+    match error.as_database_error() {
+        Some(error) if DB::only_reads(error) => Closed::ReadOnly,
+        _ => Closed::PingFailed,
     }
 }
 

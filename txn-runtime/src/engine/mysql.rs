@@ -16,6 +16,7 @@ use super::{
     Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Resets, Step, Wire,
     delegate_to_sqlx, dropped_in_flight,
 };
+use crate::Error;
 use crate::cancel::Backend;
 use crate::error::Class;
 use crate::options::{Lacks, Options};
@@ -30,6 +31,9 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const LOCK_TABLE_FULL: u16 = 1206;
 const UNKNOWN_STATEMENT: u16 = 1243;
 const NEED_REPREPARE: u16 = 1615;
+const PREVENTED_BY_OPTION: u16 = 1290;
+const READ_ONLY_TRANSACTION: u16 = 1792;
+const READ_ONLY_MODE: u16 = 1836;
 const DEADLOCK: u16 = 1213;
 /// A storage engine could not commit, and the server does not say how far it had come.
 const ERROR_DURING_COMMIT: u16 = 1180;
@@ -74,6 +78,12 @@ const GREETINGS: [&str; 2] = [
     ),
     concat!("SET ", relied_on!(), "; SELECT CONNECTION_ID(), NULL"),
 ];
+
+const READ_ONLY_OPTIONS: &[&str] = &["read-only", "read_only"];
+const ASK_READ_ONLY: &str =
+    "SELECT @@innodb_read_only /*M! OR @@tx_read_only */ /*!80000 OR @@transaction_read_only */";
+const ONLY_READS: &str =
+    "refused: the session only reads, as `transaction_read_only` or `innodb_read_only` says";
 
 /// Each server has tables of its own.
 const WHO_BLOCKS: &str = "/*M! \
@@ -286,6 +296,29 @@ impl Engine for MySql {
         match access.limited {
             true => concat!("ROLLBACK; ", unlimited!()),
             false => "ROLLBACK",
+        }
+    }
+
+    fn only_reads(error: &dyn DatabaseError) -> bool {
+        match number(error) {
+            READ_ONLY_TRANSACTION | READ_ONLY_MODE => true,
+            // It names the option, whatever the language.
+            PREVENTED_BY_OPTION => READ_ONLY_OPTIONS
+                .iter()
+                .any(|option| error.message().contains(option)),
+            _ => false,
+        }
+    }
+
+    async fn check_writes(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        // Refused where the server only reads, whatever its sessions are set to; which is asked for beside.
+        connection
+            .execute("START TRANSACTION READ WRITE; ROLLBACK")
+            .await?;
+        let row = connection.fetch_one(ASK_READ_ONLY).await?;
+        match row.try_get(0)? {
+            false => Ok(()),
+            true => Err(Error::refused("a check", ONLY_READS).into()),
         }
     }
 

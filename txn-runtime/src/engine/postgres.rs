@@ -22,6 +22,7 @@ use crate::statement::Dialect;
 use crate::verify::Verified;
 
 const IN_FAILED_TRANSACTION: &str = "25P02";
+const READ_ONLY: &str = "25006";
 const NO_ACTIVE_TRANSACTION: &str = "25P01";
 
 /// The most that a limit of the server's can be: it counts milliseconds in 31 bits.
@@ -269,6 +270,17 @@ impl Engine for Postgres {
         // Constraints are checked that are deferred to the commit, and stay deferred.
         "SAVEPOINT txn_end; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO SAVEPOINT txn_end; \
          RELEASE SAVEPOINT txn_box; SAVEPOINT txn_box"
+    }
+
+    fn only_reads(error: &dyn DatabaseError) -> bool {
+        error.code().as_deref() == Some(READ_ONLY)
+    }
+
+    async fn check_writes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // What only reads refuses to drop before it looks for what. Ids are given by who can write them down.
+        let write = "BEGIN; SET LOCAL client_min_messages = warning; \
+            DROP TABLE IF EXISTS pg_temp.txn_check_writes; SELECT txid_current(); ROLLBACK";
+        connection.execute(write).await.map(drop)
     }
 
     fn effect(_error: &dyn DatabaseError) -> Effect {

@@ -155,6 +155,15 @@ impl Engine for Sqlite {
         }
     }
 
+    fn only_reads(error: &dyn DatabaseError) -> bool {
+        primary_code(error) == 8 // READONLY and its kinds
+    }
+
+    async fn check_writes(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        let write = "BEGIN IMMEDIATE; CREATE TABLE txn_check_writes (n); ROLLBACK";
+        connection.execute(write).await.map(drop)
+    }
+
     fn effect(_error: &dyn DatabaseError) -> Effect {
         // FULL, IOERR, NOMEM and INTERRUPT may roll back, `OR ROLLBACK` and `RAISE(ROLLBACK)` do.
         Effect::Doubt

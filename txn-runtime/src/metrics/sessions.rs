@@ -170,9 +170,9 @@ impl Opening {
         Presence::opened(self.meter, self.since)
     }
 
-    /// Not if the breaker was open: then it was not tried.
+    /// Not if the breaker was open, or the handle closed: then it was not tried, or not to the end.
     pub(crate) fn refused(self, error: &Error) {
-        if !error.is_unavailable() {
+        if !error.is_unavailable() && !error.is_closed() {
             self.meter.0.sessions.refused.increment(1);
         }
     }

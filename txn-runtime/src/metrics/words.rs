@@ -51,6 +51,8 @@ words! {
         Reset = "reset",
         /// A callback of the pool did not want it, or failed.
         Rejected = "rejected",
+        /// It refused to write, though it was not asked to only read.
+        ReadOnly = "read_only",
         /// With all the others.
         WithPool = "pool_closed",
     }

@@ -84,6 +84,7 @@ impl<DB: Engine> Nested<'_, DB> {
         let due = Due {
             hooks: lent.due(hooks, &fate),
             ending: None,
+            token: Some(db.hooks_run()),
         };
         let mut trace = self.trace.take();
         let at = None;

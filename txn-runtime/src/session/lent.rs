@@ -61,6 +61,7 @@ impl<DB: Engine> Session<DB> {
         };
         Due {
             ending: self.activity().holding().map(ending),
+            token: Some(self.db.hooks_run()),
             hooks,
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Pool, RecycleError, RecycleResult};
 use sqlx::Connection;
+use tokio_util::sync::CancellationToken;
 
 use super::eras::{Era, Eras};
 use crate::Error;
@@ -48,6 +49,8 @@ pub(crate) struct Manager<DB: Engine> {
     pub(crate) outlived: Arc<AtomicUsize>,
     pub(crate) eras: Eras,
     pub(crate) callbacks: Callbacks<DB>,
+    /// Of the `Db`: nothing is opened any more.
+    pub(crate) closing: CancellationToken,
 }
 
 /// A connection that was set up, and how to reach it from outside.
@@ -125,7 +128,9 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
     async fn create(&self) -> Result<Self::Type, Error> {
         // Boxed, or every scope's future would have room for it.
         let begun = self.meter.opening();
-        let opened = match opening(Box::pin(self.connect())).await {
+        let connect = self.closing.run_until_cancelled(self.connect());
+        let connected = opening(Box::pin(connect)).await;
+        let opened = match connected.unwrap_or_else(|| Err(Error::closed())) {
             Ok(opened) => opened,
             Err(error) => {
                 begun.refused(&error);

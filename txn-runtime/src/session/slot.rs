@@ -21,6 +21,8 @@ pub(crate) struct Slot<DB: Engine> {
     pub(super) permits: Option<Box<Permits>>,
     /// Set when the place was given back before the session.
     outlived: Option<Outlived>,
+    /// A statement that writes was refused on it, as on one that only reads.
+    pub(super) only_reads: bool,
 }
 
 impl<DB: Engine> Slot<DB> {
@@ -34,6 +36,7 @@ impl<DB: Engine> Slot<DB> {
             shell: Some(shell),
             permits,
             outlived: None,
+            only_reads: false,
         };
         (pooled, slot)
     }
@@ -75,6 +78,7 @@ impl<DB: Engine> Default for Slot<DB> {
             shell: None,
             permits: None,
             outlived: None,
+            only_reads: false,
         }
     }
 }
@@ -94,6 +98,11 @@ pub(crate) struct Hold<'a, DB: Engine> {
 }
 
 impl<DB: Engine> Hold<'_, DB> {
+    /// What the server has said against a statement may be an answer of its session, which another would not give.
+    pub(crate) fn refused(&mut self, error: &sqlx::Error) {
+        self.slot.only_reads |= error.as_database_error().is_some_and(DB::only_reads);
+    }
+
     /// The connection is lost, whatever its holder goes on to do.
     pub(crate) fn release(&mut self) {
         self.presence.gone(Closed::Broken);

@@ -126,6 +126,15 @@ impl<DB: Engine> Session<DB> {
         }
     }
 
+    /// Whether a scope that writes would be served on it. If not, it is of no more use.
+    pub(crate) async fn check_writes(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
+        self.in_transaction = true;
+        self.attend(limit, |connection| DB::check_writes(connection))
+            .await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
     /// Whether the server is there.
     pub(crate) async fn ping(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         if self.is_behind() {
