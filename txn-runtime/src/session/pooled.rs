@@ -156,23 +156,31 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let Some(pooled) = shell else {
             return Err(RecycleError::message("empty"));
         };
-        let now = Instant::now();
-        let over = |limit: Option<Duration>, since: Instant| {
-            limit.is_some_and(|limit| now.duration_since(since) > limit)
-        };
-        let why = match over(self.idle_timeout, pooled.returned) {
-            true => Closed::IdleTimeout,
-            false if over(self.max_lifetime, pooled.opened) => Closed::MaxLifetime,
-            false if self.callbacks.before_acquire.is_none() => return Ok(()),
-            // Whoever is to have it waits for no other. Boxed, or every scope's future would have room for it.
-            false => return opening(Box::pin(self.ask(pooled))).await,
-        };
-        pooled.presence.closes(why);
-        Err(RecycleError::message("too old"))
+        if let Some(why) = self.is_too_old(pooled) {
+            pooled.presence.closes(why);
+            return Err(RecycleError::message("too old"));
+        }
+        if self.callbacks.before_acquire.is_none() {
+            return Ok(());
+        }
+        // Whoever is to have it waits for no other. Boxed, or every scope's future would have room for it.
+        let asked = Box::pin(opening(self.ask(pooled)));
+        asked.await
     }
 }
 
 impl<DB: Engine> Manager<DB> {
+    fn is_too_old(&self, pooled: &Pooled<DB>) -> Option<Closed> {
+        let now = Instant::now();
+        let over = |limit: Option<Duration>, since: Instant| {
+            limit.is_some_and(|limit| now.duration_since(since) > limit)
+        };
+        if over(self.idle_timeout, pooled.returned) {
+            return Some(Closed::IdleTimeout);
+        }
+        over(self.max_lifetime, pooled.opened).then_some(Closed::MaxLifetime)
+    }
+
     /// Asks the user's callback whether a session is to be used. Dropped in flight, the pool lets go of the session.
     async fn ask(&self, pooled: &mut Pooled<DB>) -> RecycleResult<Error> {
         let meta = SessionMeta::idle(pooled.opened, pooled.returned);
