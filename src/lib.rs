@@ -89,7 +89,8 @@
 //! already on its way is finished. Each public operation says under *Cancel safety* what a drop loses.
 //!
 //! What the dropped future had begun on the server is cancelled there, so that its locks do not outlive it. `timeout = "2s"` on the
-//! annotation makes an end by itself, and waits for the cleanup before it returns the error.
+//! annotation makes an end by itself, and waits for the cleanup before it returns the error, a second at most: a COMMIT or a ROLLBACK
+//! that has no answer by then goes on behind it. Of a COMMIT the error is a timeout and unknown ([`Error::is_commit_unknown`]).
 //!
 //! **Afterwards.** [`Tx::after_commit`] is for what may happen only if the transaction has committed; [`Tx::after_rollback`] and
 //! [`Tx::before_commit`] are its siblings.
@@ -109,7 +110,8 @@
 //! | a nested scope runs | its query is cancelled, its level undone before the outer scope sends anything else | stays with the outer scope |
 //! | a joined scope runs | the transaction is rollback-only, with that as the cause | stays with the outer scope |
 //! | a statement of a body that goes on | cancelled; the innermost scope has failed, since nobody knows what the statement did | stays with the scope |
-//! | a row stream, between two rows | nothing: what is left is read before the next statement | stays with the scope |
+//! | a row stream of a body that goes on, between two rows | nothing: what is left is read before the next statement, for as long as that takes | stays with the scope |
+//! | a scope or a session with a row stream, between two rows | what is left is cancelled on the server, as a query in flight is | clean or closed |
 //! | COMMIT or ROLLBACK is in flight | finished in the background, hooks run; given up after `settle_timeout` if the server does not answer | clean or closed |
 //! | hooks run | they finish in the background | already back |
 //!

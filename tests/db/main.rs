@@ -26,6 +26,7 @@ mod recorder;
 mod remains;
 mod remote;
 mod statements_seen;
+mod streams;
 mod trial;
 mod way;
 
@@ -54,6 +55,7 @@ macro_rules! on {
             mod faults;
             #[cfg(feature = "metrics")]
             mod figures;
+            mod half_read;
             mod hooks;
             mod hooks_told;
             mod joining;
@@ -90,5 +92,5 @@ macro_rules! on {
 }
 
 on!(sqlite, Sqlite, only_sqlite read_only_sqlite schema_changes_sqlite sqlite_full sqlite_memory sqlite_places sqlite_settings sqlx_surface_sqlite stress_sqlite);
-on!(postgres, Postgres, broken_in_use cascade data_loss greetings half_commits half_open in_flight leftovers lost_commit lost_commit_elsewhere only_postgres only_postgres_codes outages own_limits prepared_transactions read_only_server reset_postgres retry retry_reasons round_trips schema_changes_postgres scopes_of_a_server scopes_postgres second_sessions server_faults server_input sqlx_surface_postgres);
-on!(mysql, MySql, autocommit_off broken_in_use cascade data_loss greetings half_commits half_open in_flight leftovers only_mysql only_mysql_codes outages own_limits read_only_mysql read_only_server retry retry_reasons round_trips schema_changes_mysql scopes_mysql scopes_of_a_server second_sessions server_faults server_input sqlx_surface_mysql);
+on!(postgres, Postgres, broken_in_use cascade data_loss greetings half_commits half_open in_flight late leftovers lost_commit lost_commit_elsewhere only_postgres only_postgres_codes outages own_limits prepared_transactions read_only_server reset_postgres retry retry_reasons round_trips schema_changes_postgres scopes_of_a_server scopes_postgres second_sessions server_faults server_input sqlx_surface_postgres);
+on!(mysql, MySql, autocommit_off broken_in_use cascade data_loss greetings half_commits half_open in_flight late leftovers only_mysql only_mysql_codes outages own_limits read_only_mysql read_only_server retry retry_reasons round_trips schema_changes_mysql scopes_mysql scopes_of_a_server second_sessions server_faults server_input sqlx_surface_mysql);

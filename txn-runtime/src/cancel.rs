@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use crate::engine::{ConnectOptionsOf, Engine, OwnLimits, timed_out};
+use crate::engine::{ConnectOptionsOf, Engine, OwnLimits, Wire, timed_out};
 use crate::error::Class;
 
 /// What to do with an operation that was dropped in flight.
@@ -124,6 +124,7 @@ pub(crate) async fn until_answered<DB: Engine, T>(
     control: &ControlConnection<DB>,
     options: &ConnectOptionsOf<DB>,
     backend: &Backend,
+    left: Wire,
     answer: impl Future<Output = T>,
 ) -> T {
     let _reset = Reset(backend.interrupt.as_deref());
@@ -134,7 +135,7 @@ pub(crate) async fn until_answered<DB: Engine, T>(
         if let Ok(answer) = timeout(pause, answer.as_mut()).await {
             return answer;
         }
-        cancel(control, options, backend).await;
+        cancel(control, options, backend, left).await;
         pause = next_pause;
         next_pause = (next_pause * 2).min(LONGEST_PAUSE);
     }
@@ -145,11 +146,12 @@ async fn cancel<DB: Engine>(
     control: &ControlConnection<DB>,
     options: &ConnectOptionsOf<DB>,
     backend: &Backend,
+    left: Wire,
 ) {
     if let Some(interrupt) = &backend.interrupt {
         interrupt.store(true, Ordering::Relaxed);
     }
-    if let Err(error) = tell(control, options, backend).await {
+    if let Err(error) = tell(control, options, backend, left).await {
         tracing::warn!(target: "txn", system = DB::SYSTEM, backend = backend.id, %error, "cancel failed");
     }
 }
@@ -161,7 +163,7 @@ pub(crate) async fn kill<DB: Engine>(
     backend: &Backend,
 ) {
     let mut pause = FIRST_PAUSE;
-    while let Err(error) = tell(control, options, backend).await {
+    while let Err(error) = tell(control, options, backend, Wire::Busy).await {
         tracing::debug!(target: "txn", system = DB::SYSTEM, backend = backend.id, %error, "kill failed, is repeated");
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -187,8 +189,13 @@ async fn tell<DB: Engine>(
     control: &ControlConnection<DB>,
     options: &ConnectOptionsOf<DB>,
     backend: &Backend,
+    left: Wire,
 ) -> Result<(), sqlx::Error> {
-    let Some(sql) = DB::cancel(backend.id) else {
+    let sql = match left {
+        Wire::Partial => DB::cancel_rows(backend.id),
+        _ => DB::cancel(backend.id),
+    };
+    let Some(sql) = sql else {
         return Ok(());
     };
     match control.run(options, &sql, |_| ()).await {

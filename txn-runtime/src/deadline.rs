@@ -8,6 +8,10 @@ use tokio::time::Instant;
 /// Longer limits are as good as this one, which can be added to any moment on every platform.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
+/// So long after its time is over a caller waits for the answer to a COMMIT or a ROLLBACK that is on its way; then that goes
+/// on behind it.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// When a scope's time is over.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
@@ -21,6 +25,9 @@ pub(crate) enum Phase {
     Acquire,
     Begin,
     Body,
+    /// What comes before the COMMIT: reading what is left of a row stream, hooks.
+    End,
+    Commit,
 }
 
 impl Deadline {
@@ -31,6 +38,15 @@ impl Deadline {
 
     pub(crate) fn at(&self) -> Instant {
         self.begun + self.limit
+    }
+
+    /// When its caller waits no longer for its end.
+    pub(crate) fn at_the_latest(&self) -> Instant {
+        self.at() + GRACE
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.remaining().is_zero()
     }
 
     pub(crate) fn remaining(&self) -> Duration {
@@ -56,12 +72,20 @@ pub(crate) struct Overrun {
 
 impl fmt::Display for Overrun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, elapsed, .. } = self;
         let doing = match self.phase {
             Phase::Acquire => "waiting for a session",
             Phase::Begin => "beginning",
             Phase::Body => "running its body",
+            Phase::End => "on its way to the commit",
+            Phase::Commit => {
+                return write!(
+                    f,
+                    "over its timeout of {limit:?} while committing, which may or may not take effect, given up after \
+                     {elapsed:?}"
+                );
+            }
         };
-        let Self { limit, elapsed, .. } = self;
         write!(
             f,
             "over its timeout of {limit:?} while {doing}, rolled back after {elapsed:?}"

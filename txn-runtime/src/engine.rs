@@ -189,6 +189,11 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// The statement that ends on the server what session `id` is doing; `None` where it is stopped from within.
     #[doc(hidden)]
     fn cancel(id: u64) -> Option<String>;
+    /// The same where some of its rows were read: then the connection is of use afterwards on every engine.
+    #[doc(hidden)]
+    fn cancel_rows(id: u64) -> Option<String> {
+        Self::cancel(id)
+    }
     /// Asks how long the server has been up, where it notices the end of a connection only when the query on it has ended. Ids of
     /// sessions begin anew with the server: without this a kill could hit another's.
     #[doc(hidden)]
@@ -197,6 +202,9 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     fn uptime(_row: &Self::Row) -> Option<Duration> {
         None
     }
+    /// Codes of statements that took longer than the server was told to let them.
+    #[doc(hidden)]
+    const TOO_LONG: &'static [&'static str] = &[];
     /// There is no such session (any more) to be ended.
     #[doc(hidden)]
     fn is_gone(_error: &dyn DatabaseError) -> bool {

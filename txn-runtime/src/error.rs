@@ -73,6 +73,8 @@ enum Kind {
     AcquireTimeout(Exhausted),
     Starved(Starved),
     Timeout(Overrun),
+    /// While the COMMIT was on its way.
+    CommitLate(Overrun),
     Overloaded(Overload),
     Unavailable(Outage),
     Closed,
@@ -195,6 +197,19 @@ impl Error {
         Self::new(Kind::Timeout(overrun), Some(scope), Source::None)
     }
 
+    /// The server has ended a statement because of the scope's time.
+    pub(crate) fn timeout_on_the_server(
+        scope: &'static str,
+        overrun: Overrun,
+        cause: Cause,
+    ) -> Self {
+        Self::new(Kind::Timeout(overrun), Some(scope), Source::Cause(cause))
+    }
+
+    pub(crate) fn commit_late(scope: &'static str, overrun: Overrun) -> Self {
+        Self::new(Kind::CommitLate(overrun), Some(scope), Source::None)
+    }
+
     pub(crate) fn closed() -> Self {
         Self::new(Kind::Closed, None, Source::None)
     }
@@ -255,10 +270,11 @@ impl Error {
         }
     }
 
-    /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session. Nothing was written.
+    /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session. Nothing was written, unless it is
+    /// [unknown](Self::is_commit_unknown) too: then the COMMIT was on its way when the time was over, and goes on behind the caller.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        self.is_acquire_timeout() || matches!(self.0.kind, Kind::Timeout(_))
+        self.is_acquire_timeout() || matches!(self.0.kind, Kind::Timeout(_) | Kind::CommitLate(_))
     }
 
     /// The transaction was rolled back because a scope inside it had failed, or had asked for it.
@@ -310,7 +326,7 @@ impl Error {
     /// or may not be committed.
     #[must_use]
     pub fn is_commit_unknown(&self) -> bool {
-        matches!(self.0.kind, Kind::CommitUnknown)
+        matches!(self.0.kind, Kind::CommitUnknown | Kind::CommitLate(_))
     }
 
     /// The connection to the server could not be made, or was lost. An error that the server has sent over a connection that

@@ -187,7 +187,8 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         let name = self.options.name;
         let deadline = self.deadline();
         let reason = Error::timeout(name, deadline.over(Phase::Body)).to_string();
-        let ended = self.body.end(Conclusion::timed_out(reason)).await;
+        let ended = self.body.end(Conclusion::timed_out(reason), Some(deadline));
+        let ended = ended.await;
         // The rollback is part of what took so long.
         ended
             .err()
@@ -198,7 +199,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         let verdict = conclusion.verdict;
         let mut tx = match self.body {
             Body::Root(root) if root.has_its_own() => root.tx,
-            other => return Next::Done(other.end(conclusion).await),
+            other => return Next::Done(other.end(conclusion, self.deadline).await),
         };
         let (db, course) = (tx.db().clone(), tx.course());
         let (request, mut attempts) = (tx.request, course.attempts);
@@ -224,16 +225,19 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
                 joined.end(conclusion);
                 Either::Left(ready(Ok(())))
             }
-            body => Either::Right(body.end(conclusion)),
+            body => Either::Right(body.end(conclusion, self.deadline)),
         }
     }
 }
 
 impl<DB: Engine> Body<'_, DB> {
-    async fn end(self, conclusion: Conclusion) -> Result<(), Error> {
+    async fn end(self, conclusion: Conclusion, deadline: Option<Deadline>) -> Result<(), Error> {
         match self {
             Body::Root(root) => end(root.into_tx(), conclusion).await,
-            Body::Nested(nested) => nested.end(conclusion).boxed().await,
+            Body::Nested(nested) => match deadline {
+                Some(deadline) => nested.end_in_time(conclusion, deadline).boxed().await,
+                None => nested.end(conclusion).boxed().await,
+            },
             Body::OnItsOwn(nested) => nested.end_on_its_own(conclusion).boxed().await,
             Body::Joined(joined) => {
                 joined.end(conclusion);

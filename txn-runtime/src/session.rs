@@ -226,7 +226,7 @@ impl<DB: Engine> Session<DB> {
         let reach = statement::judge::<DB>(sql, Place::Session, self.db.options())
             .map_err(|why| Error::refused("a session in autocommit mode", why))?;
         if self.wire != Wire::Idle {
-            let drained = self.drain().await;
+            let drained = self.read_on().await;
             self.release_if_broken();
             drained?;
         }

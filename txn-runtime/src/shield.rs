@@ -56,6 +56,13 @@ impl<'a, DB: Engine> Shield<'a, DB> {
     }
 }
 
+impl<DB: Engine> Shield<'_, DB> {
+    /// Only hooks are left to run.
+    pub(crate) fn is_past_the_end(&self) -> bool {
+        !matches!(self.stage, Stage::Ending(_))
+    }
+}
+
 impl<DB: Engine> Future for Shield<'_, DB> {
     type Output = Result<(), Error>;
 

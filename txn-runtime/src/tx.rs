@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 mod begin;
 mod course;
 mod end;
+mod late;
 mod level;
 mod state;
 
 pub(crate) use self::course::Course;
 pub(crate) use self::end::{end, end_attempt};
+pub(crate) use self::late::left_behind;
 pub(crate) use self::level::{Level, Terms};
 use self::state::REFUSED;
 pub(crate) use self::state::{Ending, Health};

@@ -26,23 +26,27 @@ impl<DB: Engine> Db<DB> {
         self.shared.control.close().await;
     }
 
-    /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server.
+    /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server if
+    /// it `ends`.
+    ///
+    /// Where nobody may be told to end it, rows that are left are still read, which may be quick.
     pub(crate) async fn cancelling<T>(
         &self,
         backend: &Backend,
         left: Wire,
+        ends: bool,
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         let shared = &*self.shared;
         let options = &shared.pool.manager().options;
-        match (left, shared.limits.cancel) {
-            (Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
-            (Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
+        match (ends, left, shared.limits.cancel) {
+            (true, Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
+            (true, Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
                 cancel::kill(&shared.control, options, backend).await;
                 answer.await
             }
-            (Wire::Busy, Cancel::Server) => {
-                cancel::until_answered(&shared.control, options, backend, answer).await
+            (true, Wire::Busy | Wire::Partial, Cancel::Server) => {
+                cancel::until_answered(&shared.control, options, backend, left, answer).await
             }
             _ => answer.await,
         }

@@ -214,9 +214,16 @@ impl Engine for MySql {
     fn refuses_greeting(error: &dyn DatabaseError) -> bool {
         NOT_TO_BE_ASKED.contains(&number(error))
     }
+
+    const TOO_LONG: &'static [&'static str] = &["1969", "3024"];
+
     fn cancel(id: u64) -> Option<String> {
         // The connection is closed in any case; unlike KILL QUERY this cannot overtake the query that it is meant for.
         Some(format!("KILL CONNECTION {id}"))
+    }
+
+    fn cancel_rows(id: u64) -> Option<String> {
+        Some(format!("KILL QUERY {id}"))
     }
 
     const ASK_UPTIME: Option<&'static str> = Some("SHOW GLOBAL STATUS LIKE 'Uptime'");
@@ -238,7 +245,17 @@ impl Engine for MySql {
             // sqlx loses its place in the protocol: to read on could hang, or read another statement's answer.
             return Err(dropped_in_flight());
         }
-        connection.ping().await.map(|()| None)
+        let mut stale = None;
+        loop {
+            match connection.ping().await {
+                Ok(()) => return Ok(stale),
+                // What is left of the rows ends with an error of the statement's own; the ping was not sent yet.
+                Err(error @ sqlx::Error::Database(_)) if !Class::of(&error).is_loss() => {
+                    stale.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn in_transaction(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {

@@ -135,6 +135,8 @@ impl Engine for Postgres {
         error.code().is_some_and(|code| refused(&code))
     }
 
+    const TOO_LONG: &'static [&'static str] = &["57014"];
+
     fn cancel(id: u64) -> Option<String> {
         Some(format!("SELECT pg_cancel_backend({id})"))
     }

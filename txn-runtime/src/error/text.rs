@@ -44,7 +44,9 @@ impl fmt::Display for Kind {
             }
             Self::AcquireTimeout(figures) => return fmt::Display::fmt(figures, f),
             Self::Starved(starved) => return fmt::Display::fmt(starved, f),
-            Self::Timeout(overrun) => return fmt::Display::fmt(overrun, f),
+            Self::Timeout(overrun) | Self::CommitLate(overrun) => {
+                return fmt::Display::fmt(overrun, f);
+            }
             Self::Overloaded(overload) => return fmt::Display::fmt(overload, f),
             Self::Unavailable(outage) => return fmt::Display::fmt(outage, f),
             Self::Closed => "the database handle is closed, no new scope can be opened",

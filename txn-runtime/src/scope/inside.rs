@@ -1,6 +1,9 @@
 //! Scopes inside of a transaction: what their end and their drop do to it.
 
+use tokio::time::timeout_at;
+
 use crate::Tx;
+use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::{Cause, Error};
 use crate::hooks::{Due, Fate};
@@ -8,7 +11,7 @@ use crate::outcome::Verdict;
 use crate::scope::Conclusion;
 use crate::scope::trace::{Finish, Moment, Spanned, Trace};
 use crate::shield::{Ended, Shield};
-use crate::tx::{Ending, Level};
+use crate::tx::{Ending, Level, left_behind};
 
 /// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
 pub(super) struct Nested<'a, DB: Engine> {
@@ -39,6 +42,26 @@ impl<DB: Engine> Nested<'_, DB> {
             return Ok(()); // The drop marks what is there now.
         }
         let ending = self.tx.decide(conclusion).await;
+        self.close(ending).await
+    }
+
+    /// The same within its time. Dropped where that is over, it leaves what is to be undone to the scope around it.
+    pub(super) async fn end_in_time(
+        mut self,
+        conclusion: Conclusion,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let (verdict, scope) = (conclusion.verdict, self.tx.name());
+        self.trace.ending(&conclusion);
+        let ending = async move {
+            let ending = self.tx.decide_in_time(conclusion, deadline).await;
+            self.close(ending).await
+        };
+        let ended = timeout_at(deadline.at_the_latest(), ending).await;
+        ended.unwrap_or_else(|_| left_behind(verdict, scope, deadline))
+    }
+
+    async fn close(mut self, ending: Ending) -> Result<(), Error> {
         let how = ending.finish(Finish::Kept);
         let result = self.tx.close_level(ending).await;
         if let Some(outer) = self.outer.take() {

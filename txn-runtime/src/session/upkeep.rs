@@ -9,11 +9,24 @@ use tokio::time::timeout;
 use super::Session;
 use super::eras::{Era, Eras};
 use super::pooled::Pooled;
+use crate::deadline::LONGEST;
 use crate::engine::{Engine, OwnLimits, Wire, timed_out};
 
 impl<DB: Engine> Session<DB> {
-    /// Finishes what a dropped operation left on the wire, cancelling it on the server. Returns that operation's own error.
+    /// Finishes what a dropped operation left on the wire, because all of it is to be undone: what still runs is cancelled on
+    /// the server, a row stream that was read in part like everything else. Returns that operation's own error.
     pub(crate) async fn drain(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
+        self.finish_exchange(true).await
+    }
+
+    /// The same where its scope goes on: what is left of a row stream is read, for as long as that takes. To cancel it would
+    /// fail a transaction on some engines, and undo a statement that writes on all.
+    pub(crate) async fn read_on(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
+        let ends = self.wire != Wire::Partial;
+        self.finish_exchange(ends).await
+    }
+
+    async fn finish_exchange(&mut self, ends: bool) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let left = self.wire;
         self.lost = self.is_lost_by_a_drop();
         if left == Wire::Idle {
@@ -23,7 +36,7 @@ impl<DB: Engine> Session<DB> {
         self.wire = if DB::DROPS_BREAK { Wire::Busy } else { left };
         let drained = match left {
             Wire::Broken => Err(sqlx::Error::Io(ErrorKind::NotConnected.into())),
-            _ => self.finish_exchange(left).await,
+            _ => self.wait_for_answer(left, ends).await,
         };
         self.wire = match drained {
             Ok(_) => Wire::Idle,
@@ -32,7 +45,11 @@ impl<DB: Engine> Session<DB> {
         drained
     }
 
-    async fn finish_exchange(&mut self, left: Wire) -> Result<Option<sqlx::Error>, sqlx::Error> {
+    async fn wait_for_answer(
+        &mut self,
+        left: Wire,
+        ends: bool,
+    ) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let db = self.db.clone();
         let Some(pooled) = self.pooled.as_mut() else {
             return Ok(None);
@@ -56,7 +73,8 @@ impl<DB: Engine> Session<DB> {
                 .map(|()| None);
         }
         let answer = DB::drain(connection, left);
-        let answered = timeout(db.settle_timeout(), db.cancelling(backend, left, answer));
+        let limit = if ends { db.settle_timeout() } else { LONGEST };
+        let answered = timeout(limit, db.cancelling(backend, left, ends, answer));
         answered.await.unwrap_or_else(|_| Err(timed_out()))
     }
 

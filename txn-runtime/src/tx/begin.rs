@@ -17,7 +17,7 @@ use crate::scopes::ScopeState;
 use crate::{Db, Error, Session};
 
 /// The server ends a transaction that is over its time only if nobody here does.
-const SERVER_SLACK: Duration = Duration::from_secs(1);
+const SERVER_SLACK: Duration = Duration::from_secs(2);
 
 impl<DB: Engine> Tx<DB> {
     pub(crate) async fn begin_by_hand(db: &Db<DB>, request: Request) -> Result<Self, Error> {

@@ -5,6 +5,7 @@ use std::borrow::BorrowMut;
 use tokio::time::timeout;
 
 use super::Tx;
+use super::late::end_in_time;
 use super::state::{Ending, Health};
 use crate::Error;
 use crate::control::{self, CommitFailure, Undid};
@@ -37,6 +38,10 @@ pub(crate) async fn end_attempt<DB: Engine>(
     trace: &mut Trace,
 ) -> Result<(), Error> {
     trace.ending(&conclusion);
+    if let Some(deadline) = tx.borrow().request.deadline {
+        // Boxed, or every scope's future would have room for it.
+        return Box::pin(end_in_time(tx, conclusion, deadline, trace)).await;
+    }
     let db = tx.borrow().db().clone();
     let ending = async move {
         let ended = tx.borrow_mut().finish(conclusion).await;
@@ -51,34 +56,58 @@ pub(crate) async fn end_attempt<DB: Engine>(
 
 impl<DB: Engine> Tx<DB> {
     async fn finish(&mut self, conclusion: Conclusion) -> Ended {
-        let ending = self.conclude(conclusion).await;
-        let how = ending.finish(Finish::Committed);
-        let mut at = None;
-        let (result, fate, how) = match ending {
-            Ending::Keep => match self.commit_now().await {
-                Ok(answered) => {
-                    at = Some(answered);
-                    (Ok(()), Fate::Committed, how)
-                }
-                Err(error) => {
-                    let (cause, how) = (Cause::of_scope(&error), self.not_committed(&error));
-                    (Err(error), Fate::RolledBack(cause), how)
-                }
-            },
+        match self.conclude(conclusion).await {
+            Ending::Keep => {
+                let committed = self.commit_now().await;
+                self.committed(committed)
+            }
             Ending::Undo { result, cause, why } => {
+                let how = Finish::undone(&result, why);
                 let why = why.after(self.course().met());
                 self.db().meter().rolled_back(why);
-                match Box::pin(self.roll_back()).await {
-                    Undid::All => (result, Fate::RolledBack(cause), how),
-                    Undid::Part(by) => {
-                        let error = self.not_undone(result, &by, &cause);
-                        let cause = Cause::of_scope(&error);
-                        (Err(error), Fate::RolledBack(cause), Finish::Failed)
-                    }
-                }
+                let undid = Box::pin(self.roll_back()).await;
+                self.undone(undid, result, cause, how)
             }
-        };
-        let due = self.session.due(&fate);
+        }
+    }
+
+    /// What a COMMIT has come to.
+    pub(super) fn committed(&mut self, committed: Result<Point, Error>) -> Ended {
+        match committed {
+            Ok(answered) => self.ended(Ok(()), &Fate::Committed, Finish::Committed, Some(answered)),
+            Err(error) => {
+                let (cause, how) = (Cause::of_scope(&error), self.not_committed(&error));
+                self.ended(Err(error), &Fate::RolledBack(cause), how, None)
+            }
+        }
+    }
+
+    /// What a ROLLBACK has come to.
+    pub(super) fn undone(
+        &mut self,
+        undid: Undid,
+        result: Result<(), Error>,
+        cause: Cause,
+        how: Finish,
+    ) -> Ended {
+        match undid {
+            Undid::All => self.ended(result, &Fate::RolledBack(cause), how, None),
+            Undid::Part(by) => {
+                let error = self.not_undone(result, &by, &cause);
+                let fate = Fate::RolledBack(Cause::of_scope(&error));
+                self.ended(Err(error), &fate, Finish::Failed, None)
+            }
+        }
+    }
+
+    fn ended(
+        &mut self,
+        result: Result<(), Error>,
+        fate: &Fate,
+        how: Finish,
+        at: Option<Point>,
+    ) -> Ended {
+        let due = self.session.due(fate);
         Ended {
             result,
             how,
@@ -126,7 +155,7 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
-    async fn commit_now(&mut self) -> Result<Point, Error> {
+    pub(super) async fn commit_now(&mut self) -> Result<Point, Error> {
         let scope = self.level.scope;
         let sent = Point::now();
         let failure = match control::commit(&mut self.session).await {

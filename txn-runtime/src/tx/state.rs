@@ -67,12 +67,7 @@ impl Ending {
     pub(crate) fn finish(&self, kept: Finish) -> Finish {
         match self {
             Self::Keep => kept,
-            Self::Undo { result: Err(_), .. } => Finish::Failed,
-            Self::Undo {
-                why: Undone::TimedOut,
-                ..
-            } => Finish::TimedOut,
-            Self::Undo { .. } => Finish::RolledBack,
+            Self::Undo { result, why, .. } => Finish::undone(result, *why),
         }
     }
 }
@@ -191,7 +186,7 @@ impl<DB: Engine> Tx<DB> {
     /// What is left of a row stream, or of a SAVEPOINT, is read and forgotten. If it was an error, the transaction
     /// has it.
     async fn finish_exchange(&mut self) {
-        let drained = self.session.drain().await;
+        let drained = self.session.read_on().await;
         self.session.release_if_broken();
         let problem = match drained {
             Ok(None) => return,

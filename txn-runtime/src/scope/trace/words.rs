@@ -1,7 +1,8 @@
 //! How a scope ended, and where it was then.
 
+use crate::Error;
 use crate::engine::Wire;
-use crate::metrics::words;
+use crate::metrics::{Undone, words};
 
 words! {
     /// How a scope ended, for its caller.
@@ -21,6 +22,15 @@ words! {
 }
 
 impl Finish {
+    /// How a scope comes out that is rolled back.
+    pub(crate) fn undone(result: &Result<(), Error>, why: Undone) -> Self {
+        match (why, result) {
+            (Undone::TimedOut, _) => Self::TimedOut,
+            (_, Err(_)) => Self::Failed,
+            (_, Ok(())) => Self::RolledBack,
+        }
+    }
+
     /// What makes a scope end that nobody has ended.
     pub(in crate::scope) fn unasked() -> Self {
         match std::thread::panicking() {
