@@ -71,10 +71,12 @@ macro_rules! on {
             mod polls_inside;
             mod polls_scopes;
             mod pool;
+            mod pool_upkeep;
             mod program_errors;
             mod protection;
             mod raw_connection;
             mod resetting;
+            mod runtimes;
             mod sandbox;
             mod schema_changes;
             mod scopes;

@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use deadpool::managed::Pool;
-use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -17,6 +17,8 @@ mod acquire;
 mod autocommit;
 mod builder;
 mod check;
+mod home;
+mod keeper;
 #[cfg(feature = "migrate")]
 mod migrate;
 mod outside;
@@ -27,6 +29,8 @@ mod status;
 pub(crate) use self::acquire::{Need, Permits};
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
+use self::home::Home;
+use self::keeper::Keepers;
 pub(crate) use self::scopes::WeakDb;
 use self::seconds::Seconds;
 pub use self::status::Status;
@@ -69,7 +73,10 @@ struct Shared<DB: Engine> {
     pool: Pool<Manager<DB>>,
     limits: Limits,
     /// Invariant 8: cleanups run here.
-    handle: Handle,
+    home: Arc<Home>,
+    keepers: Keepers,
+    /// Ends the keepers with it.
+    _closing: DropGuard,
     /// One token for each session that is out of the pool, settling ones included.
     leases: TaskTracker,
     cleanups: TaskTracker,
@@ -262,7 +269,8 @@ impl<DB: Engine> Db<DB> {
     /// A cleanup; it needs no runtime of the caller's.
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
         let cleanup = self.shared.meter.counting(cleanup);
-        self.shared.cleanups.spawn_on(cleanup, &self.shared.handle);
+        let cleanup = self.shared.cleanups.track_future(cleanup);
+        self.shared.home.spawn(cleanup);
     }
 }
 

@@ -161,6 +161,9 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- sessions
 
+    /// Whether a connection ends with the runtime that it was opened on, though it may seem to answer once more.
+    #[doc(hidden)]
+    const LIVES_IN_RUNTIME: bool = true;
     /// The most sessions that this database can have open, if it has a limit of its own.
     #[doc(hidden)]
     fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {

@@ -10,7 +10,8 @@
 //! 6. `Ok` is returned only after the server confirmed the COMMIT of a transaction that was not aborted.
 //! 7. A failed scope's own error is never masked by a failure of its rollback (that one is an event; the session is
 //!    closed). Only the news that a part of it may be committed takes its place, and quotes it.
-//! 8. Cleanup never needs the caller's runtime context: `Drop` uses the handle that the `Db` was made with.
+//! 8. Cleanup never needs the caller's runtime context: `Drop` uses the runtime that the `Db` was made with, and if that
+//!    is gone, another.
 
 #![cfg_attr(
     not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),

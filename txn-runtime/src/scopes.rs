@@ -150,6 +150,9 @@ impl<DB: Engine> Db<DB> {
         let has_turn = DB::ONE_WRITER && need.writes;
         session.activity().open(Holding::new(need, has_turn));
         self.watch_scopes();
+        if !session.is_reused() {
+            self.keep();
+        }
         session
     }
 

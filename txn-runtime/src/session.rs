@@ -23,8 +23,7 @@ mod unsure;
 mod upkeep;
 
 pub(crate) use self::eras::Eras;
-pub(crate) use self::pooled::Manager;
-use self::pooled::Pooled;
+pub(crate) use self::pooled::{Manager, Pooled};
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
 pub(crate) use self::unsure::Unsure;

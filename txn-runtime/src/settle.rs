@@ -16,7 +16,7 @@ use crate::{Session, session::Unsure};
 
 /// Settles in the background.
 ///
-/// If that runtime has shut down, the task is dropped at once, and the session with it: closed, not given back.
+/// If its runtime shuts down before it is done, the session is closed, not given back.
 pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
     let db = session.db().clone();
     db.spawn(settle(session));

@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 
 mod callbacks;
 
+use super::home::Home;
+use super::keeper::Keepers;
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
 use crate::callbacks::Callbacks;
@@ -116,13 +118,15 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
-    /// How long a session may lie in the pool before it is replaced. Default: 10 min, as in sqlx.
+    /// How long a session may lie in the pool before it is closed. Default: 10 min, as in sqlx.
+    ///
+    /// The session used last is used next, so that those that are not needed lie idle.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
         self
     }
 
-    /// How old a session may become before it is replaced. Default: 30 min, as in sqlx.
+    /// How old a session may become before it is closed, or replaced when it is back. Default: 30 min, as in sqlx.
     pub fn max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.max_lifetime = limit.into();
         self
@@ -225,6 +229,7 @@ impl<DB: Engine> DbBuilder<DB> {
             limits.max_sessions
         );
         let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
+        let closing = CancellationToken::new();
         let manager = Manager {
             meter: meter.clone(),
             options,
@@ -237,7 +242,7 @@ impl<DB: Engine> DbBuilder<DB> {
             outlived: Arc::default(),
             eras: Eras::default(),
             callbacks: self.callbacks,
-            closing: CancellationToken::new(),
+            closing: closing.clone(),
         };
         let mut config = PoolConfig::new(limits.max_sessions);
         // The session used last has the warmest caches.
@@ -246,7 +251,9 @@ impl<DB: Engine> DbBuilder<DB> {
         let shared = Arc::new(Shared {
             pool: pool.expect("only timeouts need a runtime, and none is set"),
             limits,
-            handle: Handle::current(),
+            home: Home::new(Handle::current()),
+            keepers: Keepers::default(),
+            _closing: closing.drop_guard(),
             leases: closed_tracker(),
             cleanups: closed_tracker(),
             hooks: closed_tracker(),

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use tokio::runtime::Handle;
-
 use super::{Db, Shared};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
@@ -31,8 +29,8 @@ impl<DB: Engine> Db<DB> {
         &self.shared.pool.manager().scopes
     }
 
-    pub(crate) fn watch(&self) -> (&Watch, &Handle) {
-        (&self.shared.watch, &self.shared.handle)
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.shared.watch
     }
 
     pub(crate) fn max_sessions(&self) -> usize {

@@ -43,6 +43,8 @@ impl Engine for Sqlite {
         ),
     };
     const ONE_WRITER: bool = true;
+    /// It lives in a thread of its own.
+    const LIVES_IN_RUNTIME: bool = false;
     const EMBEDDED: Option<&'static str> = Some("sqlite::memory:");
 
     fn refusal(

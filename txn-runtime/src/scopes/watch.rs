@@ -57,20 +57,45 @@ impl Drop for Watch {
 impl<DB: Engine> Db<DB> {
     /// A scope has opened.
     pub(super) fn watch_scopes(&self) {
-        let (watch, handle) = self.watch();
+        let watch = self.watch();
         if let Some(after) = watch.after
             && watch.starts()
         {
-            self.start(watch, handle, after);
+            self.start(watch, after);
         }
     }
 
-    fn start(&self, watch: &Watch, handle: &Handle, after: Duration) {
-        let (stop, db) = (watch.stop.clone(), self.downgrade());
-        let watching = async move {
-            stop.run_until_cancelled(watch_over(db, after)).await;
+    /// On the runtime that the scope was opened on. If that ends first, the next scope starts it again.
+    fn start(&self, watch: &Watch, after: Duration) {
+        let Ok(here) = Handle::try_current() else {
+            return watch.running.store(false, Ordering::Release);
         };
-        watch.task.spawn_on(watching, handle);
+        let (stop, db) = (watch.stop.clone(), self.downgrade());
+        let watching = Watching(Some(self.downgrade()));
+        let watch_over = async move {
+            let mut watching = watching;
+            stop.run_until_cancelled(watch_over(db, after)).await;
+            // Done, or stopped for good: no place is left.
+            watching.done();
+        };
+        watch.task.spawn_on(watch_over, &here);
+    }
+}
+
+/// Dropped before it is done, it leaves its place to another.
+struct Watching<DB: Engine>(Option<WeakDb<DB>>);
+
+impl<DB: Engine> Watching<DB> {
+    fn done(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl<DB: Engine> Drop for Watching<DB> {
+    fn drop(&mut self) {
+        if let Some(db) = self.0.as_ref().and_then(WeakDb::upgrade) {
+            db.watch().running.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -78,7 +103,7 @@ impl<DB: Engine> Db<DB> {
 async fn watch_over<DB: Engine>(db: WeakDb<DB>, after: Duration) {
     while let Some(db) = db.upgrade() {
         let next = db.report_overdue(after).await.or_else(|| {
-            let (watch, _) = db.watch();
+            let watch = db.watch();
             watch.running.store(false, Ordering::Release);
             let next = db.next_overdue(after)?;
             watch.starts().then_some(next)

@@ -17,6 +17,11 @@ impl Eras {
         self.0.load(Ordering::Acquire)
     }
 
+    /// Ends whatever era it is.
+    pub(crate) fn begin(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Ends this era, if it is not over already.
     pub(super) fn end(&self, era: Era) {
         let next = era.wrapping_add(1);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Pool, RecycleError, RecycleResult};
 use sqlx::Connection;
+use tokio::runtime::{Handle, Id};
 use tokio_util::sync::CancellationToken;
 
 use super::eras::{Era, Eras};
@@ -28,6 +29,8 @@ pub(crate) struct Pooled<DB: Engine> {
     /// It lay in the pool before.
     pub(super) reused: bool,
     pub(super) era: Era,
+    /// That it was opened on.
+    pub(super) runtime: Option<Id>,
     /// It was used, and nobody has brought it back to how it was opened: that is to be done in front of what it is used for next.
     pub(super) to_be_reset: bool,
     pub(super) as_opened: Arc<AsOpened>,
@@ -67,6 +70,25 @@ impl<DB: Engine> Manager<DB> {
     /// Of the manager of this pool.
     pub(super) fn outlived(pool: &Pool<Self>) -> &Arc<AtomicUsize> {
         &pool.manager().outlived
+    }
+
+    pub(crate) fn shortest_life(&self) -> Option<Duration> {
+        self.idle_timeout.into_iter().chain(self.max_lifetime).min()
+    }
+
+    /// For how long a session that lies in the pool may go on to, if it may.
+    pub(crate) fn look_at(
+        &self,
+        pooled: &Pooled<DB>,
+        now: Instant,
+    ) -> Result<Option<Duration>, Closed> {
+        let left = |limit: Option<Duration>, since, why| {
+            let left = |limit: Duration| limit.checked_sub(now.duration_since(since)).ok_or(why);
+            limit.map(left).transpose()
+        };
+        let idle = left(self.idle_timeout, pooled.returned, Closed::IdleTimeout)?;
+        let life = left(self.max_lifetime, pooled.opened, Closed::MaxLifetime)?;
+        Ok(idle.into_iter().chain(life).min())
     }
 
     /// One attempt.
@@ -146,6 +168,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             returned: now,
             reused: false,
             era: self.eras.now(),
+            runtime: Handle::try_current().ok().map(|here| here.id()),
             to_be_reset: false,
             as_opened: opened.as_opened.into(),
             presence: begun.opened(),
@@ -156,7 +179,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let Some(pooled) = shell else {
             return Err(RecycleError::message("empty"));
         };
-        if let Some(why) = self.is_too_old(pooled) {
+        if let Err(why) = self.look_at(pooled, Instant::now()) {
             pooled.presence.closes(why);
             return Err(RecycleError::message("too old"));
         }
@@ -170,17 +193,6 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
 }
 
 impl<DB: Engine> Manager<DB> {
-    fn is_too_old(&self, pooled: &Pooled<DB>) -> Option<Closed> {
-        let now = Instant::now();
-        let over = |limit: Option<Duration>, since: Instant| {
-            limit.is_some_and(|limit| now.duration_since(since) > limit)
-        };
-        if over(self.idle_timeout, pooled.returned) {
-            return Some(Closed::IdleTimeout);
-        }
-        over(self.max_lifetime, pooled.opened).then_some(Closed::MaxLifetime)
-    }
-
     /// Asks the user's callback whether a session is to be used. Dropped in flight, the pool lets go of the session.
     async fn ask(&self, pooled: &mut Pooled<DB>) -> RecycleResult<Error> {
         let meta = SessionMeta::idle(pooled.opened, pooled.returned);
@@ -199,6 +211,12 @@ impl<DB: Engine> Manager<DB> {
 }
 
 impl<DB: Engine> Pooled<DB> {
+    /// Says goodbye to the server; for one that was taken out of the pool for this.
+    pub(crate) async fn retire(mut self, why: Closed) -> Result<(), sqlx::Error> {
+        self.presence.closes(why);
+        self.close().await
+    }
+
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
         self.connection.close().await
     }

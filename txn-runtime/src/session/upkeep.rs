@@ -117,6 +117,11 @@ impl<DB: Engine> Session<DB> {
         self.pooled.as_deref().is_some_and(behind)
     }
 
+    fn has_lost_its_runtime(&self) -> bool {
+        let runtime = self.pooled.as_deref().and_then(|pooled| pooled.runtime);
+        DB::LIVES_IN_RUNTIME && runtime.is_some_and(|runtime| !self.db.goes_on(runtime))
+    }
+
     /// What it remembers of the schema is out of date, and that of all others most likely is.
     pub(super) fn note_stale(&mut self) {
         if let Some(pooled) = &self.pooled {
@@ -126,6 +131,12 @@ impl<DB: Engine> Session<DB> {
 
     /// Forgets what may be out of date.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
+        if self.has_lost_its_runtime() {
+            self.wire = Wire::Broken;
+            return Err(sqlx::Error::Io(ErrorKind::NotConnected.into()));
+        }
+        // Should a runtime have ended, this one may have no keeper yet.
+        self.db.keep();
         let era = self.db.eras().now();
         self.attend(limit, Connection::clear_cached_statements)
             .await?;

@@ -78,6 +78,9 @@ async fn one_that_is_reported_in_its_hooks_is_reported_once_too() {
     assert_eq!(warnings.with(REPORT), 1);
 }
 
+/// A pool has a task that closes what is idle.
+const KEEPER: usize = 1;
+
 /// The tasks of this runtime; the drivers have none.
 fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
@@ -95,7 +98,7 @@ async fn one_task_watches_and_it_ends_with_the_handle() {
             tx.commit().await.unwrap();
         }
         tokio::task::yield_now().await;
-        assert_eq!(tasks() - others, watchers, "{limit:?}");
+        assert_eq!(tasks() - others, KEEPER + watchers, "{limit:?}");
         db.close().await;
         until("the task has ended", async || tasks() == others).await;
     }
@@ -112,7 +115,7 @@ async fn the_watch_ends_when_nothing_is_open_and_begins_again() {
     for reports in 1..=3 {
         let tx = db.begin().await.unwrap();
         until("it is reported", async || warnings.with(REPORT) == reports).await;
-        until("there is nothing to watch", async || tasks() == 0).await;
+        until("there is nothing to watch", async || tasks() == KEEPER).await;
         tx.commit().await.unwrap();
     }
     assert_eq!(warnings.with(REPORT), 3);
