@@ -230,3 +230,24 @@ async fn a_session_cannot_be_robbed_of_its_journal() {
     let memory = Db::<Sqlite>::connect("sqlite::memory:").await.unwrap();
     assert_refused(memory.execute(off).await.unwrap_err(), "connect options");
 }
+
+/// What it forgot to turn on again, and what one that failed could not.
+#[tokio::test]
+async fn foreign_keys_are_enforced_after_a_migration_that_left_them_off() {
+    for (sql, fails) in [
+        ("PRAGMA foreign_keys = OFF", false),
+        ("PRAGMA foreign_keys = OFF; BEGIN; CREATE NONSENSE", true),
+    ] {
+        let db = Fixture::<Sqlite>::of_sessions(1).await;
+        let migrated = db.migrate(&migrator(sql, true)).await;
+        assert_eq!(migrated.is_err(), fails);
+        let on: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&*db).await.unwrap();
+        assert_eq!(on, 1, "{sql}");
+        db.assert_at_rest().await;
+    }
+    let options: SqliteConnectOptions = "sqlite::memory:".parse().unwrap();
+    let db = Db::<Sqlite>::builder(options.foreign_keys(false)).connect().await.unwrap();
+    // The first one says that they are to be on, in a transaction.
+    let refused = db.migrate(&migrator("SELECT 1", true)).await;
+    assert_refused(refused.unwrap_err(), "ignores it");
+}

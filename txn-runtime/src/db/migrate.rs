@@ -20,7 +20,7 @@ where
     /// session that goes back to its pool: the session is closed.
     ///
     /// On SQLite a migration that changes a setting which a transaction ignores, such as `PRAGMA foreign_keys = OFF`, is refused: make its first line
-    /// `-- no-transaction`, and begin and commit in its own SQL.
+    /// `-- no-transaction`, and begin and commit in its own SQL. Foreign keys are as the connect options say afterwards.
     ///
     /// For what else a `Migrator` can do, lend it a session: `migrator.undo(db.session().await?.connection(), 3)`.
     ///
@@ -47,6 +47,9 @@ where
             // Not `run`: a future with that one inside is `Send` for nobody (rust-lang/rust#100013).
             let done = migrator.run_direct(None, &mut connection, false).await;
             done.map_err(sqlx::Error::from)?;
+            if let Some(restore) = DB::after_migrations(self.options()) {
+                session.run(restore).await?;
+            }
         }
         drop(locked.0.take());
         Ok(())
@@ -58,10 +61,11 @@ struct Locked<DB: Engine>(Option<Session<DB>>);
 
 impl<DB: Engine> Drop for Locked<DB> {
     fn drop(&mut self) {
-        // Where there is one writer there is no such lock; and the database may be in memory, and in this session only.
-        if let Some(session) = self.0.take()
-            && !DB::ONE_WRITER
-        {
+        let Some(session) = self.0.take() else {
+            return;
+        };
+        // The database may be in memory, and in this session only; there is no such lock then.
+        if DB::session_limit(session.db().options()).is_none() {
             session.discard_because(Closed::MigrationFailed);
         }
     }

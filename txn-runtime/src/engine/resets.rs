@@ -47,6 +47,11 @@ pub trait Resets: Database<Statement: Clone> {
     ) -> impl Future<Output = Result<Renewal, sqlx::Error>> + Send {
         ready(Ok(Renewal::Close))
     }
+    /// What brings back on a session what a migration may have left otherwise.
+    #[cfg(feature = "migrate")]
+    fn after_migrations(_options: &ConnectOptionsOf<Self>) -> Option<&'static str> {
+        None
+    }
     /// First keywords of statements that may leave something on their session, beside those that all engines have.
     const LEAVES: &'static [&'static str] = &[];
     /// What follows SET where it lasts for a transaction at most.

@@ -168,10 +168,13 @@ impl<'a> Pragma<'a> {
 
     /// It says what every session was opened with.
     fn keeps_foreign_keys(&self, options: &SqliteConnectOptions) -> bool {
-        self.is("foreign_keys")
-            && self.value.is_some_and(is_true)
-            && format!("{options:?}").contains(r#""foreign_keys": Some("ON")"#)
+        self.is("foreign_keys") && self.value.is_some_and(is_true) && has_foreign_keys(options)
     }
+}
+
+/// Whether sessions are opened with foreign keys enforced.
+pub(super) fn has_foreign_keys(options: &SqliteConnectOptions) -> bool {
+    format!("{options:?}").contains(r#""foreign_keys": Some("ON")"#)
 }
 
 /// As SQLite reads it.

@@ -6,6 +6,8 @@ use sqlx::{AssertSqlSafe, Executor, Row, Sqlite, ValueRef};
 
 use super::place::in_memory;
 use super::pragma::OF_A_SESSION;
+#[cfg(feature = "migrate")]
+use super::pragma::has_foreign_keys;
 use crate::engine::{AsOpened, Renewal, Resets};
 
 /// Kinds of things in [`AsOpened`], beside settings by their names.
@@ -13,6 +15,14 @@ const ATTACHED: &str = " attached";
 const TEMPORARY: &str = " temporary";
 
 impl Resets for Sqlite {
+    #[cfg(feature = "migrate")]
+    fn after_migrations(options: &SqliteConnectOptions) -> Option<&'static str> {
+        Some(match has_foreign_keys(options) {
+            true => "PRAGMA foreign_keys = ON",
+            false => "PRAGMA foreign_keys = OFF",
+        })
+    }
+
     async fn as_opened(
         connection: &mut SqliteConnection,
         options: &SqliteConnectOptions,
