@@ -89,6 +89,10 @@ fn of_sqlx(error: &sqlx::Error) -> bool {
     }
 }
 
+#[expect(
+    clippy::borrowed_box,
+    reason = "what `sqlx::Error` has inside of it is the box"
+)]
 fn of_driver(error: &Box<dyn DatabaseError>) -> bool {
     engine::class(&**error).may_pass()
 }
