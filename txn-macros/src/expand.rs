@@ -105,11 +105,19 @@ impl Expand<'_> {
         let from_error = self.outcome("from_error");
         let generics = self.generics();
         let source = self.source();
-        ours! {
-            let mut scope = match #krate::__private::open #generics(#source, #options).await {
+        let opened = ours! {
+            match #krate::__private::open #generics(#source, #options).await {
                 ::core::result::Result::Ok(scope) => scope,
                 ::core::result::Result::Err(error) => return #from_error(error),
-            };
+            }
+        };
+        let bound = match &self.valid.args.retry {
+            Some(_) => self.bound_for_source(),
+            None => TokenStream::new(),
+        };
+        match bound.is_empty() {
+            true => ours!(let mut scope = #opened;),
+            false => ours!(let mut scope = { #bound #opened };),
         }
     }
 

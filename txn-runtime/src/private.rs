@@ -62,7 +62,8 @@ pub fn end_or_retry<T, S: Scope<T>>(
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be cloned, but `retry` runs the body again, and each attempt needs its own",
     label = "each attempt takes a clone of this argument",
-    note = "derive `Clone` for it, pass it by reference, or remove `retry`"
+    note = "derive `Clone` for it, pass it by reference, or remove `retry`",
+    note = "where it is another's type (an extractor of a web framework), move the body into a function with plain arguments, and annotate that one"
 )]
 pub trait CloneForEachAttempt: Sized {
     /// A copy for one attempt.

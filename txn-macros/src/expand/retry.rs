@@ -1,9 +1,11 @@
 //! Arguments of a function whose body may run more than once.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::punctuated::Punctuated;
-use syn::{FnArg, Pat, PatIdent, Token};
+use syn::visit::{self, Visit};
+use syn::visit_mut::{self, VisitMut};
+use syn::{FnArg, Pat, PatIdent, PatType, Token};
 
 use super::Expand;
 use super::names::{blame, plain};
@@ -21,34 +23,111 @@ pub(super) fn name_arguments(inputs: &mut Punctuated<FnArg, Token![,]>, valid: &
 }
 
 impl Expand<'_> {
-    /// Output: `let mut count = for_this_attempt(&count); let (a, b) = for_this_attempt(&argument1);`
+    /// Output: `let mut count = for_this_attempt(&count); let (a, b) = for_this_attempt(&argument1);`, and a use of what the
+    /// source was read from, which the body may have no use for
     pub(super) fn copies(&self) -> TokenStream {
-        let inputs = self.item.sig.inputs.iter().enumerate();
-        let copies = inputs.filter_map(|(at, input)| match input {
-            FnArg::Typed(typed) if !is_session(self.valid, at) => {
-                let (name, pat) = (argument_name(&typed.pat, at), &typed.pat);
-                let (span, _) = blame(&typed.ty);
-                let krate = super::led_by(self.krate, span);
-                Some(quote_spanned!(span=> let #pat = #krate::__private::for_this_attempt(&#name);))
-            }
-            _ => None,
+        let copies = self.arguments().map(|(name, typed)| {
+            let pat = &typed.pat;
+            let (span, _) = blame(&typed.ty);
+            let krate = super::led_by(self.krate, span);
+            let copy =
+                quote_spanned!(span=> let #pat = #krate::__private::for_this_attempt(&#name););
+            let used = self.used_by_source(pat);
+            quote!(#copy #used)
         });
         quote!(#(#copies)*)
     }
+
+    /// Input:  `app.db as tx`, `State(mut app): State<App>`
+    /// Output: `let State(app) = &argument0;`, as the source is read before there is a copy for the first attempt
+    pub(super) fn bound_for_source(&self) -> TokenStream {
+        let bound = self.arguments().filter_map(|(name, typed)| {
+            let used = self.used_by_source(&typed.pat)?;
+            if is_plain(&typed.pat) {
+                return None;
+            }
+            let mut pat = (*typed.pat).clone();
+            ByReference.visit_pat_mut(&mut pat);
+            Some(ours!(let #pat = &#name; #used))
+        });
+        quote!(#(#bound)*)
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = (Ident, &PatType)> {
+        let inputs = self.item.sig.inputs.iter().enumerate();
+        inputs.filter_map(|(at, input)| match input {
+            FnArg::Typed(typed) if !is_session(self.valid, at) => {
+                Some((argument_name(&typed.pat, at), typed))
+            }
+            _ => None,
+        })
+    }
+
+    /// A use of all that the pattern binds, if the source names any of it.
+    fn used_by_source(&self, pat: &Pat) -> Option<TokenStream> {
+        let Session::Binding { source, .. } = &self.valid.session else {
+            return None;
+        };
+        let mut bound = Bound(Vec::new());
+        bound.visit_pat(pat);
+        let names = &bound.0;
+        mentions(source.to_token_stream(), names).then(|| ours!(#(let _ = &#names;)*))
+    }
+}
+
+/// The names that a pattern binds; a constant is taken for one, and may be.
+struct Bound(Vec<Ident>);
+
+impl Visit<'_> for Bound {
+    fn visit_pat_ident(&mut self, pat: &PatIdent) {
+        self.0.push(pat.ident.clone());
+        visit::visit_pat_ident(self, pat);
+    }
+}
+
+/// Makes it a pattern for a reference to what it is for.
+struct ByReference;
+
+impl VisitMut for ByReference {
+    fn visit_pat_ident_mut(&mut self, pat: &mut PatIdent) {
+        (pat.by_ref, pat.mutability) = (None, None);
+        visit_mut::visit_pat_ident_mut(self, pat);
+    }
+
+    fn visit_pat_mut(&mut self, pat: &mut Pat) {
+        if let Pat::Reference(reference) = pat {
+            *pat = (*reference.pat).clone();
+        }
+        visit_mut::visit_pat_mut(self, pat);
+    }
+}
+
+fn mentions(tokens: TokenStream, names: &[Ident]) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => names.contains(&ident),
+        TokenTree::Group(group) => mentions(group.stream(), names),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 fn is_session(valid: &Valid, at: usize) -> bool {
     matches!(&valid.session, Session::Parameter { index, .. } if *index == at)
 }
 
-fn argument_name(pat: &Pat, at: usize) -> Ident {
-    match pat {
+fn is_plain(pat: &Pat) -> bool {
+    matches!(
+        pat,
         Pat::Ident(PatIdent {
-            ident,
             by_ref: None,
             subpat: None,
             ..
-        }) => ident.clone(),
+        })
+    )
+}
+
+fn argument_name(pat: &Pat, at: usize) -> Ident {
+    match pat {
+        Pat::Ident(PatIdent { ident, .. }) if is_plain(pat) => ident.clone(),
         _ => format_ident!("argument{}", at, span = Span::mixed_site()),
     }
 }
