@@ -209,15 +209,22 @@ async fn a_rollback_that_gets_no_answer_returns() {
     wired.assert_settles(&[]).await;
 }
 
-/// Whose time it was that is over is told by the error.
+/// Whose time it was that is over is told by the error. The session is a new one, which no other replaces.
 #[tokio::test]
 async fn a_begin_over_the_timeout_of_its_scope_is_a_timeout() {
-    let wired = Wired::new().await;
-    wired.proxy.stall();
-    let called = timeout(FOR_EVER, too_late(&wired.db, &wired.proxy)).await;
+    let fixture = Fixture::<DB>::new().await;
+    let (proxy, options) = DB::by_proxy(fixture.url());
+    let db = Db::<DB>::builder(options).max_sessions(2);
+    let db = db.settle_timeout(Duration::from_millis(150)).connect().await.unwrap();
+    let held = db.session().await.unwrap();
+    proxy.hold_answer_to(DB::BEGIN);
+    let called = timeout(FOR_EVER, too_late(&db, &proxy)).await;
     let error = called.expect("over its timeout, and waits for ever").unwrap_err();
     assert!(error.is_timeout() && !error.is_connection(), "{error}");
-    wired.assert_settles(&[]).await;
+    proxy.release();
+    drop(held);
+    db.settled().await;
+    assert!(fixture.ids().await.is_empty());
 }
 
 #[transactional(timeout = "100ms")]

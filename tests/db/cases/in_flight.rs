@@ -163,6 +163,23 @@ async fn an_autocommit_statement_dropped_in_flight_leaves_nothing_to_the_next() 
     assert_eq!((db.status().idle, db.status().open), (1, 1));
 }
 
+/// Who could tell whether the script has ended the transaction is gone: no COMMIT was sent whose fate would be unknown.
+#[tokio::test]
+async fn a_transaction_that_cannot_be_asked_after_a_script_is_not_committed() {
+    let (fixture, proxy, db) = by_proxy().await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let script = sqlx::raw_sql("SELECT 1; SELECT 2");
+    script.execute(&mut tx).await.unwrap();
+    proxy.cut_at("txn_probe");
+    let error = tx.commit().await.unwrap_err();
+    assert!(!error.is_commit_unknown(), "{error}");
+    assert_eq!(proxy.count("COMMIT"), 0);
+    proxy.release();
+    db.settled().await;
+    assert!(fixture.ids().await.is_empty());
+}
+
 /// What is left of one is read and forgotten, or costs the session: it is never the answer to the next.
 #[tokio::test]
 async fn a_statement_dropped_in_flight_on_a_session_leaves_nothing_to_the_next_on_it() {
