@@ -3,16 +3,21 @@
 //!
 //! It parses nothing: a word is looked for in the bytes that the client sends.
 
+use std::collections::VecDeque;
 use std::future::pending;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A unix socket that leads to the server's own.
 pub(crate) struct Proxy {
@@ -23,8 +28,10 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Wires {
-    /// Where new connections lead.
-    upstream: PathBuf,
+    /// Where new connections lead, in turn.
+    upstreams: VecDeque<PathBuf>,
+    /// What each direction takes.
+    latency: Duration,
     /// What all clients have sent: from which connection, and what was read of it at once.
     sent: Vec<(usize, Vec<u8>)>,
     rule: Option<(&'static str, Then)>,
@@ -32,6 +39,10 @@ struct Wires {
     garbled: Option<[&'static str; 2]>,
     /// Connections whose answers are held back.
     held: Vec<usize>,
+    /// A word, and the connection whose requests do not get any further since it has sent it.
+    held_request: (Option<&'static str>, Option<usize>),
+    /// Connections that end.
+    cut: Vec<usize>,
     opened: usize,
     cuts: usize,
     /// Requests that were sent after an answer had come.
@@ -71,7 +82,7 @@ impl Proxy {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixListener::bind(directory.path().join(socket_name)).unwrap();
         let wires = Arc::new(watch::Sender::new(Wires {
-            upstream,
+            upstreams: [upstream].into(),
             ..Wires::default()
         }));
         let listener = tokio::spawn(listen(socket, Arc::clone(&wires)));
@@ -109,7 +120,52 @@ impl Proxy {
 
     /// From now on new connections lead to another server; those that are open stay where they are.
     pub(crate) fn lead_to(&self, upstream: PathBuf) {
-        self.wires.send_modify(|wires| wires.upstream = upstream);
+        self.lead_in_turn([upstream]);
+    }
+
+    /// The next connection leads to the first of these, the one after it to the second, and so on,
+    /// over and over.
+    pub(crate) fn lead_in_turn(&self, upstreams: impl IntoIterator<Item = PathBuf>) {
+        let upstreams = upstreams.into_iter().collect();
+        self.wires.send_modify(|wires| wires.upstreams = upstreams);
+    }
+
+    /// Everything takes so long from now on, in each direction, over the connections that are
+    /// opened from now on; to open one takes a round trip, as over TCP.
+    pub(crate) fn delay(&self, latency: Duration) {
+        self.wires.send_modify(|wires| wires.latency = latency);
+    }
+
+    /// The next request with this word, and what its connection sends after it, reaches the server
+    /// only after [`release`](Self::release).
+    pub(crate) fn hold_request_with(&self, word: &'static str) {
+        self.wires
+            .send_modify(|wires| wires.held_request = (Some(word), None));
+    }
+
+    /// How many connections were opened. They are counted from 1 in the order in which they came.
+    pub(crate) fn connections(&self) -> usize {
+        self.wires.borrow().opened
+    }
+
+    /// The answers that come over one connection are held back until [`release`](Self::release).
+    pub(crate) fn hold_answers_of(&self, connection: usize) {
+        self.wires.send_modify(|wires| wires.held.push(connection));
+    }
+
+    /// Ends one connection.
+    pub(crate) fn cut_one(&self, connection: usize) {
+        self.wires.send_modify(|wires| wires.cut.push(connection));
+    }
+
+    /// How often one connection has spoken.
+    pub(crate) fn requests_of(&self, connection: usize) -> usize {
+        let wires = self.wires.borrow();
+        wires
+            .sent
+            .iter()
+            .filter(|(this, _)| *this == connection)
+            .count()
     }
 
     /// The next request with this word does not reach the server: `request` does, and is what the client gets the answer to.
@@ -143,6 +199,7 @@ impl Proxy {
             wires.garbled = None;
             wires.stalled = false;
             wires.held.clear();
+            wires.held_request = (None, None);
         });
     }
 
@@ -197,16 +254,31 @@ impl Drop for Proxy {
 
 async fn listen(socket: UnixListener, wires: Arc<watch::Sender<Wires>>) {
     while let Ok((client, _)) = socket.accept().await {
-        let upstream = wires.borrow().upstream.clone();
-        // Where there is no server, the client is hung up on.
-        let Ok(server) = UnixStream::connect(&upstream).await else {
-            continue;
-        };
-        tokio::spawn(connect(client, server, Arc::clone(&wires)));
+        let mut upstream = None;
+        let mut latency = Duration::ZERO;
+        wires.send_modify(|wires| {
+            latency = wires.latency;
+            upstream = wires.upstreams.pop_front();
+            wires.upstreams.extend(upstream.clone());
+        });
+        let Some(upstream) = upstream else { return };
+        let wires = Arc::clone(&wires);
+        tokio::spawn(async move {
+            sleep(2 * latency).await;
+            // Where there is no server, the client is hung up on.
+            if let Ok(server) = UnixStream::connect(&upstream).await {
+                connect(client, server, latency, wires).await;
+            }
+        });
     }
 }
 
-async fn connect(client: UnixStream, server: UnixStream, wires: Arc<watch::Sender<Wires>>) {
+async fn connect(
+    client: UnixStream,
+    server: UnixStream,
+    latency: Duration,
+    wires: Arc<watch::Sender<Wires>>,
+) {
     let mut cuts = wires.subscribe();
     let mut this = 0;
     wires.send_modify(|wires| {
@@ -214,25 +286,68 @@ async fn connect(client: UnixStream, server: UnixStream, wires: Arc<watch::Sende
         this = wires.opened;
     });
     let before = cuts.borrow().cuts;
-    let (from_client, mut to_client) = client.into_split();
+    let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     // A server that hangs up does not end it: the client finds its last words when it speaks next.
     tokio::select! {
-        () = requests(this, from_client, to_server, &wires) => {}
+        () = requests(this, from_client, late(to_server, latency), &wires) => {}
         () = async {
-            answers(this, from_server, &mut to_client, &wires).await;
+            answers(this, from_server, late(to_client, latency), &wires).await;
             pending::<()>().await;
         } => {}
-        () = async { drop(cuts.wait_for(|wires| wires.cuts != before).await) } => {}
+        () = async {
+            let is_cut = |wires: &Wires| wires.cuts != before || wires.cut.contains(&this);
+            drop(cuts.wait_for(is_cut).await);
+        } => {}
+    }
+}
+
+/// The end of a wire that takes its time.
+enum Late {
+    AtOnce(OwnedWriteHalf),
+    After(Duration, UnboundedSender<(Instant, Vec<u8>)>),
+}
+
+fn late(mut to: OwnedWriteHalf, latency: Duration) -> Late {
+    if latency.is_zero() {
+        return Late::AtOnce(to);
+    }
+    let (sender, mut arriving) = unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        while let Some((at, bytes)) = arriving.recv().await {
+            // What is due goes at once: timers are coarse.
+            if at > Instant::now() {
+                sleep_until(at).await;
+            }
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    Late::After(latency, sender)
+}
+
+impl Late {
+    async fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::AtOnce(to) => to.write_all(bytes).await,
+            Self::After(latency, sender) => {
+                let arriving = (Instant::now() + *latency, bytes.to_vec());
+                sender
+                    .send(arriving)
+                    .map_err(|_| ErrorKind::BrokenPipe.into())
+            }
+        }
     }
 }
 
 async fn requests(
     this: usize,
     mut client: OwnedReadHalf,
-    mut server: OwnedWriteHalf,
+    mut server: Late,
     wires: &watch::Sender<Wires>,
 ) {
+    let mut state = wires.subscribe();
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = client.read(&mut buffer).await {
         garble(&mut buffer[..length], wires);
@@ -243,6 +358,8 @@ async fn requests(
             Some(Then::Send(instead)) => instead,
             Some(Then::Hold) | None => request,
         };
+        let may_pass = |wires: &Wires| wires.held_request.1 != Some(this);
+        drop(state.wait_for(may_pass).await);
         if server.write_all(request).await.is_err() {
             return;
         }
@@ -264,6 +381,10 @@ fn apply(this: usize, request: &[u8], wires: &watch::Sender<Wires>) -> Option<Th
     wires.send_modify(|wires| {
         wires.sent.push((this, request.to_vec()));
         wires.turns += usize::from(std::mem::take(&mut wires.answered));
+        let is_said = |word: &str| request.windows(word.len()).any(|at| at == word.as_bytes());
+        if wires.held_request.0.is_some_and(is_said) {
+            wires.held_request = (None, Some(this));
+        }
         let matches = |word: &str| {
             request
                 .windows(word.len())
@@ -286,7 +407,7 @@ fn apply(this: usize, request: &[u8], wires: &watch::Sender<Wires>) -> Option<Th
 async fn answers(
     this: usize,
     mut server: OwnedReadHalf,
-    client: &mut OwnedWriteHalf,
+    mut client: Late,
     wires: &watch::Sender<Wires>,
 ) {
     let mut state = wires.subscribe();

@@ -32,6 +32,12 @@ pub(crate) trait Remote: TestEngine {
     /// A statement in which the server hangs up.
     const LOSE_CONNECTION: &'static str;
 
+    /// A word of what ends a session's operation.
+    const CANCEL: &'static str;
+    /// Takes a second or two.
+    const SHORT_QUERY: &'static str;
+    /// Whether what is said of the session `ours` reaches `theirs` on another server.
+    fn is_named_in(proxy: &Proxy, ours: i64, theirs: i64) -> bool;
     /// A word of the full greeting.
     const GREETING: &'static str;
     /// A word of the greeting, and one of the same length for it that servers refuse.
@@ -106,6 +112,19 @@ impl Remote for Postgres {
     const NO_DATABASE: &'static str = "3D000";
     const SURVIVES_DROPS: bool = true;
     const LOSE_CONNECTION: &'static str = "SELECT pg_terminate_backend(pg_backend_pid())";
+    const CANCEL: &'static str = "pg_cancel_backend";
+    const SHORT_QUERY: &'static str = "SELECT pg_sleep(1.5)";
+
+    /// Process ids cannot be chosen: the server hears another.
+    fn is_named_in(proxy: &Proxy, ours: i64, theirs: i64) -> bool {
+        let [ours, theirs] = [ours, theirs].map(|pid| format!("(VALUES ({pid}, "));
+        let same = ours.len() == theirs.len();
+        if same {
+            proxy.garble(ours.leak(), theirs.leak());
+        }
+        same
+    }
+
     const GREETING: &'static str = "pg_control_system";
     const REFUSED_GREETINGS: &'static [[&'static str; 2]] = &[
         ["'1s', false", "'-s', false"],
@@ -169,6 +188,13 @@ impl Remote for MySql {
     const NO_DATABASE: &'static str = "1049";
     const SURVIVES_DROPS: bool = false;
     const LOSE_CONNECTION: &'static str = "KILL CONNECTION_ID()";
+    const CANCEL: &'static str = "KILL CONNECTION";
+    const SHORT_QUERY: &'static str = "SELECT SLEEP(1.5)";
+
+    fn is_named_in(_proxy: &Proxy, ours: i64, theirs: i64) -> bool {
+        ours == theirs
+    }
+
     const GREETING: &'static str = "information_schema.global_status";
     const REFUSED_GREETINGS: &'static [[&'static str; 2]] = &[[
         "information_schema.global_status",

@@ -1,21 +1,29 @@
 //! Ending on the server what a dropped operation has begun, so that its locks do not outlive it.
 //!
-//! PostgreSQL and MySQL/MariaDB are told over a *control connection*: one per `Db`, outside of the pool, opened on first
-//! need. SQLite is interrupted from within.
+//! PostgreSQL and MySQL/MariaDB are told over a *control connection*: one per `Db`, outside of the
+//! pool, opened on first need and kept. SQLite is interrupted from within.
+//!
+//! A cancel says whom it is for: a name of a session means another session on another server, and
+//! after a restart. It is checked by the statement that cancels, on the server that runs it; one
+//! that turns out to be another is told nothing.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::TryStreamExt;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
-use tokio::sync::Mutex;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::engine::{ConnectOptionsOf, Engine, OwnLimits, Wire, timed_out};
-use crate::error::Class;
+pub(crate) use self::batch::Control;
+use self::batch::{Answer, Told};
+pub(crate) use self::pace::Pace;
+use crate::engine::{Engine, OwnLimits, Wire, haunted, left_to_its_server};
+
+mod batch;
+mod line;
+mod pace;
 
 /// What to do with an operation that was dropped in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,192 +32,180 @@ pub enum Cancel {
     /// Cancel it on the server. The session is kept where the driver survives that.
     #[default]
     Server,
-    /// Close its session, and leave it to the server to notice: behind a pooler that hides which backend is whose, a cancel
-    /// could hit somebody else's query.
+    /// Close its session, and leave it to the server to notice: behind a pooler that hides which
+    /// backend is whose, a cancel could hit somebody else's query.
     Close,
 }
 
-/// How to reach a session from outside.
+/// A session, as its server knows it.
 #[derive(Clone, Debug, Default)]
-pub struct Backend {
-    /// Its name on the server.
+pub struct Target {
+    /// Its name.
     pub(crate) id: u64,
     /// The run of the server that gave it that name, in the server's words: names are given anew
     /// after a restart, and by another server. `None` where the server does not say.
-    pub(crate) server: Option<Box<str>>,
+    pub(crate) server: Option<Arc<str>>,
+    /// When the server took it, where that is told: a name may be a stranger's by now.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "others do not tell")
+    )]
+    pub(crate) began: Option<i64>,
+    /// Some rows of its statement were read, and it is of use afterwards on every engine: only the
+    /// statement is to end.
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "others keep all"))]
+    pub(crate) is_kept: bool,
+}
+
+/// How to reach a session from outside.
+#[derive(Debug, Default)]
+pub struct Backend {
+    pub(crate) target: Target,
     /// The server does not look whether a client is still there while it works for it.
     pub(crate) lingers: bool,
     /// Set to stop what it is doing, where that is done from within this process.
     pub(crate) interrupt: Option<Arc<AtomicBool>>,
     /// What limits it has by itself; `None` since something may have changed them.
     pub(crate) limits: Option<OwnLimits>,
+    /// A cancel that is on its way. It stays here when whoever asked for it is dropped: it could
+    /// hit what is sent next.
+    asked: Option<oneshot::Receiver<Answer>>,
+    /// A cancel was sent, and whether it has arrived is not known and will not be.
+    haunted: bool,
 }
 
 /// Most answers are on their way already when an operation is dropped.
 const GRACE: Duration = Duration::from_millis(1);
-/// A cancel can overtake the query it is meant for, and is lost then (1 of 200 on PostgreSQL 15): it is repeated,
-/// ever more slowly.
-const FIRST_PAUSE: Duration = Duration::from_millis(4);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Behind one address there may be several servers: so often a new connection may find the right
+/// one.
+const TRIES_ELSEWHERE: u32 = 6;
 
-/// A control statement is answered in less than a round trip and a signal; past this its connection is given up, so that one
-/// that is dead does not hold up every other cleanup. What it asked for may be asked for again.
-const CONTROL_LIMIT: Duration = Duration::from_millis(500);
-
-/// The connection over which the others are cancelled.
-pub(crate) struct ControlConnection<DB: Engine>(Mutex<Option<DB::Connection>>);
-
-impl<DB: Engine> ControlConnection<DB> {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(None))
+impl Backend {
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        allow(dead_code, reason = "there is no server")
+    )]
+    pub(crate) fn new(target: Target, lingers: bool, limits: OwnLimits) -> Self {
+        Self {
+            target,
+            lingers,
+            limits: Some(limits),
+            ..Self::default()
+        }
     }
 
-    /// Runs one statement; the rows it yields are given to `read`.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(dead_code, reason = "where there is a server, it is told")
+    )]
+    pub(crate) fn interrupted_by(interrupt: Arc<AtomicBool>) -> Self {
+        Self {
+            interrupt: Some(interrupt),
+            limits: Some(OwnLimits::default()),
+            ..Self::default()
+        }
+    }
+
+    /// What has come of the cancel that is on its way, if there is one.
     ///
-    /// While it is in use the connection is out of its place, so that one that was dropped in flight is never used again.
-    pub(crate) async fn run(
-        &self,
-        options: &ConnectOptionsOf<DB>,
-        sql: &str,
-        mut read: impl FnMut(&DB::Row) + Send,
-    ) -> Result<(), sqlx::Error> {
-        let mut place = self.0.lock().await;
-        loop {
-            let (mut connection, reused) = match place.take() {
-                Some(connection) => (connection, true),
-                None => {
-                    let opened = timeout(CONTROL_LIMIT, options.connect()).await;
-                    (opened.unwrap_or_else(|_| Err(timed_out()))?, false)
-                }
-            };
-            let answered = timeout(CONTROL_LIMIT, exec::<DB>(&mut connection, sql, &mut read));
-            match answered.await.unwrap_or_else(|_| Err(timed_out())) {
-                Err(error) if Class::of(&error).is_loss() && reused => {} // a new one may do
-                Err(error) if Class::of(&error).is_loss() => return Err(error),
-                result => {
-                    *place = Some(connection);
-                    return result;
-                }
-            }
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: dropped, the cancel stays known as being on its way.
+    async fn told(&mut self) -> Option<Told> {
+        let answer = self.asked.as_mut()?.await;
+        self.asked = None;
+        // Only a runtime that shuts down drops whoever would answer.
+        let answer = answer.unwrap_or_default();
+        self.haunted |= answer.late;
+        Some(answer.told)
+    }
+
+    fn ask<DB: Engine>(&mut self, control: &Control<DB>, left: Wire) {
+        if let Some(interrupt) = &self.interrupt {
+            interrupt.store(true, Ordering::Relaxed);
+        } else if self.asked.is_none() {
+            let is_kept = left == Wire::Partial;
+            let target = self.target.clone();
+            self.asked = Some(control.cancel(Target { is_kept, ..target }));
         }
     }
 
-    pub(crate) async fn close(&self) {
-        if let Some(connection) = self.0.lock().await.take() {
-            // The server notices if it does not hear this.
-            connection.close().await.ok();
-        }
+    /// Says for the log that nothing was cancelled.
+    fn left<DB: Engine>(&self) -> sqlx::Error {
+        let backend = self.target.id;
+        tracing::warn!(
+            target: "txn", system = DB::SYSTEM, backend,
+            "left to its server, a cancel could hit somebody else"
+        );
+        left_to_its_server()
     }
 }
 
-async fn exec<DB: Engine>(
-    connection: &mut DB::Connection,
-    sql: &str,
-    read: &mut (impl FnMut(&DB::Row) + Send),
-) -> Result<(), sqlx::Error> {
-    let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
-    let mut steps = DB::fetch_many(connection, sql);
-    while let Some(step) = steps.try_next().await? {
-        if let Some(row) = step.right() {
-            read(&row);
-        }
+/// How often the control connection has led to another server.
+#[derive(Default)]
+struct Strays(u32);
+
+impl Strays {
+    fn are_enough(&mut self, told: Told) -> bool {
+        self.0 += u32::from(told == Told::Elsewhere);
+        self.0 == TRIES_ELSEWHERE || told == Told::Nameless
     }
-    Ok(())
 }
 
 /// Waits for `answer`, cancelling what it waits for until it comes.
 ///
-/// A cancel has been answered before this returns: one that was still on its way could hit the next statement.
+/// A cancel has been answered before this returns: one that was still on its way could hit the next
+/// statement. Where that is not to be had, the session is of no more use.
+///
+/// # Cancel safety
+///
+/// Dropped, the next call for this session first waits for the cancel that is on its way.
 pub(crate) async fn until_answered<DB: Engine, T>(
-    control: &ControlConnection<DB>,
-    options: &ConnectOptionsOf<DB>,
-    backend: &Backend,
+    control: &Control<DB>,
+    backend: &mut Backend,
     left: Wire,
-    answer: impl Future<Output = T>,
-) -> T {
-    let _reset = Reset(backend.interrupt.as_deref());
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let _reset = Reset(backend.interrupt.clone());
     let mut answer = pin!(answer);
+    let mut pauses = control.pace().pauses();
+    let mut strays = Strays::default();
     let mut pause = GRACE;
-    let mut next_pause = FIRST_PAUSE;
     loop {
-        if let Ok(answer) = timeout(pause, answer.as_mut()).await {
-            return answer;
+        if let Some(told) = backend.told().await
+            && strays.are_enough(told)
+        {
+            return Err(backend.left::<DB>());
         }
-        cancel(control, options, backend, left).await;
-        pause = next_pause;
-        next_pause = (next_pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Ends what the session is doing, or tries to.
-async fn cancel<DB: Engine>(
-    control: &ControlConnection<DB>,
-    options: &ConnectOptionsOf<DB>,
-    backend: &Backend,
-    left: Wire,
-) {
-    if let Some(interrupt) = &backend.interrupt {
-        interrupt.store(true, Ordering::Relaxed);
-    }
-    if let Err(error) = tell(control, options, backend, left).await {
-        tracing::warn!(target: "txn", system = DB::SYSTEM, backend = backend.id, %error, "cancel failed");
+        match timeout(pause, answer.as_mut()).await {
+            Ok(Ok(_)) if backend.haunted => return Err(haunted()),
+            Ok(answer) => return answer,
+            Err(_) => backend.ask(control, left),
+        }
+        pause = pauses.next();
     }
 }
 
 /// Ends a session on the server that is of no more use here; asks until the server has understood.
-pub(crate) async fn kill<DB: Engine>(
-    control: &ControlConnection<DB>,
-    options: &ConnectOptionsOf<DB>,
-    backend: &Backend,
-) {
-    let mut pause = FIRST_PAUSE;
-    while let Err(error) = tell(control, options, backend, Wire::Busy).await {
-        tracing::debug!(target: "txn", system = DB::SYSTEM, backend = backend.id, %error, "kill failed, is repeated");
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Whether the server is the one that gave this session its id: up for longer than the session was open, whole seconds told.
-pub(crate) async fn is_same_server<DB: Engine>(
-    control: &ControlConnection<DB>,
-    options: &ConnectOptionsOf<DB>,
-    opened: Instant,
-) -> Result<bool, sqlx::Error> {
-    let Some(question) = DB::ASK_UPTIME else {
-        return Ok(false);
-    };
-    let mut uptime = None;
-    let read = |row: &DB::Row| uptime = DB::uptime(row);
-    control.run(options, question, read).await?;
-    Ok(uptime.is_some_and(|uptime| uptime > opened.elapsed() + Duration::from_secs(1)))
-}
-
-async fn tell<DB: Engine>(
-    control: &ControlConnection<DB>,
-    options: &ConnectOptionsOf<DB>,
-    backend: &Backend,
-    left: Wire,
-) -> Result<(), sqlx::Error> {
-    let sql = match left {
-        Wire::Partial => DB::cancel_rows(backend.id),
-        _ => DB::cancel(backend.id),
-    };
-    let Some(sql) = sql else {
-        return Ok(());
-    };
-    match control.run(options, &sql, |_| ()).await {
-        Err(sqlx::Error::Database(error)) if DB::is_gone(&*error) => Ok(()),
-        result => result,
+pub(crate) async fn kill<DB: Engine>(control: &Control<DB>, backend: &mut Backend) {
+    let mut pauses = control.pace().pauses();
+    let mut strays = Strays::default();
+    loop {
+        backend.ask(control, Wire::Busy);
+        match backend.told().await {
+            None | Some(Told::Heard) => return,
+            Some(told) if strays.are_enough(told) => return drop(backend.left::<DB>()),
+            Some(_) => sleep(pauses.next()).await,
+        }
     }
 }
 
 /// Lets the session work again.
-struct Reset<'a>(Option<&'a AtomicBool>);
+struct Reset(Option<Arc<AtomicBool>>);
 
-impl Drop for Reset<'_> {
+impl Drop for Reset {
     fn drop(&mut self) {
-        if let Some(interrupt) = self.0 {
+        if let Some(interrupt) = &self.0 {
             interrupt.store(false, Ordering::Relaxed);
         }
     }

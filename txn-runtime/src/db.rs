@@ -29,13 +29,13 @@ mod status;
 pub(crate) use self::acquire::{Need, Permits};
 pub use self::builder::DbBuilder;
 use self::builder::Limits;
-use self::home::Home;
+pub(crate) use self::home::Home;
 use self::keeper::Keepers;
 pub(crate) use self::scopes::WeakDb;
 use self::seconds::Seconds;
 pub use self::status::Status;
 use crate::callbacks::Callbacks;
-use crate::cancel::ControlConnection;
+use crate::cancel::Control;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::gate::Gate;
 use crate::metrics::Meter;
@@ -82,7 +82,7 @@ struct Shared<DB: Engine> {
     cleanups: TaskTracker,
     /// One token for each scope whose hooks run.
     hooks: TaskTracker,
-    control: ControlConnection<DB>,
+    control: Control<DB>,
     waiting: AtomicUsize,
     gate: Gate,
     /// Held while a check has a connection of its own.

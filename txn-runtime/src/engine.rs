@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -11,11 +11,11 @@ use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
 
-pub(crate) use self::given_up::{dropped_in_flight, timed_out};
+pub(crate) use self::given_up::{dropped_in_flight, haunted, left_to_its_server, timed_out};
 pub(crate) use self::manners::Manners;
 pub(crate) use self::of_error::{class, class_of_connecting, code, is_of_the_program};
 pub(crate) use self::resets::{AsOpened, Renewal, Resets};
-use crate::cancel::Backend;
+use crate::cancel::{Backend, Pace, Target};
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 use crate::statement::Dialect;
@@ -189,20 +189,23 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     fn refuses_greeting(_error: &dyn DatabaseError) -> bool {
         false
     }
-    /// The statement that ends on the server what session `id` is doing; `None` where it is stopped from within.
+    /// Whether this says enough for a statement to know the session from every other.
     #[doc(hidden)]
-    fn cancel(id: u64) -> Option<String>;
-    /// The same where some of its rows were read: then the connection is of use afterwards on every engine.
-    #[doc(hidden)]
-    fn cancel_rows(id: u64) -> Option<String> {
-        Self::cancel(id)
+    fn tells_apart(target: &Target) -> bool {
+        target.server.is_some()
     }
-    /// Asks how long the server has been up, where it notices the end of a connection only when the query on it has ended. Ids of
-    /// sessions begin anew with the server: without this a kill could hit another's.
+    /// One request that ends on the server what each of these sessions is doing, if that is the
+    /// server that it was opened on. In their order it yields a row for each, before its turn comes
+    /// or after, up to one that [`is_gone`](Self::is_gone).
+    ///
+    /// Where a session is stopped from within there is none, and it is not asked for.
     #[doc(hidden)]
-    const ASK_UPTIME: Option<&'static str> = None;
+    fn cancel(_targets: &[Target]) -> String {
+        String::new()
+    }
+    /// Which of the sessions such a row is about, counted from 0, and whether this is its server.
     #[doc(hidden)]
-    fn uptime(_row: &Self::Row) -> Option<Duration> {
+    fn heard(_row: &Self::Row) -> Option<(i64, bool)> {
         None
     }
     /// Codes of statements that took longer than the server was told to let them.
@@ -428,8 +431,11 @@ mod sealed {
 pub(crate) async fn connect<DB: Engine>(
     options: &ConnectOptionsOf<DB>,
     manners: &Manners,
+    pace: &Pace,
 ) -> Result<(DB::Connection, Backend), sqlx::Error> {
     let mut connection = options.connect().await?;
+    let greeted = Instant::now();
     let backend = DB::greet(&mut connection, options, manners).await?;
+    pace.note(greeted.elapsed());
     Ok((connection, backend))
 }

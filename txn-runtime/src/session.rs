@@ -133,12 +133,14 @@ impl<DB: Engine> Session<DB> {
 
     /// What the server calls this session.
     pub(crate) fn backend(&self) -> u64 {
-        self.pooled.as_ref().map_or(0, |pooled| pooled.backend.id)
+        self.pooled
+            .as_ref()
+            .map_or(0, |pooled| pooled.backend.target.id)
     }
 
     /// The run of the server that it was opened in.
     pub(crate) fn server(&self) -> Option<&str> {
-        self.pooled.as_ref()?.backend.server.as_deref()
+        self.pooled.as_ref()?.backend.target.server.as_deref()
     }
 
     /// It lay in the pool before, so that the server may have closed it meanwhile.

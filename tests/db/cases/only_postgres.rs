@@ -192,3 +192,37 @@ async fn a_server_that_goes_on_with_the_transaction_after_its_commit_is_no_succe
     // The server has committed, and says otherwise only here.
     assert_eq!(fixture.ids().await, [1, 2, 3]);
 }
+
+/// Who a session is must be known for a cancel, by its server's name or by when it began.
+#[tokio::test]
+async fn a_drop_is_settled_whatever_the_role_may_not_see() {
+    let server = Postgres::server().start().unwrap();
+    let admin = Db::<Postgres>::connect(&server.url()).await.unwrap();
+    let member = "CREATE ROLE plain LOGIN; CREATE ROLE other; GRANT other TO plain; \
+        GRANT pg_signal_backend TO other";
+    admin.execute(member).await.unwrap();
+    let hide = "REVOKE EXECUTE ON FUNCTION pg_control_system FROM PUBLIC";
+    let begin = |role: Option<&'static str>| {
+        let options: sqlx::postgres::PgConnectOptions = server.url().parse().unwrap();
+        let options = options.username("plain").options(role.map(|role| ("role", role)));
+        Db::<Postgres>::builder(options).max_sessions(1).connect()
+    };
+    for (hides, role, kept) in [
+        (false, None, 1),
+        (false, Some("other"), 1),
+        (true, None, 1),
+        (true, Some("other"), 0),
+    ] {
+        if hides {
+            admin.execute(hide).await.unwrap();
+        }
+        let db = begin(role).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        let slow = (&mut tx).execute(Postgres::SLOW_QUERY);
+        let dropped = tokio::time::timeout(std::time::Duration::from_millis(100), slow).await;
+        assert!(dropped.is_err());
+        drop(tx);
+        db.settled().await;
+        assert_eq!(db.status().idle, kept, "{hides} {role:?}");
+    }
+}

@@ -17,7 +17,7 @@ use super::keeper::Keepers;
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
 use crate::callbacks::Callbacks;
-use crate::cancel::{Cancel, ControlConnection};
+use crate::cancel::{Cancel, Control, Pace};
 use crate::deadline::LONGEST;
 use crate::engine::{ConnectOptionsOf, Engine, Manners};
 use crate::gate::{self, Gate, Switch};
@@ -230,6 +230,9 @@ impl<DB: Engine> DbBuilder<DB> {
         );
         let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
         let closing = CancellationToken::new();
+        let home = Home::new(Handle::current());
+        let pace = Arc::new(Pace::default());
+        let control = Control::new(options.clone(), Arc::clone(&pace), Arc::clone(&home));
         let manager = Manager {
             meter: meter.clone(),
             options,
@@ -238,6 +241,7 @@ impl<DB: Engine> DbBuilder<DB> {
             patience: limits.acquire_timeout * 3 / 4,
             switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
             manners: Manners::default(),
+            pace,
             scopes: Arc::default(),
             outlived: Arc::default(),
             eras: Eras::default(),
@@ -251,13 +255,13 @@ impl<DB: Engine> DbBuilder<DB> {
         let shared = Arc::new(Shared {
             pool: pool.expect("only timeouts need a runtime, and none is set"),
             limits,
-            home: Home::new(Handle::current()),
+            home,
             keepers: Keepers::default(),
             _closing: closing.drop_guard(),
             leases: closed_tracker(),
             cleanups: closed_tracker(),
             hooks: closed_tracker(),
-            control: ControlConnection::new(),
+            control,
             waiting: AtomicUsize::new(0),
             gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),
             checks: Mutex::default(),

@@ -11,14 +11,14 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 
 #[derive(Debug)]
-pub(super) struct Home(Mutex<Handle>);
+pub(crate) struct Home(Mutex<Handle>);
 
 impl Home {
     pub(super) fn new(handle: Handle) -> Arc<Self> {
         Arc::new(Self(Mutex::new(handle)))
     }
 
-    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let handle = self.lock().clone();
         let work = Some(work);
         let offer = Offer {

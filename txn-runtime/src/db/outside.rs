@@ -1,7 +1,5 @@
 //! Reaching a session, or its server, from outside: over the control connection.
 
-use std::time::Instant;
-
 use super::Db;
 use crate::cancel::{self, Backend, Cancel};
 use crate::engine::{Engine, Wire, dropped_in_flight};
@@ -17,8 +15,7 @@ impl<DB: Engine> Db<DB> {
         question: &str,
         read: impl FnMut(&DB::Row) + Send,
     ) -> Result<(), sqlx::Error> {
-        let options = self.options();
-        self.shared.control.run(options, question, read).await
+        self.shared.control.ask(question, read).await
     }
 
     /// The next question is to reach another server, if there is one.
@@ -32,36 +29,29 @@ impl<DB: Engine> Db<DB> {
     /// Where nobody may be told to end it, rows that are left are still read, which may be quick.
     pub(crate) async fn cancelling<T>(
         &self,
-        backend: &Backend,
+        backend: &mut Backend,
         left: Wire,
         ends: bool,
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         let shared = &*self.shared;
-        let options = &shared.pool.manager().options;
         match (ends, left, shared.limits.cancel) {
             (true, Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
             (true, Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
-                cancel::kill(&shared.control, options, backend).await;
+                cancel::kill(&shared.control, backend).await;
                 answer.await
             }
             (true, Wire::Busy | Wire::Partial, Cancel::Server) => {
-                cancel::until_answered(&shared.control, options, backend, left, answer).await
+                cancel::until_answered(&shared.control, backend, left, answer).await
             }
             _ => answer.await,
         }
     }
 
-    /// Ends a session on the server, if that is still the one that it was opened on.
-    pub(crate) async fn kill(&self, backend: &Backend, opened: Instant) {
-        let shared = &*self.shared;
-        let options = &shared.pool.manager().options;
-        match cancel::is_same_server(&shared.control, options, opened).await {
-            Ok(true) => cancel::kill(&shared.control, options, backend).await,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "a broken session is left to the server");
-            }
+    /// Ends a session on the server, unless it is to be left to that.
+    pub(crate) async fn kill(&self, backend: &mut Backend) {
+        if self.shared.limits.cancel == Cancel::Server {
+            cancel::kill(&self.shared.control, backend).await;
         }
     }
 }

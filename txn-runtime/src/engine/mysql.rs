@@ -17,7 +17,7 @@ use super::{
     delegate_to_sqlx, dropped_in_flight,
 };
 use crate::Error;
-use crate::cancel::Backend;
+use crate::cancel::{Backend, Target};
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 use crate::statement::{Statement, is_one_of};
@@ -202,13 +202,13 @@ impl Engine for MySql {
         manners: &Manners,
     ) -> Result<Backend, sqlx::Error> {
         let row = manners.greet::<Self>(connection, &GREETINGS).await?;
-        Ok(Backend {
+        let target = Target {
             id: row.try_get(0)?,
             server: row.try_get::<Option<String>, _>(1)?.map(String::into),
-            lingers: true,
-            interrupt: None,
-            limits: Some(OwnLimits::default()),
-        })
+            began: None,
+            is_kept: false,
+        };
+        Ok(Backend::new(target, true, OwnLimits::default()))
     }
 
     fn refuses_greeting(error: &dyn DatabaseError) -> bool {
@@ -217,20 +217,31 @@ impl Engine for MySql {
 
     const TOO_LONG: &'static [&'static str] = &["1969", "3024"];
 
-    fn cancel(id: u64) -> Option<String> {
-        // The connection is closed in any case; unlike KILL QUERY this cannot overtake the query that it is meant for.
-        Some(format!("KILL CONNECTION {id}"))
+    fn cancel(targets: &[Target]) -> String {
+        let mut sql = concat!("SET @txn_server = ", server!()).to_owned();
+        for (at, target) in targets.iter().enumerate() {
+            let id = target.id;
+            let server = target.server.as_deref().unwrap_or_default();
+            // One that is closed in any case is ended whole: unlike KILL QUERY, that cannot overtake
+            // the query that it is meant for. What is gone already would end the request.
+            let kill = if target.is_kept {
+                "QUERY"
+            } else {
+                "CONNECTION"
+            };
+            sql += &format!(
+                "; SELECT {at}, @txn_server = '{server}'; \
+                 SET @txn_kill = IF(@txn_server = '{server}' AND EXISTS (SELECT 1 \
+                 FROM information_schema.processlist WHERE id = {id}), 'KILL {kill} {id}', 'DO 0'); \
+                 PREPARE txn_kill FROM @txn_kill; EXECUTE txn_kill"
+            );
+        }
+        sql
     }
 
-    fn cancel_rows(id: u64) -> Option<String> {
-        Some(format!("KILL QUERY {id}"))
-    }
-
-    const ASK_UPTIME: Option<&'static str> = Some("SHOW GLOBAL STATUS LIKE 'Uptime'");
-
-    fn uptime(row: &MySqlRow) -> Option<Duration> {
-        let seconds: String = row.try_get(1).ok()?;
-        seconds.parse().ok().map(Duration::from_secs)
+    fn heard(row: &MySqlRow) -> Option<(i64, bool)> {
+        let is_here: Option<i64> = row.try_get(1).ok()?;
+        Some((row.try_get(0).ok()?, is_here == Some(1)))
     }
 
     fn is_gone(error: &dyn DatabaseError) -> bool {

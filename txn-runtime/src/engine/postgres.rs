@@ -15,7 +15,7 @@ use super::{
     Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Step, Wire,
     delegate_to_sqlx,
 };
-use crate::cancel::Backend;
+use crate::cancel::{Backend, Target};
 use crate::error::Class;
 use crate::options::{Lacks, Options};
 use crate::statement::Dialect;
@@ -54,6 +54,18 @@ macro_rules! server {
     };
 }
 
+/// When the server took the session `$pid`; not to be seen by a role that is no member of the one
+/// that logged in.
+macro_rules! began {
+    ($pid:literal) => {
+        concat!(
+            "(SELECT (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_get_activity(",
+            $pid,
+            "))"
+        )
+    };
+}
+
 /// So that a backend whose client is gone ends its query; 1 s costs a poll per second of query
 /// time. It came with 14.
 macro_rules! notices {
@@ -65,10 +77,12 @@ macro_rules! notices {
 }
 
 macro_rules! greeting {
-    ($server:expr, $notices:expr) => {
+    ($server:expr, $began:expr, $notices:expr) => {
         concat!(
             "SELECT pg_backend_pid(), ",
             $server,
+            ", ",
+            $began,
             ", ",
             $notices,
             ", ",
@@ -79,12 +93,23 @@ macro_rules! greeting {
 
 /// The setting cannot be made on every platform (22023), and a role may be kept from what any of
 /// these calls.
-const GREETINGS: [&str; 4] = [
-    greeting!(server!(), notices!()),
-    greeting!(server!(), "false"),
-    greeting!("NULL", notices!()),
-    greeting!("NULL", "false"),
+const GREETINGS: [&str; 5] = [
+    greeting!(server!(), began!("pg_backend_pid()"), notices!()),
+    greeting!(server!(), began!("pg_backend_pid()"), "false"),
+    greeting!("NULL", began!("pg_backend_pid()"), notices!()),
+    greeting!("NULL", began!("pg_backend_pid()"), "false"),
+    greeting!("NULL", "NULL::bigint", "false"),
 ];
+
+/// Of a table of sessions.
+fn as_row((at, target): (usize, &Target)) -> String {
+    let server = target.server.as_deref().map(|server| format!("'{server}'"));
+    let server = server.as_deref().unwrap_or("NULL");
+    let began = target.began.map(|began| began.to_string());
+    let began = began.as_deref().unwrap_or("NULL");
+    let pid = target.id;
+    format!("({pid}, {at}::bigint, {server}::text, {began}::bigint)")
+}
 
 impl Engine for Postgres {
     const SYSTEM: &'static str = "postgresql";
@@ -115,14 +140,14 @@ impl Engine for Postgres {
     ) -> Result<Backend, sqlx::Error> {
         let row = manners.greet::<Self>(connection, &GREETINGS).await?;
         let pid: i32 = row.try_get(0)?;
-        let notices: bool = row.try_get(2)?;
-        Ok(Backend {
+        let notices: bool = row.try_get(3)?;
+        let target = Target {
             id: pid.unsigned_abs().into(),
             server: row.try_get::<Option<String>, _>(1)?.map(String::into),
-            lingers: !notices,
-            interrupt: None,
-            limits: Some(Self::own_limits(&row)),
-        })
+            began: row.try_get(2)?,
+            is_kept: false,
+        };
+        Ok(Backend::new(target, !notices, Self::own_limits(&row)))
     }
 
     fn refuses_greeting(error: &dyn DatabaseError) -> bool {
@@ -137,8 +162,33 @@ impl Engine for Postgres {
 
     const TOO_LONG: &'static [&'static str] = &["57014"];
 
-    fn cancel(id: u64) -> Option<String> {
-        Some(format!("SELECT pg_cancel_backend({id})"))
+    fn tells_apart(target: &Target) -> bool {
+        target.server.is_some() || target.began.is_some()
+    }
+
+    fn cancel(targets: &[Target]) -> String {
+        let says_which = targets.iter().any(|target| target.server.is_some());
+        let server = if says_which { server!() } else { "NULL::text" };
+        let targets: Vec<_> = targets.iter().enumerate().map(as_row).collect();
+        let targets = targets.join(", ");
+        // What is within the CASE is not reached by any other than the session that is meant.
+        format!(
+            concat!(
+                "SELECT t.at, CASE WHEN (t.server IS NULL OR t.server = here.server) \
+                 AND (t.began IS NULL OR t.began = ",
+                began!("t.pid"),
+                ") THEN pg_cancel_backend(t.pid) END, t.server = here.server \
+                 FROM (SELECT {} AS server OFFSET 0) here, (VALUES {}) t (pid, at, server, began)"
+            ),
+            server, targets
+        )
+    }
+
+    fn heard(row: &PgRow) -> Option<(i64, bool)> {
+        let cancelled: Option<bool> = row.try_get(1).ok()?;
+        let is_here: Option<bool> = row.try_get(2).ok()?;
+        let heard = cancelled.is_some() || is_here == Some(true);
+        Some((row.try_get(0).ok()?, heard))
     }
 
     async fn drain(
@@ -147,7 +197,12 @@ impl Engine for Postgres {
     ) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let mut stale = None;
         loop {
-            match connection.ping().await {
+            let answered = match stale {
+                None => connection.ping().await,
+                // It is on its way already, behind the error.
+                Some(_) => connection.flush().await,
+            };
+            match answered {
                 Ok(()) => return Ok(stale),
                 // The dropped statement's own error is read first; the answer to our ping is still to come.
                 Err(error @ sqlx::Error::Database(_)) if !Class::of(&error).is_loss() => {

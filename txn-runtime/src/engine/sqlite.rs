@@ -82,15 +82,7 @@ impl Engine for Sqlite {
         let asked = Arc::clone(&interrupt);
         let mut handle = connection.lock_handle().await?;
         handle.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
-        Ok(Backend {
-            interrupt: Some(interrupt),
-            limits: Some(OwnLimits::default()),
-            ..Backend::default()
-        })
-    }
-
-    fn cancel(_id: u64) -> Option<String> {
-        None
+        Ok(Backend::interrupted_by(interrupt))
     }
 
     async fn drain(

@@ -44,7 +44,7 @@ impl Scopes {
     pub(crate) fn register(self: &Arc<Self>, backend: &Backend) -> Registered {
         let mut outsiders = lock(&self.outside);
         let counted = NonZeroU64::MIN.saturating_add(outsiders.sessions);
-        let session = NonZeroU64::new(backend.id).unwrap_or(counted);
+        let session = NonZeroU64::new(backend.target.id).unwrap_or(counted);
         outsiders.sessions += 1;
         drop(outsiders);
         let activity = Arc::new(Activity::new(session, Arc::downgrade(self)));

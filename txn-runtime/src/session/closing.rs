@@ -55,8 +55,8 @@ impl<DB: Engine> Session<DB> {
 
     /// Ends on the server what lingers there.
     pub(crate) async fn kill_if_it_lingers(&mut self) {
-        if let (true, Some(pooled)) = (self.lingers(), &self.pooled) {
-            self.db.kill(&pooled.backend, pooled.opened).await;
+        if let (true, Some(pooled)) = (self.lingers(), &mut self.pooled) {
+            self.db.kill(&mut pooled.backend).await;
         }
         self.in_transaction = false;
     }

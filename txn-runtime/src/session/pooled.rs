@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::eras::{Era, Eras};
 use crate::Error;
 use crate::callbacks::{Callbacks, Reset, SessionMeta};
-use crate::cancel::Backend;
+use crate::cancel::{Backend, Pace};
 use crate::engine::{self, AsOpened, ConnectOptionsOf, Engine, Manners};
 use crate::error::Class;
 use crate::gate::{Attempt, Switch, opening};
@@ -46,6 +46,7 @@ pub(crate) struct Manager<DB: Engine> {
     pub(crate) patience: Duration,
     pub(crate) switch: Switch,
     pub(crate) manners: Manners,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) scopes: Arc<Scopes>,
     pub(crate) meter: Meter,
     /// Sessions in somebody's hands that have no place in the pool any more.
@@ -100,7 +101,8 @@ impl<DB: Engine> Manager<DB> {
 
     async fn open_unseen(&self) -> Result<Opened<DB>, sqlx::Error> {
         let options = &self.options;
-        let (mut connection, mut backend) = engine::connect::<DB>(options, &self.manners).await?;
+        let connected = engine::connect::<DB>(options, &self.manners, &self.pace);
+        let (mut connection, mut backend) = connected.await?;
         if self.callbacks.after_connect.is_some() {
             backend.limits = None;
             self.callbacks.connected(&mut connection).await?;
@@ -202,7 +204,7 @@ impl<DB: Engine> Manager<DB> {
             return Ok(());
         }
         if let Err(error) = answer {
-            let backend = pooled.backend.id;
+            let backend = pooled.backend.target.id;
             tracing::warn!(target: "txn", system = DB::SYSTEM, backend, %error, "session closed instead of taken");
         }
         pooled.presence.closes(Closed::Rejected);
