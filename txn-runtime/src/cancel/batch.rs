@@ -66,16 +66,17 @@ struct Queue {
 }
 
 impl<DB: Engine> Control<DB> {
-    pub(crate) fn new(options: ConnectOptionsOf<DB>, pace: Arc<Pace>, home: Arc<Home>) -> Self {
+    pub(crate) fn new(options: ConnectOptionsOf<DB>, home: &Arc<Home>) -> Self {
+        let pace = Arc::new(Pace::default());
         Self(Arc::new(Shared {
             line: AsyncMutex::new(Line::new(options, Arc::clone(&pace))),
             queue: Mutex::default(),
             pace,
-            home,
+            home: Arc::clone(home),
         }))
     }
 
-    pub(crate) fn pace(&self) -> &Pace {
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
         &self.0.pace
     }
 

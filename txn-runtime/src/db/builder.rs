@@ -17,7 +17,7 @@ use super::keeper::Keepers;
 use super::seconds::Seconds;
 use super::{Db, Need, Shared};
 use crate::callbacks::Callbacks;
-use crate::cancel::{Cancel, Control, Pace};
+use crate::cancel::{Cancel, Control};
 use crate::deadline::LONGEST;
 use crate::engine::{ConnectOptionsOf, Engine, Manners};
 use crate::gate::{self, Gate, Switch};
@@ -41,6 +41,15 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// Of the sessions, for callers who hold none yet.
+    fn assert_some_are_left(&self) {
+        assert!(
+            self.reserve < self.max_sessions,
+            "all {} sessions would be reserved for second acquisitions: lower `reserve`, or raise `max_sessions`",
+            self.max_sessions
+        );
+    }
+
     /// A limit that would reach beyond the end of time is as long as any can be.
     fn saturated(self) -> Self {
         Self {
@@ -223,16 +232,11 @@ impl<DB: Engine> DbBuilder<DB> {
             }
             None => (self.idle_timeout, self.max_lifetime),
         };
-        assert!(
-            limits.reserve < limits.max_sessions,
-            "all {} sessions would be reserved for second acquisitions: lower `reserve`, or raise `max_sessions`",
-            limits.max_sessions
-        );
+        limits.assert_some_are_left();
         let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
         let closing = CancellationToken::new();
         let home = Home::new(Handle::current());
-        let pace = Arc::new(Pace::default());
-        let control = Control::new(options.clone(), Arc::clone(&pace), Arc::clone(&home));
+        let control = Control::new(options.clone(), &home);
         let manager = Manager {
             meter: meter.clone(),
             options,
@@ -241,7 +245,7 @@ impl<DB: Engine> DbBuilder<DB> {
             patience: limits.acquire_timeout * 3 / 4,
             switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
             manners: Manners::default(),
-            pace,
+            pace: Arc::clone(control.pace()),
             scopes: Arc::default(),
             outlived: Arc::default(),
             eras: Eras::default(),
