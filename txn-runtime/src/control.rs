@@ -108,9 +108,14 @@ pub(crate) enum Undid {
 pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
     session.activity().enter(ScopeState::RollingBack);
     session.drain().await?;
-    let undid = match session.to_look_at() {
-        None => Undid::All,
-        Some(_) => Box::pin(look_before_rollback(session)).await?,
+    let is_over = match session.to_look_at() {
+        None => false,
+        Some(unsure) if unsure.ends => true,
+        Some(_) => !Box::pin(is_ours(session)).await?,
+    };
+    let undid = match session.is_looked_at() {
+        Some(unsure) if is_over => Undid::Part(unsure),
+        _ => Undid::All,
     };
     if session.is_lent() {
         session.run(DB::sandbox_rollback(session.access)).await?;
@@ -125,20 +130,16 @@ pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Un
     Ok(undid)
 }
 
-async fn look_before_rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
-    let is_ours = match DB::PROOF {
+/// Whether the session is inside of the transaction that the runtime began, which is about to end.
+async fn is_ours<DB: Engine>(session: &mut Session<DB>) -> Result<bool, sqlx::Error> {
+    match DB::PROOF {
         // The savepoints of a sandbox have to stay.
         Some(proof) if !session.is_lent() => match session.run(proof).await {
-            Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => false,
-            proved => proved.map(|()| true)?,
+            Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => Ok(false),
+            proved => proved.map(|()| true),
         },
-        _ => session.probe().await?,
-    };
-    let unsure = session.is_looked_at();
-    Ok(match unsure {
-        Some(unsure) if unsure.ends || !is_ours => Undid::Part(unsure),
-        _ => Undid::All,
-    })
+        _ => session.probe().await,
+    }
 }
 
 /// Sets savepoint `level`; the RELEASE of one that ended before rides in front.

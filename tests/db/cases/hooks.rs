@@ -147,7 +147,7 @@ async fn hooks_after_a_refused_commit_are_those_of_a_rollback() {
     tx.commit().await.unwrap_err();
     let ran = log.take();
     assert_eq!(ran.len(), 1, "{ran:?}");
-    assert!(ran[0].starts_with("undone: the commit was refused"), "{ran:?}");
+    assert!(ran[0].starts_with("undone: cannot go on, the transaction was ended"), "{ran:?}");
 }
 
 /// CASES 17

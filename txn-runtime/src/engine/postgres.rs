@@ -215,7 +215,8 @@ impl Engine for Postgres {
 
     async fn in_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         // In autocommit this is refused, in a healthy transaction answered, in an aborted one refused otherwise.
-        match connection.execute("SAVEPOINT txn_probe").await {
+        let probe = "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe";
+        match connection.execute(probe).await {
             Ok(_) => Ok(true),
             Err(sqlx::Error::Database(error)) => {
                 Ok(error.code().as_deref() != Some(NO_ACTIVE_TRANSACTION))

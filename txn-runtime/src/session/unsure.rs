@@ -81,7 +81,12 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// The session was looked at, and the runtime knows its state again. Tells what had run.
+    ///
+    /// Where more than its transaction may have been changed, that is still to be restored.
     pub(crate) fn is_looked_at(&mut self) -> Option<Box<Unsure>> {
+        if DB::RESTORE.is_none() {
+            return self.unsure.take();
+        }
         let unsure = self.unsure.as_mut().filter(|unsure| !unsure.looked_at)?;
         let known = unsure.clone();
         unsure.looked_at = true;

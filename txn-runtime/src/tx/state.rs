@@ -153,14 +153,13 @@ impl<DB: Engine> Tx<DB> {
     /// What has run may have ended the transaction. Where a dropped operation is still on the
     /// wire nothing can be asked, and the rollback that has to follow will tell.
     pub(super) async fn make_sure(&mut self) {
-        if self.session.to_look_at().is_none() || self.session.wire != Wire::Idle {
-            return;
-        }
-        let inside = self.session.probe().await;
-        let Some(unsure) = self.session.is_looked_at() else {
-            return;
+        let ends = match self.session.to_look_at() {
+            Some(unsure) if self.session.wire == Wire::Idle => unsure.ends,
+            _ => return,
         };
-        if unsure.ends || !matches!(inside, Ok(true)) {
+        let is_over = ends || !matches!(self.session.probe().await, Ok(true));
+        let unsure = self.session.is_looked_at();
+        if let (true, Some(unsure)) = (is_over, unsure) {
             self.health = Health::Ended(unsure);
         }
     }

@@ -48,10 +48,11 @@ async fn of_hooks_and_commits_that_fail() {
             ),
         ),
         row(
-            "a commit that is refused",
+            "a commit that is refused, as the transaction was ended in its middle",
             async |place| drop(fails(&place.db, Fails::Commit).await.unwrap_err()),
             begun!(
-                "txn.rollbacks{commit} 1"
+                "txn.rollbacks{aborted} 1"
+                "mysql: txn.settle.duration{clean} 1"
                 "txn.scope.duration{fails root failed end} 1"
             ),
         ),

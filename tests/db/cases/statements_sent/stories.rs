@@ -34,7 +34,20 @@ const CONFLICT: Line = [
     "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213",
     "", // none without a second connection
 ];
-const END_BEHIND_THE_BACK: Line = all("SELECT 1; ROLLBACK");
+const ENDING_SCRIPT: Line = all("SELECT 1; ROLLBACK");
+const SCRIPT: Line = all("SELECT 1; SELECT 2");
+/// Whether the transaction is still there.
+const LOOK: Line = [
+    "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe",
+    "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe",
+    "BEGIN; ROLLBACK",
+];
+/// What a script may have set on its session, before that goes back to the pool.
+const RESTORE: Line = [
+    "",
+    "SET autocommit = 1, completion_type = 'NO_CHAIN'; ROLLBACK",
+    "",
+];
 /// What only the COMMIT finds out: the table, and what does not fit in.
 const DEFERRED_TABLE: Line = [
     "CREATE TABLE d (id BIGINT PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)",
@@ -84,8 +97,10 @@ const STORIES: &[Story] = &[
     story!("the server refuses the writes of a reader", |db| reads_and_writes(db), all("failed"),
         [BEGIN_READER, all("INSERT INTO t (id, n) VALUES (1, 0)"), ROLLBACK_READER]),
     story!("a COMMIT of the user's is not sent", |db| commits_itself(db), OK, [BEGIN, BODY, COMMIT]),
-    story!("the commit proves itself", |db| ends_behind_the_back(db), all("aborted"),
-        [BEGIN, END_BEHIND_THE_BACK, COMMIT, ["", "ROLLBACK", "ROLLBACK"]]),
+    story!("a script that ends the transaction is known by its text", |db| runs(db, ENDING_SCRIPT[0]),
+        all("aborted"), [BEGIN, ENDING_SCRIPT, ROLLBACK, RESTORE]),
+    story!("a script that may have ended it is looked at before the commit", |db| runs(db, SCRIPT[0]), OK,
+        [BEGIN, SCRIPT, LOOK, COMMIT, RESTORE]),
     story!("a COMMIT that fails, and ends the transaction on PostgreSQL", |db| defers(db),
         ["failed", "ok", "failed"],
         [BEGIN, DEFERRED_TABLE, DEFERRED_FAULT, COMMIT, ["", "", "ROLLBACK"]]),
@@ -223,8 +238,8 @@ async fn commits_itself(tx: &mut Tx<DB>) -> Ended {
 }
 
 #[transactional]
-async fn ends_behind_the_back(tx: &mut Tx<DB>) -> Ended {
-    tx.execute(END_BEHIND_THE_BACK[0]).await?;
+async fn runs(tx: &mut Tx<DB>, script: &'static str) -> Ended {
+    tx.execute(script).await?;
     Ok(())
 }
 
