@@ -209,6 +209,12 @@ impl Proxy {
         self.wires.send_modify(|wires| wires.stalled = true);
     }
 
+    /// From now on the connections that are open swallow what is sent, as after a firewall has forgotten them; new ones do not.
+    pub(crate) fn forget(&self) {
+        self.wires
+            .send_modify(|wires| wires.held = (1..=wires.opened).collect());
+    }
+
     /// Returns once an answer is being held back.
     pub(crate) async fn holding(&self) {
         let held = |wires: &Wires| !wires.held.is_empty();

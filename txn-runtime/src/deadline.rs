@@ -12,6 +12,15 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60
 /// on behind it.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What a session that lay idle is asked first is answered at once, unless nobody is there any more.
+const LONGEST_PROBE: Duration = Duration::from_secs(2);
+
+/// How long one that is to serve its caller until then may take to answer: another may have to be opened in its place.
+pub(crate) fn probe_until(until: Instant) -> Instant {
+    let now = Instant::now();
+    now + (until.saturating_duration_since(now) / 4).min(LONGEST_PROBE)
+}
+
 /// When a scope's time is over.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {

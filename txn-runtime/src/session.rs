@@ -150,8 +150,13 @@ impl<DB: Engine> Session<DB> {
 
     /// It is new, or was in use until a moment ago: its server is as good as known to be there.
     pub(crate) fn is_trusted(&self) -> bool {
-        let trusted = |pooled: &Pooled<DB>| !pooled.reused || pooled.returned.elapsed() < TRUSTED;
+        let trusted = |pooled: &Pooled<DB>| !pooled.reused || pooled.is_fresh();
         !self.is_behind() && self.pooled.as_deref().is_some_and(trusted)
+    }
+
+    /// Its server, or what is between, may have forgotten it: what it is asked first may get no answer, ever.
+    pub(crate) fn is_suspect(&self) -> bool {
+        DB::EMBEDDED.is_none() && !self.is_lent() && !self.is_trusted()
     }
 
     /// The guard says that an operation is in flight.

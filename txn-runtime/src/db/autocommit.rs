@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::{Db, Need};
+use crate::deadline::probe_until;
 use crate::engine::{Engine, Place};
 use crate::metrics::Closed;
 use crate::{Error, Session, statement};
@@ -32,7 +33,11 @@ impl<DB: Engine> Db<DB> {
         let deadline = self.deadline();
         loop {
             let mut session = self.acquire(deadline, &need).await?;
-            let left = deadline.saturating_duration_since(Instant::now());
+            let until = match session.is_suspect() {
+                true => probe_until(deadline),
+                false => deadline,
+            };
+            let left = until.saturating_duration_since(Instant::now());
             if session.is_to_be_reset() {
                 // What it answers is as good as a ping.
                 match session.reset(left).await {
@@ -47,7 +52,12 @@ impl<DB: Engine> Db<DB> {
             match session.ping(left).await {
                 Ok(()) => return Ok(session),
                 // What would have run on it could not have been repeated, unlike a BEGIN.
-                Err(_) => session.discard_because(Closed::PingFailed),
+                Err(_) => {
+                    session.discard_because(Closed::PingFailed);
+                    if DB::EMBEDDED.is_none() {
+                        self.forget_idle(Closed::PingFailed);
+                    }
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 use super::Db;
 use crate::cancel::{self, Backend, Cancel};
 use crate::engine::{Engine, Wire, dropped_in_flight};
+use crate::metrics::Closed;
+use crate::session::Pooled;
 
 impl<DB: Engine> Db<DB> {
     pub(crate) fn verifies_commits(&self) -> bool {
@@ -45,6 +47,17 @@ impl<DB: Engine> Db<DB> {
                 cancel::until_answered(&shared.control, backend, left, answer).await
             }
             _ => answer.await,
+        }
+    }
+
+    /// Closes the sessions that have lain idle for as long as one that did not answer: they would be no better, and each would
+    /// have to be waited for.
+    pub(crate) fn forget_idle(&self, why: Closed) {
+        let fresh = |pooled: &Pooled<DB>| pooled.is_fresh();
+        let pool = &self.shared.pool;
+        let stale = pool.retain(|place, _| place.as_deref().is_none_or(fresh));
+        for pooled in stale.removed.into_iter().flatten() {
+            pooled.discard(why);
         }
     }
 

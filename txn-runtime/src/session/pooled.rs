@@ -9,6 +9,7 @@ use sqlx::Connection;
 use tokio::runtime::{Handle, Id};
 use tokio_util::sync::CancellationToken;
 
+use super::TRUSTED;
 use super::eras::{Era, Eras};
 use crate::Error;
 use crate::callbacks::{Callbacks, Reset, SessionMeta};
@@ -217,6 +218,16 @@ impl<DB: Engine> Pooled<DB> {
     pub(crate) async fn retire(mut self, why: Closed) -> Result<(), sqlx::Error> {
         self.presence.closes(why);
         self.close().await
+    }
+
+    /// It was in use until a moment ago.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.returned.elapsed() < TRUSTED
+    }
+
+    /// Ends it without a word to the server.
+    pub(crate) fn discard(mut self, why: Closed) {
+        self.presence.closes(why);
     }
 
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {

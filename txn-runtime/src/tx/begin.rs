@@ -1,6 +1,5 @@
 //! How a transaction comes by its session, and begins on it.
 
-use std::io::ErrorKind;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Tx;
 use crate::control;
-use crate::deadline::Phase;
-use crate::engine::{Engine, Wire};
+use crate::deadline::{Phase, probe_until};
+use crate::engine::{Engine, Wire, timed_out};
 use crate::metrics::Closed;
 use crate::scope::Request;
 use crate::scope::trace::{Moment, Trace};
@@ -118,6 +117,8 @@ impl<DB: Engine> Tx<DB> {
         let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
         let until = deadline.map_or(patience, |deadline| deadline.at().min(patience));
         let watched = deadline.is_some() || !self.session.is_trusted();
+        let suspect = watched && self.session.is_suspect();
+        let until = if suspect { probe_until(until) } else { until };
         let begun = {
             let begin = pin!(control::begin(&mut self.session, options, limit));
             match watched {
@@ -134,13 +135,18 @@ impl<DB: Engine> Tx<DB> {
             }
             return Ok(());
         }
-        // Boxed, or every scope's future would have room for it.
-        let _nothing_ran = Box::pin(self.roll_back()).await;
-        Err(match deadline {
-            Some(deadline) if deadline.at() == until => {
-                Error::timeout(name, deadline.over(Phase::Begin))
+        if suspect {
+            // It is replaced, and those that have lain there for as long are not tried one after the other.
+            self.session.wire = Wire::Broken;
+            self.db().forget_idle(Closed::BeginFailed);
+        } else if let Some(deadline) = deadline {
+            // Boxed, or every scope's future would have room for it. What is not done by then is done in the background.
+            let undone = Box::pin(self.roll_back());
+            timeout_at(deadline.at_the_latest(), undone).await.ok();
+            if deadline.at() == until {
+                return Err(Error::timeout(name, deadline.over(Phase::Begin)));
             }
-            _ => Error::begin(name, sqlx::Error::Io(ErrorKind::TimedOut.into())),
-        })
+        }
+        Err(Error::begin(name, timed_out()))
     }
 }
