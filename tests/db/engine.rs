@@ -24,7 +24,7 @@ pub(crate) trait TestEngine: Engine {
     const ONE_WRITER: bool;
     /// A deadlock rolls back the whole transaction, and a CREATE TABLE commits it.
     const ENDS_BY_ITSELF: bool;
-    /// Runs as long as it is let, on the server.
+    /// Runs as long as it is let, on the server: an hour and more, so that whoever does not wait for its end proves to have ended it.
     const SLOW_QUERY: &'static str;
 
     /// Adds `n` up.
@@ -59,7 +59,7 @@ impl TestEngine for Sqlite {
     const FAILURE_ABORTS: bool = false;
     const ONE_WRITER: bool = true;
     const ENDS_BY_ITSELF: bool = false;
-    const SLOW_QUERY: &'static str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000000) \
+    const SLOW_QUERY: &'static str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000000000) \
          SELECT COUNT(*) FROM n";
     const SUM: &'static str = "SELECT SUM(n) FROM t";
     const ISOLATION: Option<(&'static str, &'static str)> = None;
@@ -84,7 +84,7 @@ impl TestEngine for Postgres {
     const FAILURE_ABORTS: bool = true;
     const ONE_WRITER: bool = false;
     const ENDS_BY_ITSELF: bool = false;
-    const SLOW_QUERY: &'static str = "SELECT pg_sleep(20)";
+    const SLOW_QUERY: &'static str = "SELECT pg_sleep(3600)";
     const SUM: &'static str = "SELECT SUM(n)::BIGINT FROM t";
     const ISOLATION: Option<(&'static str, &'static str)> = Some((
         "SELECT current_setting('transaction_isolation')",
@@ -121,7 +121,7 @@ impl TestEngine for MySql {
     const FAILURE_ABORTS: bool = false;
     const ONE_WRITER: bool = false;
     const ENDS_BY_ITSELF: bool = true;
-    const SLOW_QUERY: &'static str = "SELECT SLEEP(20)";
+    const SLOW_QUERY: &'static str = "SELECT SLEEP(3600)";
     const SUM: &'static str = "SELECT CAST(SUM(n) AS SIGNED) FROM t";
     // The variable shows the session's default; the transaction's own is in this table only.
     const ISOLATION: Option<(&'static str, &'static str)> = Some((

@@ -3,9 +3,31 @@
 use std::ops::Deref;
 
 use sqlx::{AssertSqlSafe, Executor};
-use txn::{Db, DbBuilder, Tx};
+use txn::{ConnectOptionsOf, Db, DbBuilder, Tx};
 
 use crate::engine::{Place, TestEngine};
+use crate::observe::PATIENCE;
+
+/// What a test's handle starts from: no limit that a busy machine could reach. Tests of a limit set their own.
+pub(crate) fn patient<DB: TestEngine>(options: ConnectOptionsOf<DB>) -> DbBuilder<DB> {
+    Db::builder(options)
+        .acquire_timeout(PATIENCE)
+        .settle_timeout(PATIENCE)
+        .check_timeout(PATIENCE)
+}
+
+/// Connects, however short the limit of the test: that is not for opening the first session on a busy machine.
+pub(crate) async fn connect<DB: TestEngine>(
+    options: &ConnectOptionsOf<DB>,
+    configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>,
+) -> Db<DB> {
+    loop {
+        match configure(patient(options.clone())).connect().await {
+            Err(error) if error.is_acquire_timeout() => {}
+            connected => return connected.unwrap(),
+        }
+    }
+}
 
 /// A `Db` on a database of the test's own.
 #[derive(Clone)]
@@ -21,8 +43,18 @@ impl<DB: TestEngine> Fixture<DB> {
 
     pub(crate) async fn with(configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>) -> Self {
         let place = DB::place().await;
-        let builder = configure(Db::builder(place.url.parse().unwrap()));
-        let db = builder.connect().await.unwrap();
+        let builder = configure(patient(place.url.parse().unwrap()));
+        Self::at(place, builder.connect().await.unwrap()).await
+    }
+
+    /// With an `acquire_timeout` that is to run out: see [`connect`].
+    pub(crate) async fn in_haste(configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>) -> Self {
+        let place = DB::place().await;
+        let db = connect(&place.url.parse().unwrap(), configure).await;
+        Self::at(place, db).await
+    }
+
+    async fn at(place: Place, db: Db<DB>) -> Self {
         db.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL)")
             .await
             .unwrap();
@@ -34,6 +66,17 @@ impl<DB: TestEngine> Fixture<DB> {
 
     pub(crate) async fn of_sessions(max: usize) -> Self {
         Self::with(|builder| builder.max_sessions(max)).await
+    }
+
+    /// Opens all the sessions that there may be, however short the limit to wait for one.
+    pub(crate) async fn fill(&self) {
+        let mut sessions = Vec::new();
+        while sessions.len() < self.db.status().max {
+            match self.db.session().await {
+                Err(error) if error.is_acquire_timeout() => {}
+                session => sessions.push(session.unwrap()),
+            }
+        }
     }
 
     pub(crate) fn place(&self) -> &Place {

@@ -11,6 +11,7 @@ use txn::{ConnectOptionsOf, Db, MySql, Postgres};
 use txn_test_servers::{Options, with_database};
 
 use crate::engine::TestEngine;
+use crate::observe::PATIENCE;
 use crate::proxy::Proxy;
 
 pub(crate) trait Remote: TestEngine {
@@ -101,7 +102,7 @@ pub(crate) async fn until_gone<DB: Remote>(db: &Db<DB>, id: i64) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(20), gone).await.unwrap();
+    timeout(PATIENCE, gone).await.unwrap();
 }
 
 impl Remote for Postgres {

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use sqlx::Executor;
 use txn::{Db, Tx};
 
-use crate::fixture::{Fixture, insert};
+use crate::fixture::{Fixture, insert, patient};
 use crate::observe::{Observed, until};
 use crate::polls::{Point, at_every_point};
 use crate::proxy::Proxy;
@@ -75,7 +75,7 @@ impl<DB: Observed> Trial<DB> {
         let place = Fixture::of_sessions(1).await;
         let observer = DB::observer(place.place()).await;
         let (proxy, options) = DB::wired(place.place());
-        let db = Db::builder(options).max_sessions(max).connect().await;
+        let db = patient(options).max_sessions(max).connect().await;
         Self {
             db: db.unwrap(),
             place,

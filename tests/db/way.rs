@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 use txn::{ConnectOptionsOf, Db, DbBuilder};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, connect};
 use crate::observe::Observed;
 use crate::proxy::Proxy;
 
@@ -42,10 +42,9 @@ impl<DB: Observed> Way<DB> {
     /// A handle on this way.
     pub(crate) async fn connect(
         &self,
-        configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>,
+        configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>,
     ) -> Db<DB> {
-        let builder = configure(Db::builder(self.options.clone()));
-        builder.connect().await.unwrap()
+        connect(&self.options, configure).await
     }
 
     pub(crate) fn block(&self) {

@@ -33,6 +33,8 @@ pub(crate) struct Button {
     label: &'static str,
     says: &'static str,
     active: bool,
+    /// How often it has begun: a short one may be over before the page is told of it.
+    begun: u32,
     /// Why it cannot be pressed.
     why_not: Option<String>,
 }
@@ -46,9 +48,17 @@ pub(crate) struct Weather {
 pub(crate) struct Faults {
     bank: Arc<dyn Bank>,
     weather: Result<Weather, &'static str>,
-    /// One at a time: two at once would end each other.
-    active: watch::Sender<Option<Fault>>,
+    course: watch::Sender<Course>,
     over: watch::Sender<bool>,
+}
+
+/// What goes on, and what has been.
+#[derive(Default)]
+struct Course {
+    /// One at a time: two at once would end each other.
+    active: Option<Fault>,
+    /// How often each has begun, in the order of `Fault::ALL`.
+    begun: [u32; Fault::ALL.len()],
 }
 
 impl Fault {
@@ -92,59 +102,64 @@ impl Faults {
         Self {
             bank,
             weather,
-            active: watch::Sender::new(None),
+            course: watch::Sender::default(),
             over: watch::Sender::new(false),
         }
     }
 
     pub(crate) fn buttons(&self) -> Vec<Button> {
+        let course = self.course.borrow();
         let button = |fault: Fault| Button {
             fault,
             label: fault.label(),
             says: fault.says(),
-            active: *self.active.borrow() == Some(fault),
-            why_not: self.why_not(fault),
+            active: course.active == Some(fault),
+            begun: course.begun[fault as usize],
+            why_not: self.why_not(fault, &course),
         };
         Fault::ALL.map(button).into()
     }
 
-    fn why_not(&self, fault: Fault) -> Option<String> {
+    fn why_not(&self, fault: Fault, course: &Course) -> Option<String> {
         match &self.weather {
             Err(why) if fault != Fault::Lock => return Some((*why).into()),
             _ => {}
         }
-        let active = (*self.active.borrow())?;
+        let active = course.active?;
         Some(format!("one at a time: “{}” goes on", active.label()))
     }
 
     /// Begins it; it ends by itself.
     pub(crate) fn begin(self: &Arc<Self>, fault: Fault) -> Result<(), String> {
-        if let Some(why_not) = self.why_not(fault) {
+        let mut denied = None;
+        self.course.send_if_modified(|course| {
+            denied = self.why_not(fault, course);
+            if denied.is_none() {
+                course.active = Some(fault);
+                course.begun[fault as usize] += 1;
+            }
+            denied.is_none()
+        });
+        if let Some(why_not) = denied {
             return Err(why_not);
         }
-        let is_first = self.active.send_if_modified(|active| {
-            let is_first = active.is_none();
-            active.get_or_insert(fault);
-            is_first
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = this.run(fault).await {
+                eprintln!("{}: {error:#}", fault.label());
+            }
+            this.course.send_modify(|course| course.active = None);
         });
-        if is_first {
-            let this = Arc::clone(self);
-            tokio::spawn(async move {
-                if let Err(error) = this.run(fault).await {
-                    eprintln!("{}: {error:#}", fault.label());
-                }
-                this.active.send_replace(None);
-            });
-        }
         Ok(())
     }
 
     /// Everything is as it should be again, soon.
     pub(crate) async fn stop(&self) {
         self.over.send_replace(true);
-        let mut active = self.active.subscribe();
+        let mut course = self.course.subscribe();
         // Its sender is ours, so that it does not fail.
-        active.wait_for(Option::is_none).await.ok();
+        let is_over = |course: &Course| course.active.is_none();
+        course.wait_for(is_over).await.ok();
     }
 
     async fn run(&self, fault: Fault) -> Result<()> {

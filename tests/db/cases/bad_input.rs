@@ -95,7 +95,7 @@ async fn writes(tx: &mut Tx<DB>) -> Result<(), Error> {
 #[tokio::test]
 async fn an_exhausted_pool_says_how_long_was_waited_and_who_has_the_sessions() {
     let limit = Duration::from_secs(2);
-    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).acquire_timeout(limit)).await;
+    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(limit)).await;
     let held = db.begin().await.unwrap();
 
     let error = writes(&*db).await.unwrap_err();

@@ -10,8 +10,8 @@ use tokio::task::{JoinSet, spawn_blocking, yield_now};
 use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
-use super::{DB, insert};
-use crate::observe::until;
+use super::{DB, insert, patient};
+use crate::observe::{PATIENCE, until};
 use crate::polls::poll_at_most;
 use crate::remote::Remote;
 
@@ -62,7 +62,7 @@ async fn work(db: Db<DB>, load: Arc<Load>) -> Vec<i64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cascading_failure() {
     let mut server = DB::server().durable(true).start().unwrap();
-    let db = Db::<DB>::builder(server.url().parse().unwrap())
+    let db = patient::<DB>(server.url().parse().unwrap())
         .max_sessions(SESSIONS)
         .settle_timeout(Duration::from_secs(2));
     let db = db.connect().await.unwrap();
@@ -97,7 +97,7 @@ async fn cascading_failure() {
     load.over.store(true, Ordering::Relaxed);
     let acknowledged: Vec<i64> = workers.join_all().await.concat();
 
-    timeout(Duration::from_secs(30), db.settled()).await.unwrap();
+    timeout(PATIENCE, db.settled()).await.unwrap();
     let status = db.status();
     let pending = (status.in_use, status.settling, status.waiting);
     assert_eq!(pending, (0, 0, 0), "{status:?}");

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use txn::Breaker;
 
 use super::{DB, Fixture, insert};
-use crate::observe::until;
+use crate::observe::{PATIENCE, until};
 use crate::polls::is_pending;
 use crate::trial::Trial;
 use crate::way::Way;
@@ -78,7 +78,7 @@ async fn a_server_that_does_not_answer_costs_the_check_timeout_and_no_more() {
         .await;
     proxy.stall();
     let checks = join_all((0..3).map(|_| db.check()));
-    let checked = timeout(100 * limit, checks).await.expect("bounded");
+    let checked = timeout(PATIENCE, checks).await.expect("bounded");
     for checked in checked {
         let error = checked.unwrap_err();
         assert!(error.is_connection(), "{error}");

@@ -1,5 +1,6 @@
 //! Isolation, access mode, and what the engine or the transaction will not have.
 
+use tokio::sync::Notify;
 use txn::{Error, Tx, transactional};
 
 use super::*;
@@ -95,12 +96,16 @@ async fn the_database_refuses_writes_of_a_read_only_scope() {
 async fn a_read_only_scope_that_was_dropped_leaves_a_session_that_can_write() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
     #[transactional(read_only)]
-    async fn stop_reading(tx: &mut Tx<DB>) -> Result<(), Error> {
+    async fn stop_reading(tx: &mut Tx<DB>, there: &Notify) -> Result<(), Error> {
         number(tx, "SELECT COUNT(*) FROM t").await?;
+        there.notify_one();
         std::future::pending().await
     }
-    let stopped = tokio::time::timeout(std::time::Duration::from_secs(1), stop_reading(&*db));
-    stopped.await.unwrap_err();
+    let there = Notify::new();
+    tokio::select! {
+        _ = stop_reading(&*db, &there) => unreachable!("it does not end"),
+        () = there.notified() => {}
+    }
     write(&*db).await.unwrap();
     assert_eq!(db.ids().await, [1]);
 }

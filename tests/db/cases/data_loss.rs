@@ -7,7 +7,7 @@ use sqlx::{Acquire, AssertSqlSafe, Executor, Pool};
 use tokio::select;
 use txn::{ConnectOptionsOf, Db, Tx, transactional};
 
-use super::{DB, Fixture, TestEngine, insert};
+use super::{DB, Fixture, TestEngine, insert, patient};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 
@@ -32,7 +32,7 @@ async fn sqlx_pool(options: ConnectOptionsOf<DB>) -> Pool<DB> {
 }
 
 async fn txn_db(options: ConnectOptionsOf<DB>) -> Db<DB> {
-    Db::builder(options)
+    patient(options)
         .max_sessions(1)
         .connect()
         .await
@@ -179,7 +179,7 @@ async fn an_outer_transaction_commits_whole_or_says_no_after_a_dropped_savepoint
 async fn a_session_whose_begin_is_never_answered_is_closed_within_the_settle_timeout() {
     let (db, proxy, options) = one_row().await;
     let limit = std::time::Duration::from_millis(100);
-    let builder = Db::<DB>::builder(options)
+    let builder = patient::<DB>(options)
         .max_sessions(1)
         .settle_timeout(limit);
     let txn = builder.connect().await.unwrap();

@@ -17,7 +17,7 @@ use crate::trial::Trial;
 mod memory;
 mod nesting;
 
-/// To be waited out, and yet long enough to open a session on a busy machine.
+/// To be waited out.
 const LIMIT: Duration = Duration::from_secs(2);
 /// Time that no test reaches.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -157,7 +157,7 @@ async fn interleaved_reads_and_writes() {
 
 #[tokio::test]
 async fn session_wait_timeout() {
-    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).acquire_timeout(LIMIT)).await;
+    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(LIMIT)).await;
     let held = db.begin().await.unwrap();
     let (begun, session) = tokio::join!(db.begin(), db.session());
     for error in [begun.unwrap_err(), session.unwrap_err()] {
@@ -172,7 +172,8 @@ async fn session_wait_timeout() {
 
 #[tokio::test]
 async fn pool_exhaustion_and_recovery() {
-    let db = Fixture::<DB>::with(|builder| builder.max_sessions(4).acquire_timeout(LIMIT)).await;
+    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(4).acquire_timeout(LIMIT)).await;
+    db.fill().await;
     for round in 0..3 {
         let mut held = Vec::new();
         for _ in 0..4 {

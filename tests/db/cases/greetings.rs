@@ -3,7 +3,7 @@
 use sqlx::Executor;
 use txn::{Db, Tx, transactional};
 
-use super::{DB, Fixture, insert};
+use super::{DB, Fixture, insert, patient};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 
@@ -17,7 +17,7 @@ async fn three_sessions([said, heard]: [&'static str; 2]) -> (Fixture<DB>, Proxy
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
     proxy.garble(said, heard);
-    let db = Db::builder(options).max_sessions(3).connect().await.unwrap();
+    let db = patient(options).max_sessions(3).connect().await.unwrap();
     let mut all = Vec::new();
     for _ in 0..3 {
         all.push(db.session().await.unwrap());
@@ -51,7 +51,7 @@ async fn what_the_server_refused_once_is_not_asked_of_it_for_every_session() {
 async fn a_greeting_that_was_cut_off_is_said_again_in_full() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::<DB>::builder(options).connect().await.unwrap();
+    let db = patient::<DB>(options).connect().await.unwrap();
     let held = db.session().await.unwrap();
     proxy.cut_at(DB::GREETING);
     assert!(db.session().await.unwrap_err().is_connection());

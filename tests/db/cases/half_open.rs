@@ -9,13 +9,11 @@ use tokio::select;
 use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
-use super::{DB, Fixture, insert, number};
+use super::{DB, Fixture, insert, number, patient};
+use crate::observe::PATIENCE;
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 use crate::trial::Marks;
-
-/// Not how long it may take, but how long the test waits before it says that it takes for ever.
-const FOR_EVER: Duration = Duration::from_secs(20);
 
 struct Wired {
     fixture: Fixture<DB>,
@@ -27,9 +25,9 @@ impl Wired {
     async fn new() -> Self {
         let fixture = Fixture::<DB>::new().await;
         let (proxy, options) = DB::by_proxy(fixture.url());
-        let db = Db::builder(options)
+        let db = patient(options)
             .max_sessions(1)
-            .acquire_timeout(FOR_EVER)
+            .acquire_timeout(PATIENCE)
             .settle_timeout(Duration::from_millis(150));
         let db = db.connect().await.unwrap();
         Self { fixture, proxy, db }
@@ -53,7 +51,7 @@ impl Wired {
 
     /// The server is still silent; when it speaks again, the slot has a session in it.
     async fn assert_settles(&self, written: &[i64]) {
-        let settled = timeout(FOR_EVER, self.db.settled()).await;
+        let settled = timeout(PATIENCE, self.db.settled()).await;
         settled.expect("not settled within the settle timeout");
         let status = self.db.status();
         assert_eq!((status.in_use, status.settling), (0, 0), "{status:?}");
@@ -156,7 +154,7 @@ async fn a_commit_after_a_dropped_nested_scope_is_refused_or_given_up() {
     let mut tx = wired.begin().await;
     let before = "SAVEPOINT txn_1";
     wired.drop_at(before, nested(&mut tx)).await;
-    let committed = timeout(FOR_EVER, tx.commit()).await.expect("it waits for ever");
+    let committed = timeout(PATIENCE, tx.commit()).await.expect("it waits for ever");
     assert!(committed.unwrap_err().is_aborted());
     wired.assert_settles(&[]).await;
 }
@@ -173,7 +171,7 @@ async fn nested_too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
 async fn a_nested_scope_over_its_timeout_returns() {
     let wired = Wired::new().await;
     let mut tx = wired.begin().await;
-    let nested = timeout(FOR_EVER, nested_too_late(&mut tx, &wired.proxy)).await;
+    let nested = timeout(PATIENCE, nested_too_late(&mut tx, &wired.proxy)).await;
     let error = nested.expect("over its timeout, and waits for ever").unwrap_err();
     assert!(error.is_timeout(), "{error}");
     drop(tx);
@@ -185,7 +183,7 @@ async fn a_nested_scope_over_its_timeout_returns() {
 async fn a_transaction_whose_nested_scope_could_not_be_undone_goes_no_further() {
     let wired = Wired::new().await;
     let mut tx = wired.begin().await;
-    let nested = timeout(FOR_EVER, nested_too_late(&mut tx, &wired.proxy)).await;
+    let nested = timeout(PATIENCE, nested_too_late(&mut tx, &wired.proxy)).await;
     nested.expect("over its timeout, and waits for ever").unwrap_err();
     wired.proxy.release();
     let refused = Error::from(insert(&mut tx, 3).await.unwrap_err());
@@ -200,7 +198,7 @@ async fn a_rollback_that_gets_no_answer_returns() {
     let wired = Wired::new().await;
     let tx = wired.begin().await;
     wired.proxy.stall();
-    let rolled_back = timeout(FOR_EVER, tx.rollback()).await;
+    let rolled_back = timeout(PATIENCE, tx.rollback()).await;
     rolled_back.expect("it waits for ever").unwrap();
     if DB::SURVIVES_DROPS {
         let status = wired.db.status();
@@ -214,11 +212,11 @@ async fn a_rollback_that_gets_no_answer_returns() {
 async fn a_begin_over_the_timeout_of_its_scope_is_a_timeout() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::<DB>::builder(options).max_sessions(2);
+    let db = patient::<DB>(options).max_sessions(2);
     let db = db.settle_timeout(Duration::from_millis(150)).connect().await.unwrap();
     let held = db.session().await.unwrap();
     proxy.hold_answer_to(DB::BEGIN);
-    let called = timeout(FOR_EVER, too_late(&db, &proxy)).await;
+    let called = timeout(PATIENCE, too_late(&db, &proxy)).await;
     let error = called.expect("over its timeout, and waits for ever").unwrap_err();
     assert!(error.is_timeout() && !error.is_connection(), "{error}");
     proxy.release();
@@ -238,7 +236,7 @@ async fn too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
 #[tokio::test]
 async fn a_scope_over_its_timeout_returns() {
     let wired = Wired::new().await;
-    let called = timeout(FOR_EVER, too_late(&wired.db, &wired.proxy)).await;
+    let called = timeout(PATIENCE, too_late(&wired.db, &wired.proxy)).await;
     let error = called.expect("over its timeout, and waits for ever").unwrap_err();
     assert!(error.is_timeout(), "{error}");
     wired.assert_settles(&[]).await;
@@ -259,7 +257,7 @@ async fn a_scope_with_a_dropped_nested_one_is_given_up() {
         _ = nested_stalls(&mut tx, &wired.proxy) => panic!("complete without an answer"),
         () = wired.proxy.sent("INSERT", 2) => {}
     }
-    let committed = timeout(FOR_EVER, tx.commit()).await;
+    let committed = timeout(PATIENCE, tx.commit()).await;
     let error = committed.expect("it waits for ever").unwrap_err();
     assert!(error.is_aborted(), "{error}");
     wired.assert_settles(&[]).await;
@@ -271,7 +269,7 @@ async fn closing_the_handle_comes_to_an_end() {
     let mut tx = wired.begin().await;
     wired.drop_at("INSERT", insert(&mut tx, 2)).await;
     drop(tx);
-    let closed = timeout(FOR_EVER, wired.db.close()).await;
+    let closed = timeout(PATIENCE, wired.db.close()).await;
     closed.expect("close waits for ever");
     assert_eq!((wired.db.status().open, wired.db.status().settling), (0, 0));
 }
@@ -280,7 +278,7 @@ async fn closing_the_handle_comes_to_an_end() {
 async fn closing_the_handle_with_sessions_in_the_pool_comes_to_an_end() {
     let wired = Wired::new().await;
     wired.proxy.stall();
-    let closed = timeout(FOR_EVER, wired.db.close()).await;
+    let closed = timeout(PATIENCE, wired.db.close()).await;
     closed.expect("close waits for ever");
     assert_eq!(wired.db.status().open, 0);
 }
@@ -291,7 +289,7 @@ async fn connecting_ends_with_the_acquire_timeout() {
     let (proxy, options) = DB::by_proxy(fixture.url());
     proxy.stall();
     let limit = Duration::from_millis(100);
-    let connecting = Db::<DB>::builder(options).acquire_timeout(limit).connect();
-    let error = timeout(FOR_EVER, connecting).await.unwrap().unwrap_err();
+    let connecting = patient::<DB>(options).acquire_timeout(limit).connect();
+    let error = timeout(PATIENCE, connecting).await.unwrap().unwrap_err();
     assert!(error.is_acquire_timeout(), "{error}");
 }

@@ -6,7 +6,7 @@ use sqlx::Executor;
 use tokio::select;
 use txn::{Db, Tx, transactional};
 
-use super::{DB, Fixture, TestEngine, insert};
+use super::{DB, Fixture, TestEngine, insert, patient};
 use crate::events::Warnings;
 use crate::polls::is_pending;
 use crate::proxy::Proxy;
@@ -17,7 +17,7 @@ use crate::trial::Marks;
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::builder(options)
+    let db = patient(options)
         .max_sessions(1)
         .connect()
         .await

@@ -9,19 +9,17 @@ use tokio::select;
 use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
-use super::{DB, Fixture, TestEngine, insert};
-use crate::observe::until;
+use super::{DB, Fixture, TestEngine, connect, insert, patient};
+use crate::observe::{PATIENCE, until};
 use crate::polls::{is_pending, poll_at_most};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 
-/// Not how long it may take, but how long a test waits before it says that it takes for ever.
-const FOR_EVER: Duration = Duration::from_secs(20);
 
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::builder(options).max_sessions(1).connect().await;
+    let db = patient(options).max_sessions(1).connect().await;
     (fixture, proxy, db.unwrap())
 }
 
@@ -97,7 +95,7 @@ async fn until_idle(fixture: &Fixture<DB>, backend: i64) {
 async fn each_answer_is_its_own(db: &Db<DB>, fixture: &Fixture<DB>) {
     for id in 0..5 {
         let insert = format!("INSERT INTO t (id, n) VALUES ({id}, 0)");
-        let inserted = timeout(FOR_EVER, db.execute(AssertSqlSafe(insert)));
+        let inserted = timeout(PATIENCE, db.execute(AssertSqlSafe(insert)));
         inserted.await.unwrap().unwrap();
     }
     assert_eq!(fixture.ids().await, [0, 1, 2, 3, 4]);
@@ -130,15 +128,15 @@ async fn a_session_dropped_while_the_rest_of_a_row_stream_is_read_is_no_clean_on
 async fn a_begin_on_a_session_that_lay_idle_is_given_up_with_the_acquire_timeout() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::<DB>::builder(options)
-        .max_sessions(1)
-        .acquire_timeout(Duration::from_millis(300))
-        .settle_timeout(Duration::from_millis(150));
-    let db = db.connect().await.unwrap();
+    let db = connect::<DB>(&options, |builder| {
+        let builder = builder.max_sessions(1).acquire_timeout(Duration::from_secs(2));
+        builder.settle_timeout(Duration::from_millis(150))
+    })
+    .await;
     let row = db.fetch_one(DB::BACKEND).await.unwrap();
     until_idle(&fixture, DB::number(&row)).await;
     proxy.stall();
-    let begun = timeout(FOR_EVER, db.begin()).await;
+    let begun = timeout(PATIENCE, db.begin()).await;
     let error = begun.expect("it waits for ever").unwrap_err();
     assert!(error.is_connection() || error.is_acquire_timeout(), "{error}");
     proxy.release();

@@ -7,14 +7,15 @@ use std::time::Duration;
 use txn::{Db, Error, Postgres, Tx};
 use txn_test_servers::Server;
 
-use super::{Fixture, insert};
+use super::{Fixture, insert, patient};
+use crate::observe::PATIENCE;
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 
 async fn by_proxy(verify: bool) -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let fixture = Fixture::<Postgres>::new().await;
     let (proxy, options) = Postgres::by_proxy(fixture.url());
-    let builder = Db::builder(options).verify_commits(verify);
+    let builder = patient(options).verify_commits(verify);
     let db = builder.connect().await.unwrap();
     (fixture, proxy, db)
 }
@@ -42,7 +43,7 @@ async fn commit_cut_after(proxy: &Proxy, tx: Tx<Postgres>) -> Result<(), Error> 
 /// The server is not held to be done with a COMMIT when the connection that it came over is cut.
 async fn until_there(fixture: &Fixture<Postgres>, id: i64) {
     let there = async { while !fixture.ids().await.contains(&id) {} };
-    tokio::time::timeout(Duration::from_secs(20), there).await.unwrap();
+    tokio::time::timeout(PATIENCE, there).await.unwrap();
 }
 
 /// Which hooks ran.
@@ -123,7 +124,7 @@ async fn a_verified_commit_that_took_effect_is_ok() {
 async fn where_no_server_can_be_asked_the_fate_stays_unknown_within_the_bound() {
     let mut server = Server::postgres().unwrap();
     let (proxy, options) = Postgres::by_proxy(&server.url());
-    let db = Db::<Postgres>::builder(options)
+    let db = patient::<Postgres>(options)
         .verify_commits(true)
         .settle_timeout(Duration::from_millis(300))
         .connect()

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use txn::{Db, Error, Postgres, Tx};
 use txn_test_servers::{Options, Server};
 
-use super::number;
+use super::{number, patient};
 use crate::engine::TestEngine;
 use crate::observe::until;
 use crate::proxy::Proxy;
@@ -42,7 +42,7 @@ async fn server() -> Server {
 async fn begin() -> Begun {
     let server = server().await;
     let (proxy, options) = Postgres::by_proxy(&server.url());
-    let db = Db::<Postgres>::builder(options).verify_commits(true);
+    let db = patient::<Postgres>(options).verify_commits(true);
     let db = db.settle_timeout(Duration::from_secs(20)).connect().await.unwrap();
     let mut tx = db.begin().await.unwrap();
     super::insert(&mut tx, 1).await.unwrap();
@@ -165,7 +165,7 @@ async fn an_answer_proves_nothing_where_the_server_may_not_say_which_it_is() {
     admin.execute("GRANT ALL ON t TO plain").await.unwrap();
     admin.execute("REVOKE EXECUTE ON FUNCTION pg_control_system FROM PUBLIC").await.unwrap();
     let (proxy, options) = Postgres::by_proxy(&server.url());
-    let db = Db::<Postgres>::builder(options.username("plain")).verify_commits(true);
+    let db = patient::<Postgres>(options.username("plain")).verify_commits(true);
     let db = db.connect().await.unwrap();
     let mut tx = db.begin().await.unwrap();
     tx.execute(AssertSqlSafe("INSERT INTO t VALUES (1, 0)".to_owned())).await.unwrap();

@@ -1,9 +1,9 @@
 //! Codes that a server answers a COMMIT with.
 
 use sqlx::Executor;
-use txn::{Db, MySql};
+use txn::MySql;
 
-use super::Fixture;
+use super::{Fixture, patient};
 use crate::remote::Remote;
 
 /// A request as the protocol has it.
@@ -18,7 +18,7 @@ fn query(sql: &str) -> Vec<u8> {
 async fn a_server_that_does_not_know_what_became_of_a_commit_is_believed() {
     let fixture = Fixture::<MySql>::new().await;
     let (proxy, options) = MySql::by_proxy(fixture.url());
-    let db = Db::<MySql>::builder(options).max_sessions(1).connect().await.unwrap();
+    let db = patient::<MySql>(options).max_sessions(1).connect().await.unwrap();
     for (state, number, unknown) in [
         ("HY000", 1180, true),
         ("HY000", 8501, true),

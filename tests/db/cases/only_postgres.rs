@@ -4,14 +4,14 @@ use futures_util::TryStreamExt;
 use sqlx::{Connection, Executor};
 use txn::{Db, Error, Postgres};
 
-use super::{Fixture, TestEngine, insert, number};
+use super::{Fixture, TestEngine, insert, number, patient};
 use crate::proxy::Proxy;
 use crate::remote::{Remote, until_gone};
 
 async fn by_proxy() -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let fixture = Fixture::<Postgres>::new().await;
     let (proxy, options) = Postgres::by_proxy(fixture.url());
-    let db = Db::builder(options).connect().await.unwrap();
+    let db = patient(options).connect().await.unwrap();
     (fixture, proxy, db)
 }
 
@@ -160,7 +160,7 @@ async fn a_role_that_may_not_change_settings_has_sessions_all_the_same() {
     admin.execute("REVOKE EXECUTE ON FUNCTION set_config FROM PUBLIC").await.unwrap();
     let options: sqlx::postgres::PgConnectOptions = server.url().parse().unwrap();
 
-    let db = Db::<Postgres>::builder(options.username("plain")).connect().await.unwrap();
+    let db = patient::<Postgres>(options.username("plain")).connect().await.unwrap();
 
     let tx = db.begin().await.unwrap();
     tx.commit().await.unwrap();

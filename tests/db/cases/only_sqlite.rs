@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Executor, SqliteConnection};
 use txn::{Db, Error, Sqlite, Tx, transactional};
 
-use super::{Fixture, insert};
+use super::{Fixture, insert, patient};
 use crate::polls::poll_at_most;
 
 #[transactional]
@@ -19,7 +19,7 @@ async fn never(_: &mut Tx<Sqlite>) -> Result<(), Error> {
 async fn a_begin_on_a_locked_database_keeps_its_cause_and_runs_no_body() {
     let fixture = Fixture::<Sqlite>::new().await;
     let options: SqliteConnectOptions = fixture.url().parse().unwrap();
-    let db = Db::<Sqlite>::builder(options.busy_timeout(Duration::from_millis(20)));
+    let db = patient::<Sqlite>(options.busy_timeout(Duration::from_millis(20)));
     let db = db.connect().await.unwrap();
     let mut other = SqliteConnection::connect(fixture.url()).await.unwrap();
     other.execute("BEGIN EXCLUSIVE").await.unwrap();
@@ -144,7 +144,7 @@ async fn tries_thrice(tx: &mut Tx<Sqlite>) -> Result<u32, Error> {
 async fn a_begin_on_a_locked_database_is_retried_and_then_says_how_often() {
     let fixture = Fixture::<Sqlite>::new().await;
     let options: SqliteConnectOptions = fixture.url().parse().unwrap();
-    let db = Db::<Sqlite>::builder(options.busy_timeout(Duration::ZERO));
+    let db = patient::<Sqlite>(options.busy_timeout(Duration::ZERO));
     let db = db.connect().await.unwrap();
     let mut other = SqliteConnection::connect(fixture.url()).await.unwrap();
     other.execute("BEGIN EXCLUSIVE").await.unwrap();

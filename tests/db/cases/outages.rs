@@ -8,7 +8,7 @@ use sqlx::Executor;
 use tokio::task::JoinSet;
 use txn::{Breaker, Db, Error, Tx, transactional};
 
-use super::{DB, Fixture, TestEngine, number};
+use super::{DB, Fixture, TestEngine, number, patient};
 use crate::observe::until;
 use crate::remote::{Remote, kill};
 
@@ -46,7 +46,7 @@ impl Callers {
 #[tokio::test(flavor = "multi_thread")]
 async fn service_resumes_by_itself_when_a_killed_server_is_back() {
     let mut server = DB::server().durable(true).start().unwrap();
-    let db = Db::<DB>::builder(server.url().parse().unwrap()).max_sessions(3);
+    let db = patient::<DB>(server.url().parse().unwrap()).max_sessions(3);
     let db = db.breaker_after(Duration::ZERO).connect().await.unwrap();
     let create = "CREATE TABLE t (id BIGINT PRIMARY KEY)";
     db.execute(create).await.unwrap();
@@ -81,7 +81,7 @@ async fn service_resumes_by_itself_when_a_killed_server_is_back() {
 #[tokio::test]
 async fn a_password_that_is_wrong_from_now_on_opens_no_breaker() {
     let server = DB::server().tcp(true).start().unwrap();
-    let db = Db::<DB>::builder(server.tcp_url().parse().unwrap()).max_sessions(2);
+    let db = patient::<DB>(server.tcp_url().parse().unwrap()).max_sessions(2);
     let db = db.breaker_after(Duration::ZERO).connect().await.unwrap();
     let held = db.session().await.unwrap();
     let admin = Db::<DB>::connect(&server.url()).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_check_tells_of_a_database_that_is_gone_and_opens_no_breaker() {
     let admin = Db::<DB>::connect(&server.url()).await.unwrap();
     admin.execute("CREATE DATABASE other").await.unwrap();
     let url = DB::in_database(&server.url(), "other");
-    let db = Db::<DB>::builder(url.parse().unwrap()).breaker_after(Duration::ZERO);
+    let db = patient::<DB>(url.parse().unwrap()).breaker_after(Duration::ZERO);
     let db = db.connect().await.unwrap();
     let row = db.fetch_one(DB::BACKEND).await.unwrap();
     kill(&admin, DB::number(&row)).await;

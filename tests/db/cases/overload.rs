@@ -122,7 +122,7 @@ async fn with_the_target_taken_back_everybody_waits() {
     everybody_waits(|builder| impatient(builder).queue_target(None)).await;
 }
 
-async fn everybody_waits(configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>) {
+async fn everybody_waits(configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>) {
     let db = Fixture::<DB>::with(configure).await;
     let herd = Arc::new(Herd::default());
     let mut callers = JoinSet::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use txn::{ConnectOptionsOf, Db, DbBuilder};
 
-use super::{DB, TestEngine, insert};
+use super::{DB, TestEngine, insert, patient};
 use crate::engine::Place;
 use crate::observe::{Observed, until};
 use crate::polls::{Point, at_every_point};
@@ -35,7 +35,7 @@ impl Untouched {
     }
 
     fn builder(&self) -> DbBuilder<DB> {
-        Db::builder(self.options.clone()).max_sessions(2)
+        patient(self.options.clone()).max_sessions(2)
     }
 
     async fn drop_at<F: Future>(&self, point: Point, future: F) -> Option<F::Output> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sqlx::Executor;
 use tokio::sync::Barrier;
-use txn::{Db, Error, Retry, Tx, transactional};
+use txn::{Error, Retry, Tx, transactional};
 
-use super::{DB, Fixture, insert, number};
+use super::{DB, Fixture, insert, number, patient};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 
@@ -152,7 +152,7 @@ async fn commits_once(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
 async fn a_commit_that_may_have_happened_is_never_repeated() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options): (Proxy, _) = DB::by_proxy(fixture.url());
-    let db = Db::<DB>::builder(options).connect().await.unwrap();
+    let db = patient::<DB>(options).connect().await.unwrap();
     proxy.cut_at("COMMIT");
     let error = commits_once(&db, 1).await.unwrap_err();
     assert!(error.is_commit_unknown(), "{error}");

@@ -2,14 +2,14 @@
 
 use txn::{Db, Error, Tx, transactional};
 
-use super::{DB, Fixture, insert};
+use super::{DB, Fixture, insert, patient};
 use crate::proxy::Proxy;
 use crate::remote::Remote;
 
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let builder = Db::builder(options).max_sessions(1);
+    let builder = patient(options).max_sessions(1);
     let db = builder.connect().await.unwrap();
     (fixture, proxy, db)
 }

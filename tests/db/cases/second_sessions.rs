@@ -1,6 +1,6 @@
 //! Callers that hold a session and need another.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Barrier;
 use txn::{Error, Tx, transactional};
@@ -25,7 +25,7 @@ async fn transfer(tx: &mut Tx<DB>, id: i64, all: &Barrier) -> Result<Option<Erro
 #[tokio::test]
 async fn of_holders_that_all_wait_for_a_second_session_the_youngest_fails_at_once() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(3)).await;
-    let (begun, all) = (Instant::now(), Barrier::new(3));
+    let all = Barrier::new(3);
     let results = tokio::join!(
         transfer(&*db, 1, &all),
         transfer(&*db, 2, &all),
@@ -42,7 +42,7 @@ async fn of_holders_that_all_wait_for_a_second_session_the_youngest_fails_at_onc
     for part in ["all 3", "`audit`", "`reserve`"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(15), "that was a timeout");
+    assert!(!text.contains("no session within"), "that was a timeout: {text}");
     assert_eq!(db.ids().await.len(), 5);
     db.assert_at_rest().await;
 }
@@ -50,10 +50,10 @@ async fn of_holders_that_all_wait_for_a_second_session_the_youngest_fails_at_onc
 #[tokio::test]
 async fn in_a_pool_of_one_a_second_session_is_refused_at_once() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
-    let begun = Instant::now();
     let refused = transfer(&*db, 1, &Barrier::new(1)).await.unwrap();
-    assert!(refused.unwrap().is_acquire_timeout());
-    assert!(begun.elapsed() < Duration::from_secs(15));
+    let error = refused.unwrap();
+    assert!(error.is_acquire_timeout(), "{error}");
+    assert!(!error.to_string().contains("no session within"), "that was a timeout: {error}");
     assert_eq!(db.ids().await, [1]);
 }
 

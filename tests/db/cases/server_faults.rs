@@ -4,7 +4,7 @@ use sqlx::Executor;
 use tokio::task::JoinSet;
 use txn::{Db, Tx, transactional};
 
-use super::{DB, Fixture, TestEngine, insert, number};
+use super::{DB, Fixture, TestEngine, insert, number, patient};
 use crate::events::Warnings;
 use crate::proxy::Proxy;
 use crate::remote::{Remote, kill, until_gone};
@@ -13,7 +13,7 @@ use crate::remote::{Remote, kill, until_gone};
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::builder(options).connect().await.unwrap();
+    let db = patient(options).connect().await.unwrap();
     (fixture, proxy, db)
 }
 
@@ -165,7 +165,7 @@ async fn warm_up(db: &Db<DB>, sessions: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_between_calls_costs_no_caller_an_error() {
     let mut server = DB::server().durable(true).start().unwrap();
-    let db = Db::<DB>::builder(server.url().parse().unwrap()).max_sessions(4);
+    let db = patient::<DB>(server.url().parse().unwrap()).max_sessions(4);
     let db = db.connect().await.unwrap();
     db.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL)")
         .await

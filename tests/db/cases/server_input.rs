@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use txn::Db;
 
-use super::{DB, TestEngine};
+use super::{DB, TestEngine, patient};
+use crate::observe::PATIENCE;
 use crate::remote::Remote;
 
 #[tokio::test]
@@ -31,9 +32,9 @@ async fn a_server_that_never_answers_costs_the_acquire_timeout_and_no_more() {
     let directory = tempfile::tempdir().unwrap();
     let _silent = UnixListener::bind(directory.path().join(DB::SOCKET)).unwrap();
     let options = DB::at(DB::place().await.url.parse().unwrap(), directory.path());
-    let connect = Db::<DB>::builder(options).acquire_timeout(limit).connect();
+    let connect = patient::<DB>(options).acquire_timeout(limit).connect();
 
-    let error = tokio::time::timeout(100 * limit, connect)
+    let error = tokio::time::timeout(PATIENCE, connect)
         .await
         .expect("bounded")
         .unwrap_err();

@@ -91,8 +91,9 @@ async fn outer(tx: &mut Tx<DB>, inner_fails: bool) -> Result<(), Error> {
 }
 
 #[transactional(name = "around")]
-async fn around(tx: &mut Tx<DB>) -> Result<(), Error> {
+async fn around(tx: &mut Tx<DB>, there: tokio::sync::oneshot::Sender<()>) -> Result<(), Error> {
     outer(tx, true).await?;
+    there.send(()).unwrap();
     std::future::pending().await
 }
 
@@ -101,8 +102,12 @@ async fn a_scope_has_a_span_that_says_how_it_ended() {
     let db = Fixture::<DB>::new().await;
     let (spans, _listening) = Spans::listen();
     outer(&*db, true).await.unwrap();
-    let stopped = tokio::time::timeout(std::time::Duration::from_millis(300), around(&*db));
-    stopped.await.unwrap_err();
+    let (there, is_there) = tokio::sync::oneshot::channel();
+    tokio::select! {
+        biased;
+        _ = around(&*db, there) => panic!("it did not stop"),
+        told = is_there => told.unwrap(),
+    }
     let expected = [
         ("outer", "required", "0", "committed", "end"),
         ("inner", "nested", "1", "rolled_back", "end"),

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 use txn::{Db, Error, Sqlite, Tx, transactional};
 
-use super::insert;
+use super::{insert, patient};
 use crate::observe::until;
 
 /// A file with a rollback journal, `t` and one row in it.
@@ -55,7 +55,7 @@ async fn a_file_that_is_opened_for_reading_is_read_and_keeps_its_journal() {
         SqliteConnectOptions::new().filename(format!("file:{path}?mode=ro")),
     ] {
         let said = format!("{options:?}");
-        let db = Db::<Sqlite>::builder(options).connect().await.expect(&said);
+        let db = patient::<Sqlite>(options).connect().await.expect(&said);
         assert_eq!(text(&db, "PRAGMA journal_mode").await, "delete", "{said}");
         assert_eq!(counts(&db).await.unwrap(), 1, "{said}");
         assert_eq!(only_counts(&db).await.unwrap(), 1, "{said}");
@@ -83,7 +83,7 @@ async fn a_file_with_a_write_ahead_log_is_read_by_those_who_may_only_read() {
 async fn a_file_gets_a_write_ahead_log_unless_its_user_chose_another_journal() {
     let (_directory, path) = file().await;
     let journal = async |options| {
-        let db = Db::<Sqlite>::builder(options).connect().await.unwrap();
+        let db = patient::<Sqlite>(options).connect().await.unwrap();
         let journal = text(&db, "PRAGMA journal_mode").await;
         db.close().await;
         journal
@@ -119,7 +119,7 @@ async fn a_database_without_a_file_is_one_for_all_scopes_and_outlives_every_limi
 
 async fn stays_one(options: SqliteConnectOptions) {
     let said = format!("{options:?}");
-    let builder = Db::<Sqlite>::builder(options)
+    let builder = patient::<Sqlite>(options)
         .idle_timeout(Duration::from_millis(1))
         .max_lifetime(Duration::from_millis(1));
     let db = builder.connect().await.expect(&said);

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
 use txn::{Db, Error, Sqlite, Tx, transactional};
 
-use super::Fixture;
+use super::{Fixture, patient};
 
 /// A parent whose children go with it.
 async fn family() -> Fixture<Sqlite> {
@@ -154,7 +154,7 @@ async fn a_migration_that_was_run_by_others_before_is_not_refused() {
 async fn foreign_keys_are_off_in_a_handle_that_was_opened_so_and_on_a_session() {
     let db = family().await;
     let options: SqliteConnectOptions = db.url().parse().unwrap();
-    let without = Db::<Sqlite>::builder(options.foreign_keys(false));
+    let without = patient::<Sqlite>(options.foreign_keys(false));
     let without = without.connect().await.unwrap();
     let mut tx = without.begin().await.unwrap();
     // Here it is this one that a transaction would ignore.

@@ -1,6 +1,5 @@
 //! What users of `sqlx::Pool` rely on, on `&Db`, `&mut Tx` and `&mut Session`.
 
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -9,6 +8,7 @@ use tokio::time::timeout;
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture};
+use crate::observe::PATIENCE;
 use crate::differences::Differs;
 use crate::polls::{PLENTY, poll_at_most};
 
@@ -200,8 +200,7 @@ async fn a_migration_that_fails_is_named_and_holds_no_lock() {
     let mut other = <DB as Database>::Connection::connect(db.url()).await.unwrap();
     let mut migrator = failing();
     migrator.dangerous_set_table_name("_other_migrations");
-    let limit = Duration::from_secs(10);
-    let again = timeout(limit, migrator.run(&mut other)).await;
+    let again = timeout(PATIENCE, migrator.run(&mut other)).await;
     assert!(again.expect("the lock is free").is_err(), "`first` exists");
     other.close().await.unwrap();
     db.assert_at_rest().await;

@@ -1,9 +1,9 @@
 //! What sqlx has on SQLite.
 
 use sqlx::SqlitePool;
-use txn::{Db, Sqlite, Tx, transactional};
+use txn::{Sqlite, Tx, transactional};
 
-use super::Fixture;
+use super::{Fixture, patient};
 
 #[transactional]
 async fn checked(tx: &mut Tx<Sqlite>, id: i64) -> Result<i64, sqlx::Error> {
@@ -36,7 +36,7 @@ async fn credit(tx: &mut Tx<Sqlite>, cents: i64) -> Result<i64, sqlx::Error> {
 #[sqlx::test(migrations = "tests/db/migrations")]
 async fn a_handle_is_made_from_the_pool_of_a_sqlx_test(pool: SqlitePool) {
     let options = (*pool.connect_options()).clone();
-    let db = Db::<Sqlite>::builder(options).connect().await.unwrap();
+    let db = patient::<Sqlite>(options).connect().await.unwrap();
     assert_eq!(credit(&db, 5).await.unwrap(), 1005);
     let seen: i64 = sqlx::query_scalar("SELECT cents FROM account")
         .fetch_one(&pool)

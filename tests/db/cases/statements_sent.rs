@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use txn::{Db, Error, Tx};
 
 use super::*;
+use crate::observe::PATIENCE;
 use crate::recorder::{Recorded, Recorder};
 
 mod conflicts;
@@ -25,9 +26,6 @@ mod stories;
 
 /// What is sent is recorded long before.
 const RECORDED: Duration = Duration::from_secs(5);
-/// A call that waits for ever is a failure, not a test that never ends.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// One column per engine.
 type Line = [&'static str; 3];
 type Ended = Result<(), Fault>;
@@ -108,7 +106,7 @@ impl Stage {
     async fn of_sessions(max: usize) -> Self {
         let fixture = Fixture::<DB>::new().await;
         let (recorder, options) = DB::recorded(fixture.url());
-        let db = Db::builder(options)
+        let db = patient(options)
             .max_sessions(max)
             .connect()
             .await

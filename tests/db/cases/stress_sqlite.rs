@@ -6,14 +6,13 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor, Row};
 use tokio::time::timeout;
-use txn::{Db, Error, Sqlite, Tx, transactional};
+use txn::{Error, Sqlite, Tx, transactional};
 
-use super::{Fixture, insert, number};
+use super::{Fixture, insert, number, patient};
+use crate::observe::PATIENCE;
 use crate::polls::{eager, poll_at_most};
 use crate::trial::Trial;
 
-/// Not how long it may take, but how long the test waits before it says that it takes for ever.
-const FOR_EVER: Duration = Duration::from_secs(20);
 /// Longer than any machine takes to write so many rows.
 const SLOW_INSERT: &str = "INSERT INTO t (id, n) \
     WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT i, 0 FROM n";
@@ -32,7 +31,7 @@ async fn busy() {
         other.execute("BEGIN IMMEDIATE").await.unwrap();
         assert!(poll_at_most(1, db.begin()).await.is_none());
         assert!(poll_at_most(1, db.execute("INSERT INTO t (id, n) VALUES (1, 0)")).await.is_none());
-        timeout(FOR_EVER, db.settled()).await.unwrap();
+        timeout(PATIENCE, db.settled()).await.unwrap();
         db.assert_at_rest().await;
         // Readers need no lock.
         assert!(db.ids().await.is_empty());
@@ -48,19 +47,19 @@ async fn busy() {
 async fn locked() {
     let place = Fixture::<Sqlite>::new().await;
     let options: SqliteConnectOptions = place.url().parse().unwrap();
-    let db = Db::<Sqlite>::builder(options.shared_cache(true))
+    let db = patient::<Sqlite>(options.shared_cache(true))
         .max_sessions(2)
         .settle_timeout(Duration::from_millis(100));
     let db = db.connect().await.unwrap();
     let mut writer = db.begin().await.unwrap();
     insert(&mut writer, 1).await.unwrap();
     assert!(poll_at_most(1, db.fetch_all("SELECT id FROM t")).await.is_none());
-    timeout(FOR_EVER, db.settled()).await.unwrap();
+    timeout(PATIENCE, db.settled()).await.unwrap();
     let status = db.status();
     assert_eq!((status.in_use, status.settling), (1, 0), "{status:?}");
     insert(&mut writer, 2).await.unwrap();
     writer.commit().await.unwrap();
-    let rows = timeout(FOR_EVER, db.fetch_all("SELECT id FROM t")).await;
+    let rows = timeout(PATIENCE, db.fetch_all("SELECT id FROM t")).await;
     assert_eq!(rows.unwrap().unwrap().len(), 2);
     let mut all = Vec::new();
     for _ in 0..2 {

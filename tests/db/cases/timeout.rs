@@ -1,11 +1,11 @@
 //! `timeout = "…"`: acquiring, beginning and the body together have so long.
 
-use std::time::{Duration, Instant};
-
 use sqlx::Executor;
+use tokio::time::timeout;
 use txn::{Error, Tx, transactional};
 
 use super::*;
+use crate::observe::PATIENCE;
 
 #[transactional(timeout = "1s")]
 async fn dawdle(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
@@ -20,14 +20,25 @@ async fn forget_to_return(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     std::future::pending().await
 }
 
+/// On a machine that is busy the time may be over before the body has begun: then again.
+async fn late_in_its_body(call: impl AsyncFn() -> Result<(), Error>) -> Error {
+    for _ in 0..20 {
+        let error = timeout(PATIENCE, call()).await.expect("it ends").unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        if error.to_string().contains("running its body") {
+            return error;
+        }
+    }
+    panic!("never in its body");
+}
+
 /// CASES 61
 #[tokio::test]
 async fn a_body_over_its_timeout_is_rolled_back_before_the_error_is_returned() {
     let db = Fixture::<DB>::new().await;
-    let begun = Instant::now();
     for (name, error) in [
-        ("dawdle", dawdle(&*db, 1).await.unwrap_err()),
-        ("forget_to_return", forget_to_return(&*db, 2).await.unwrap_err()),
+        ("dawdle", late_in_its_body(async || dawdle(&*db, 1).await).await),
+        ("forget_to_return", late_in_its_body(async || forget_to_return(&*db, 2).await).await),
     ] {
         assert!(error.is_timeout() && !error.is_acquire_timeout(), "{error}");
         let text = error.to_string();
@@ -38,7 +49,6 @@ async fn a_body_over_its_timeout_is_rolled_back_before_the_error_is_returned() {
         assert_eq!(db.status().settling, 0);
         assert_eq!(db.status().in_use, 0);
     }
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(db.ids().await.is_empty());
 }
 

@@ -39,9 +39,7 @@ async fn each_metric_that_it_names_is_served() {
         page.begin(fault).await;
         page.over(fault).await;
     }
-    let text = page.metrics().await;
-    let missing = names.missing(&text);
-    assert!(missing.is_empty(), "not served: {missing:?}");
+    page.until_served(|text| names.missing(text)).await;
     page.close().await;
 }
 
@@ -87,7 +85,7 @@ impl Names {
         }
     }
 
-    fn missing(&self, text: &str) -> Vec<&str> {
+    fn missing(&self, text: &str) -> Vec<String> {
         let is_served = |metric: &str| {
             let mut lines = text.lines().filter_map(|line| line.strip_prefix(metric));
             lines.any(|rest| rest.starts_with(['{', ' ']))
@@ -97,6 +95,6 @@ impl Names {
         };
         let metrics = self.metrics.iter().filter(|metric| !is_served(metric));
         let labels = self.labels.iter().filter(|label| !has_label(label));
-        metrics.chain(labels).map(String::as_str).collect()
+        metrics.chain(labels).cloned().collect()
     }
 }

@@ -12,7 +12,7 @@ use txn_dashboard::{Arguments, Audit, Dashboard};
 use crate::browser::Browser;
 
 /// Far beyond what anything takes, also on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Page {
     dashboard: Dashboard,
@@ -23,6 +23,8 @@ impl Page {
     pub(crate) async fn open(arguments: &[&str]) -> Self {
         let dashboard = start(arguments).await;
         let browser = Browser::start().await;
+        let patience = browser.driver.set_script_timeout(PATIENCE).await;
+        patience.unwrap();
         let url = format!("http://{}", dashboard.address());
         browser.driver.goto(url).await.unwrap();
         Self { dashboard, browser }
@@ -71,14 +73,15 @@ impl Page {
         found.click().await.unwrap();
     }
 
-    /// Presses the button of a fault, and waits until it shows.
+    /// Presses the button of a fault, and waits until that has begun; it may be over by then.
     pub(crate) async fn begin(&self, fault: &str) {
         let button = format!("document.getElementById('fault-{fault}')");
         self.until(fault, &format!("{button} && !{button}.disabled"))
             .await;
+        let begun = format!("+{button}.dataset.begun");
+        let before: u64 = self.value(&begun).await;
         self.click(&format!("fault-{fault}")).await;
-        self.until(fault, &format!("{button}.className === 'active'"))
-            .await;
+        self.until(fault, &format!("{begun} > {before}")).await;
     }
 
     pub(crate) async fn over(&self, fault: &str) {
@@ -87,9 +90,52 @@ impl Page {
             .await;
     }
 
+    /// Has the page note whether this has been true at a time from now on: what is short may be over before one looks.
+    pub(crate) async fn remember(&self, name: &str, expression: &str) {
+        let script = format!(
+            "window.{name} = false;
+            const look = () => {{ window.{name} ||= !!({expression}); }};
+            const watched = {{ subtree: true, childList: true, characterData: true, attributes: true }};
+            new MutationObserver(look).observe(document.body, watched);"
+        );
+        self.browser.driver.execute(script, vec![]).await.unwrap();
+    }
+
+    /// Strikes until all of this has been true: on a machine that is busy it may not show the first time.
+    pub(crate) async fn strike_until<const N: usize>(&self, fault: &str, shows: [&str; N]) {
+        let begun = Instant::now();
+        for (n, expression) in shows.iter().enumerate() {
+            self.remember(&format!("shown{n}"), expression).await;
+        }
+        let all: Vec<String> = (0..N).map(|n| format!("window.shown{n}")).collect();
+        let all = format!("[{}]", all.join(", "));
+        loop {
+            self.begin(fault).await;
+            self.over(fault).await;
+            let shown: Vec<bool> = self.value(&all).await;
+            if shown.iter().all(|shown| *shown) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not in time: {shown:?}");
+        }
+    }
+
     pub(crate) async fn press(&self, id: &str, keys: impl Into<TypingData>) {
         let found = self.browser.driver.find(By::Id(id)).await.unwrap();
         found.send_keys(keys).await.unwrap();
+    }
+
+    /// Waits until Prometheus gets all of it; what is still missing is said by `missing`.
+    pub(crate) async fn until_served(&self, missing: impl Fn(&str) -> Vec<String>) {
+        let begun = Instant::now();
+        loop {
+            let missing = missing(&self.metrics().await);
+            if missing.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not served: {missing:?}");
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// What Prometheus gets.
@@ -113,6 +159,11 @@ pub(crate) async fn start(arguments: &[&str]) -> Dashboard {
 pub(crate) fn figure(chart: &str, name: &str) -> String {
     let found = format!("document.querySelector('#chart-{chart} [data-name=\"{name}\"] b')");
     format!("(parseFloat({found}?.textContent.replaceAll(',', '')) || 0)")
+}
+
+/// Whether the chart has had something to show under this name in the last minute.
+pub(crate) fn shown(chart: &str, name: &str) -> String {
+    format!("document.querySelector('#chart-{chart} [data-name=\"{name}\"]')")
 }
 
 pub(crate) fn text(id: &str) -> String {

@@ -56,7 +56,7 @@ async fn states_are_shown_as_they_are_while_they_last() {
     let recorder = DebuggingRecorder::new();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let mut ledger = Ledger::listen::<DB>(&recorder);
-    let db = Db::<DB>::builder(place.url().parse().unwrap()).max_sessions(2).pool_name("mine");
+    let db = patient::<DB>(place.url().parse().unwrap()).max_sessions(2).pool_name("mine");
     let db = db.connect().await.unwrap();
     let mut session = db.session().await.unwrap();
     let other = db.session().await.unwrap();

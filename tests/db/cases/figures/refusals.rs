@@ -70,7 +70,7 @@ async fn of_a_server_that_is_out_of_reach_for_a_while() {
     let recorder = DebuggingRecorder::new();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let mut ledger = Ledger::listen::<DB>(&recorder);
-    let db = Db::<DB>::builder(options).breaker_after(Duration::ZERO);
+    let db = patient::<DB>(options).breaker_after(Duration::ZERO);
     let db = db.connect().await.unwrap();
     let session = db.session().await.unwrap();
     ledger.moved();
@@ -111,7 +111,7 @@ async fn of_a_handle_that_goes_while_its_server_is_out_of_reach() {
     let recorder = DebuggingRecorder::new();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let mut ledger = Ledger::listen::<DB>(&recorder);
-    let db = Db::<DB>::builder(options).breaker_after(Duration::ZERO);
+    let db = patient::<DB>(options).breaker_after(Duration::ZERO);
     let db = db.connect().await.unwrap();
     let session = db.session().await.unwrap();
     proxy.cut_at(greeting());
