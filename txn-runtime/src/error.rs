@@ -95,6 +95,8 @@ pub(crate) struct Exhausted {
     pub(crate) waited: Duration,
     /// To write, where only one can at a time.
     pub(crate) has_turn: bool,
+    /// A session was being opened for it.
+    pub(crate) opens: bool,
     /// The scope that holds the one session of a sandbox.
     pub(crate) holder: Option<&'static str>,
     pub(crate) max: usize,
@@ -103,6 +105,8 @@ pub(crate) struct Exhausted {
     pub(crate) waiting: usize,
     /// Who has what was waited for, the one who has had it for longest first.
     pub(crate) holders: Vec<OpenScope>,
+    /// All of them have had it for the whole wait.
+    pub(crate) is_stuck: bool,
 }
 
 // ---- how the runtime makes them ---------------------------------------------------------------------------
@@ -260,12 +264,15 @@ impl Error {
         matches!((&self.0.kind, &self.0.source), (Kind::Statement, Source::Sqlx(error)) if same(error))
     }
 
-    /// Of an acquire timeout, the scopes that had a session then (or, where there is one writer at a time and that was waited for, the
-    /// turn to write), the one that had it for longest first. Empty for other errors.
+    /// Of an acquire timeout, or a refusal under overload, the scopes that had a session then (or, where there is one writer at a time and
+    /// that was waited for, the turn to write), the one that had it for longest first. Empty for other errors.
+    ///
+    /// Callers for whom one was being opened are among them, and callers who could have taken one and were not polled.
     #[must_use]
     pub fn holders(&self) -> &[OpenScope] {
         match &self.0.kind {
             Kind::AcquireTimeout(figures) => &figures.holders,
+            Kind::Overloaded(figures) => &figures.holders,
             _ => &[],
         }
     }

@@ -22,7 +22,7 @@ mod switch;
 
 pub(crate) use self::circuit::Outage;
 use self::codel::Answer;
-pub(crate) use self::opening::{Stage, opening};
+pub(crate) use self::opening::{Stage, opening, poll};
 use self::queue::Queue;
 pub(crate) use self::settings::Settings;
 pub use self::switch::Breaker;
@@ -67,7 +67,11 @@ impl Gate {
         need: &Need,
         mut place: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Stage> {
-        let place = poll_fn(|cx| Poll::Ready(opening::poll(place.as_mut(), cx))).await;
+        let place = poll_fn(|cx| {
+            let place = opening::poll_for_certain(place.as_mut(), cx);
+            Poll::Ready(place)
+        })
+        .await;
         if let (Ok(_), Some(queue)) = (&place, self.queue(need)) {
             queue.is_free();
         }

@@ -16,7 +16,7 @@ mod waits;
 mod watch;
 
 pub(crate) use self::activity::{Activity, Busy, Holding, Registered};
-pub(crate) use self::outside::Ending;
+pub(crate) use self::outside::{Ending, SoFar};
 use self::registry::Seen;
 pub(crate) use self::registry::{Need, Scopes};
 pub(crate) use self::watch::Watch;
@@ -81,6 +81,8 @@ pub enum WaitsFor {
     Session,
     /// The server, to open a session: there may be more of them.
     Connection,
+    /// Its own caller: what it waited for is there, and its future is not polled. Nobody else can have it meanwhile.
+    Poll,
     /// Its turn to write, on an engine that has one writer at a time.
     Turn,
     /// A lock on the server.
@@ -137,11 +139,8 @@ impl<DB: Engine> Db<DB> {
 
     /// Those that hold what somebody waits for in vain, the oldest first.
     pub(crate) fn holders(&self, of_turn: bool) -> Vec<OpenScope> {
-        let held = |seen: &Seen| match seen.holding {
-            Some(holding) => seen.scope.session.is_some() && (!of_turn || holding.has_turn),
-            None => false,
-        };
-        let seen = self.look(None).into_iter().filter(held);
+        let seen = self.look(None).into_iter();
+        let seen = seen.filter(|seen| seen.has(of_turn));
         seen.map(|seen| seen.scope).collect()
     }
 
@@ -160,7 +159,7 @@ impl<DB: Engine> Db<DB> {
     fn look(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
-        waits::for_sessions(&mut seen, self.max_sessions(), self.reserve());
+        waits::for_sessions(&mut seen);
         seen
     }
 }

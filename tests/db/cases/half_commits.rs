@@ -2,16 +2,15 @@
 //! server's, between the statement that proves the transaction and the COMMIT behind it.
 
 use sqlx::Executor;
-use txn::Db;
 
-use super::{DB, Fixture, insert};
+use super::{DB, Fixture, insert, patient};
 use crate::remote::Remote;
 
 #[tokio::test]
 async fn a_commit_that_fails_half_way_leaves_its_session_outside_of_the_transaction() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::<DB>::builder(options).max_sessions(1).connect().await.unwrap();
+    let db = patient::<DB>(options).max_sessions(1).connect().await.unwrap();
     // The server cannot make sense of what it reads in the place of the COMMIT.
     for id in [1, 2] {
         proxy.garble("COMMIT", "COMMIX");

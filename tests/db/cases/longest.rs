@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use txn::{Db, DbBuilder, Error, Retry, Tx, transactional};
 
-use super::{DB, Fixture, insert};
+use super::{DB, Fixture, insert, patient};
 
 type Setting = (&'static str, fn(DbBuilder<DB>, Duration) -> DbBuilder<DB>);
 
@@ -48,7 +48,7 @@ async fn use_all(db: &Db<DB>, id: i64) -> Result<(), Error> {
 async fn no_setting_is_too_long() {
     let fixture = Fixture::<DB>::new().await;
     for (n, (name, set)) in (1..).zip(SETTINGS) {
-        let builder = Db::<DB>::builder(fixture.url().parse().unwrap()).max_sessions(1);
+        let builder = patient::<DB>(fixture.url().parse().unwrap()).max_sessions(1);
         let db = set(builder, Duration::MAX).connect().await;
         let db = db.unwrap_or_else(|error| panic!("{name}: {error}"));
         let used = use_all(&db, n * 10).await;
@@ -63,7 +63,7 @@ async fn a_setting_of_no_time_at_all_neither_panics_nor_hangs() {
     const FOR_EVER: Duration = Duration::from_secs(60);
     let fixture = Fixture::<DB>::new().await;
     for (n, (name, set)) in (1..).zip(SETTINGS) {
-        let builder = Db::<DB>::builder(fixture.url().parse().unwrap()).max_sessions(1);
+        let builder = patient::<DB>(fixture.url().parse().unwrap()).max_sessions(1);
         let using = async {
             let db = set(builder, Duration::ZERO).connect().await?;
             let used = use_all(&db, n * 10).await;

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use sqlx::Executor;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use txn::{Db, Error, ScopeState, Tx, transactional};
 
 use super::*;
@@ -105,7 +105,7 @@ async fn holding(db: &Db<DB>, report: &mut (impl Future + Unpin)) {
 }
 
 async fn sessions_run_out(seen: &mut Seen) {
-    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).acquire_timeout(SOON)).await;
+    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(SOON)).await;
     let mut report = Box::pin(report(&*db));
     holding(&db, &mut report).await;
     seen.note(&db.scopes().await[0]);
@@ -144,13 +144,48 @@ async fn second_sessions(seen: &mut Seen) {
     seen.note(&audited(&*db).await.unwrap_err());
 }
 
+/// Sessions come and go, and there are always more callers.
+async fn herd(db: &Db<DB>, writes: bool) -> Error {
+    let refused = async |_| loop {
+        let ended = match writes {
+            true => unhurried_write(db).await,
+            false => unhurried_read(db).await,
+        };
+        match ended {
+            Err(error) if error.to_string().starts_with("overloaded") && !error.holders().is_empty() => return error,
+            _ => {}
+        }
+    };
+    let callers = (0..8).map(|n| Box::pin(refused(n)));
+    futures_util::future::select_all(callers).await.0
+}
+
+#[transactional(name = "bank.transfer")]
+async fn unhurried_write(_tx: &mut Tx<DB>) -> Result<(), Error> {
+    sleep(Duration::from_millis(10)).await;
+    Ok(())
+}
+
+#[transactional(name = "bank.transfer", read_only)]
+async fn unhurried_read(_tx: &mut Tx<DB>) -> Result<(), Error> {
+    sleep(Duration::from_millis(10)).await;
+    Ok(())
+}
+
 async fn overload(seen: &mut Seen) {
     let (target, interval) = (Duration::from_millis(1), Duration::from_millis(20));
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).queue_target(target).queue_interval(interval)).await;
+    for writes in [false, true] {
+        seen.note(&herd(&db, writes).await);
+    }
     let mut holder = Box::pin(report(&*db));
     holding(&db, &mut holder).await;
     seen.note(&balance(&*db).await.unwrap_err());
     seen.note(&transfer(&*db, 2).await.unwrap_err());
+    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).max_waiting(0)).await;
+    let mut holder = Box::pin(report(&*db));
+    holding(&db, &mut holder).await;
+    seen.note(&balance(&*db).await.unwrap_err());
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).max_waiting(1)).await;
     let mut holder = Box::pin(report(&*db));
     holding(&db, &mut holder).await;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use tokio::task::{JoinSet, yield_now};
+use futures_util::StreamExt;
+use sqlx::Executor;
+use tokio::task::{JoinSet, coop, yield_now};
 use tokio::time::sleep;
 use txn::{Db, DbBuilder, Error, Tx, transactional};
 
@@ -38,6 +40,8 @@ struct Herd {
     over: AtomicBool,
     served: AtomicUsize,
     refused: AtomicUsize,
+    /// Of these, those that were told that it is an overload.
+    advised: AtomicUsize,
 }
 
 impl Herd {
@@ -48,6 +52,8 @@ impl Herd {
             Err(error) => {
                 assert!(error.is_overloaded(), "{error}");
                 self.refused.fetch_add(1, SeqCst);
+                let advises = error.to_string().contains("raise `max_sessions` or `queue_target` (in `slow`)");
+                self.advised.fetch_add(usize::from(advises), SeqCst);
             }
         }
     }
@@ -68,7 +74,7 @@ async fn a_lasting_herd_is_refused_in_part_and_all_is_well_when_it_is_gone() {
         callers.spawn(Arc::clone(&herd).call_until_over(Db::clone(&db)));
     }
     until("some are refused, others served", async || {
-        herd.refused.load(SeqCst) >= 50 && herd.served.load(SeqCst) >= 10
+        herd.refused.load(SeqCst) >= 50 && herd.advised.load(SeqCst) > 0 && herd.served.load(SeqCst) >= 10
     })
     .await;
     herd.over.store(true, SeqCst);
@@ -96,7 +102,7 @@ async fn who_waits_for_long_is_refused_and_told_why() {
     assert!(error.is_overloaded() && !error.is_acquire_timeout() && !error.is_timeout());
     assert!(!error.is_retryable() && !error.is_connection());
     let text = error.to_string();
-    for part in ["overloaded, ", "20ms", "1ms", "of 1 sessions 1 are in use", "`queue_target`", "(in `slow`)"] {
+    for part in ["20ms", "1ms", "of 1 sessions 1 are in use", "held for longest by `a transaction begun by hand` (", "(in `slow`)"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     until("new ones are refused too", async || {
@@ -171,6 +177,117 @@ async fn one_more_than_may_wait_is_refused_at_once() {
     first.await.unwrap().rollback().await.unwrap();
     third.await.unwrap().rollback().await.unwrap();
     db.assert_at_rest().await;
+}
+
+/// Uses up what tokio gives a task for one turn: whatever of tokio's it asks for is busy then.
+async fn use_up_the_turn() {
+    while coop::has_budget_remaining() {
+        coop::consume_budget().await;
+    }
+}
+
+#[transactional]
+async fn at_the_end_of_a_turn(tx: &mut Tx<DB>) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    use_up_the_turn().await;
+    beside(tx).await
+}
+
+#[transactional(requires_new, read_only)]
+async fn beside(tx: &mut Tx<DB>) -> Result<(), Error> {
+    use_up_the_turn().await;
+    Ok(tx.execute("SELECT 1").await.map(drop)?)
+}
+
+#[tokio::test]
+async fn who_has_used_up_its_turn_does_not_wait_for_others() {
+    let configure = |builder: DbBuilder<DB>| impatient(builder).max_waiting(0).queue_target(Duration::ZERO);
+    let db = Fixture::<DB>::with(configure).await;
+    db.fill().await;
+    for _ in 0..50 {
+        use_up_the_turn().await;
+        drop(db.session().await.unwrap());
+        use_up_the_turn().await;
+        db.begin().await.unwrap().rollback().await.unwrap();
+        use_up_the_turn().await;
+        db.execute("SELECT 1").await.unwrap();
+        use_up_the_turn().await;
+        beside(&*db).await.unwrap();
+    }
+    use_up_the_turn().await;
+    at_the_end_of_a_turn(&*db).await.unwrap();
+    assert!(!db.status().shedding);
+    db.assert_at_rest().await;
+}
+
+/// The error of one who waits for what it holds itself.
+#[track_caller]
+fn assert_told(error: &Error, holder: &str) {
+    let text = error.to_string();
+    assert!(text.contains("it waits for itself"), "{text}");
+    assert!(!text.contains("overloaded") && !text.contains("ask for less"), "{text}");
+    assert!(text.contains(&format!("held for longest by `{holder}`")), "{text}");
+    assert_eq!(error.holders().len(), 1, "{text}");
+}
+
+/// Holds the only session in each way that there is, and asks for another.
+async fn waits_for_itself(db: &Db<DB>) -> Vec<(Error, &'static str)> {
+    const AUTOCOMMIT: &str = "a session in autocommit mode";
+    const BY_HAND: &str = "a transaction begun by hand";
+    let mut told = Vec::new();
+    let session = db.session().await.unwrap();
+    told.push((db.session().await.unwrap_err(), AUTOCOMMIT));
+    drop(session);
+    let mut rows = db.fetch("SELECT 1 UNION ALL SELECT 2");
+    rows.next().await.unwrap().unwrap();
+    told.push((db.session().await.unwrap_err(), AUTOCOMMIT));
+    drop(rows);
+    db.settled().await;
+    let tx = db.begin().await.unwrap();
+    told.push((db.session().await.unwrap_err(), BY_HAND));
+    tx.rollback().await.unwrap();
+    told
+}
+
+#[tokio::test]
+async fn who_waits_for_what_it_holds_itself_is_told_so() {
+    let limits: [fn(DbBuilder<DB>) -> DbBuilder<DB>; 3] = [
+        |builder| impatient(builder),
+        |builder| builder.max_waiting(0),
+        |builder| builder.acquire_timeout(Duration::from_millis(200)),
+    ];
+    for limit in limits {
+        let db = Fixture::<DB>::in_haste(|builder| limit(builder).max_sessions(1)).await;
+        for (error, holder) in waits_for_itself(&db).await {
+            assert_told(&error, holder);
+        }
+    }
+}
+
+/// It is handed the session, and keeps it from everybody.
+#[tokio::test]
+async fn a_future_that_nobody_polls_is_named_by_those_who_wait_for_it() {
+    for limit in [true, false] {
+        let configure = |builder: DbBuilder<DB>| match limit {
+            true => impatient(builder).max_sessions(1),
+            false => builder.max_sessions(1).acquire_timeout(Duration::from_millis(200)),
+        };
+        let db = Fixture::<DB>::in_haste(configure).await;
+        let held = db.session().await.unwrap();
+        let mut unpolled = Box::pin(db.begin());
+        assert!(is_pending(&mut unpolled).await);
+        drop(held);
+
+        let error = db.session().await.unwrap_err();
+
+        assert_told(&error, "a transaction begun by hand");
+        let text = error.to_string();
+        let does = "waiting for its own caller to poll its future";
+        assert!(text.contains(does), "{text}");
+        assert!(!text.contains("took too long"), "{text}");
+        unpolled.await.unwrap().rollback().await.unwrap();
+        db.assert_at_rest().await;
+    }
 }
 
 /// Also those who are given what they wait for as they are dropped.

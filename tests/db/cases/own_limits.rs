@@ -7,7 +7,7 @@ use sqlx::Executor;
 use tokio::select;
 use txn::{Db, Error, Session, Tx, transactional};
 
-use super::{DB, Fixture, TestEngine, insert, number};
+use super::{DB, Fixture, TestEngine, insert, number, patient};
 use crate::limited::Limited;
 use crate::remote::Remote;
 
@@ -58,7 +58,7 @@ async fn with_limits_of_its_own() -> Fixture<DB> {
 async fn the_limits_of_an_account_hold_in_a_scope_that_has_longer() {
     let fixture = Fixture::<DB>::new().await;
     let url = DB::short_account(fixture.place()).await;
-    let db = Db::<DB>::builder(url.parse().unwrap()).max_sessions(1);
+    let db = patient::<DB>(url.parse().unwrap()).max_sessions(1);
     let db = db.connect().await.unwrap();
     let before = outside(&db).await;
     let (statement, idle) = in_20s(&db).await.unwrap();
@@ -157,7 +157,7 @@ async fn limits_that_are_set_between_two_scopes_hold() {
 async fn a_limit_costs_no_round_trip() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = Db::builder(options).max_sessions(1).connect().await.unwrap();
+    let db = patient(options).max_sessions(1).connect().await.unwrap();
     let mut trips = [0, 0];
     for round in 0..2 {
         // The first one prepares what it asks.

@@ -1,15 +1,17 @@
 //! PostgreSQL: a prepared transaction belongs to no session, and is ended outside of any scope.
 
 use sqlx::{AssertSqlSafe, Executor};
-use txn::{Db, Postgres};
+use txn::Postgres;
 use txn_test_servers::Options;
+
+use super::patient;
 
 #[tokio::test]
 async fn a_prepared_transaction_is_ended_through_the_handle_and_not_in_a_scope() {
     let arguments = ["-c", "max_prepared_transactions=2"];
     let server = Options::postgres().arguments(arguments).start().unwrap();
     let options = server.url().parse().unwrap();
-    let db = Db::<Postgres>::builder(options).max_sessions(1).connect().await.unwrap();
+    let db = patient::<Postgres>(options).max_sessions(1).connect().await.unwrap();
     db.execute("CREATE TABLE t (id BIGINT PRIMARY KEY)").await.unwrap();
     for (id, end) in [(1, "COMMIT"), (2, "ROLLBACK")] {
         let prepare =

@@ -125,7 +125,7 @@ async fn a_scope_that_has_ended_is_gone_however_it_ended() {
 #[tokio::test]
 async fn the_error_of_an_acquire_timeout_names_who_has_what_was_waited_for() {
     let patience = std::time::Duration::from_millis(50);
-    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).acquire_timeout(patience)).await;
+    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(patience)).await;
     let (line, mut tx) = (line!(), db.begin().await.unwrap());
     insert(&mut tx, 1).await.unwrap();
     let error = joined(&*db, 2).await.unwrap_err();
@@ -202,5 +202,39 @@ async fn who_waits_is_listed_with_those_it_waits_on() {
     assert_eq!(scopes[1].waits_on[0].name, Some(scopes[0].name));
     tx.rollback().await.unwrap();
     waiter.await.unwrap();
+    db.assert_at_rest().await;
+}
+
+/// What it waited for is there: it waits for nobody but the one who should poll it, and the others wait for it.
+#[tokio::test]
+async fn who_could_go_on_and_is_not_polled_is_listed_as_such() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let held = db.begin().await.unwrap();
+    let (line, mut unpolled) = (line!(), Box::pin(db.begin()));
+    assert!(crate::polls::is_pending(&mut unpolled).await);
+    let waits_for = match DB::ONE_WRITER {
+        true => WaitsFor::Turn,
+        false => WaitsFor::Session,
+    };
+    assert_eq!(db.scopes().await[1].waits_for, Some(waits_for));
+    held.rollback().await.unwrap();
+    let scope = the_one(&db).await;
+    assert_eq!((scope.state, scope.session), (ScopeState::Waiting, None));
+    assert_eq!((scope.waits_for, &*scope.waits_on), (Some(WaitsFor::Poll), &[][..]));
+    let text = scope.to_string();
+    assert!(text.ends_with(": waiting for its own caller to poll its future"), "{text}");
+
+    let mut next = Box::pin(db.begin());
+    assert!(crate::polls::is_pending(&mut next).await);
+    let scopes = db.scopes().await;
+    assert_eq!(scopes[1].waits_for, Some(waits_for));
+    let [on] = &scopes[1].waits_on[..] else {
+        panic!("{scopes:?}")
+    };
+    assert_eq!((on.name, on.session), (Some(scope.name), None));
+    assert_eq!(on.location.unwrap().line(), line);
+
+    unpolled.await.unwrap().rollback().await.unwrap();
+    next.await.unwrap().rollback().await.unwrap();
     db.assert_at_rest().await;
 }

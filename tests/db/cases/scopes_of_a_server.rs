@@ -4,7 +4,7 @@ use sqlx::Executor;
 use tokio::sync::Notify;
 use txn::{Db, Error, ScopeState, Tx, WaitsFor, transactional};
 
-use super::{DB, Fixture, TestEngine, insert};
+use super::{DB, Fixture, TestEngine, insert, patient};
 use crate::observe::{Observed, until};
 use crate::polls::is_pending;
 use crate::remote::Remote;
@@ -15,7 +15,7 @@ async fn a_scope_is_shown_in_the_state_in_which_it_hangs() {
     let place = DB::place().await;
     let (proxy, options) = DB::wired(&place);
     let proxy = proxy.unwrap();
-    let db = Db::<DB>::builder(options).max_sessions(1).connect().await;
+    let db = patient::<DB>(options).max_sessions(1).connect().await;
     let db = db.unwrap();
     let state = async || db.scopes().await.pop().map(|scope| scope.state);
     proxy.hold_answer_to(DB::BEGIN);
@@ -41,7 +41,7 @@ async fn who_waits_for_the_server_to_open_a_session_is_told_from_who_waits_for_o
     let place = DB::place().await;
     let (proxy, options) = DB::wired(&place);
     let proxy = proxy.unwrap();
-    let db = Db::<DB>::builder(options).max_sessions(2).connect().await;
+    let db = patient::<DB>(options).max_sessions(2).connect().await;
     let db = db.unwrap();
     let held = db.begin().await.unwrap();
     proxy.stall();
@@ -55,7 +55,17 @@ async fn who_waits_for_the_server_to_open_a_session_is_told_from_who_waits_for_o
         text.ends_with("waiting for the server to open a session"),
         "{text}"
     );
-    drop(second);
+    let mut third = Box::pin(db.begin());
+    assert!(is_pending(&mut third).await);
+    let scopes = db.scopes().await;
+    assert_eq!(scopes[2].waits_for, Some(WaitsFor::Session));
+    let on: Vec<_> = scopes[2].waits_on.iter().map(|on| on.session).collect();
+    assert_eq!(on, [scopes[0].session, None], "also on who opens one");
+    until("it is seen that the second is not polled", async || {
+        db.scopes().await[1].waits_for == Some(WaitsFor::Poll)
+    })
+    .await;
+    drop((second, third));
     proxy.release();
     held.rollback().await.unwrap();
     db.close().await;
@@ -66,7 +76,7 @@ async fn where_the_server_does_not_say_whose_lock_it_is_the_rest_is_listed() {
     let place = DB::place().await;
     let (proxy, options) = DB::wired(&place);
     let proxy = proxy.unwrap();
-    let db = Db::<DB>::builder(options).max_sessions(1).connect().await;
+    let db = patient::<DB>(options).max_sessions(1).connect().await;
     let db = db.unwrap();
     let mut tx = db.begin().await.unwrap();
     let mut slow = tx.execute(DB::SLOW_QUERY);
@@ -134,13 +144,15 @@ async fn a_lock_of_a_stranger_is_shown_with_its_session() {
     let mut tx = db.begin().await.unwrap();
     let mut waits = Box::pin(insert(&mut tx, 1));
     assert!(is_pending(&mut waits).await);
+    let mut seen = None;
     until("it is seen to wait", async || {
         // MariaDB tells news only to those who have not asked for a while.
         tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        db.scopes().await[0].waits_for == Some(WaitsFor::Lock)
+        seen = db.scopes().await.into_iter().next();
+        seen.as_ref().is_some_and(|scope| scope.waits_for == Some(WaitsFor::Lock))
     })
     .await;
-    let scope = db.scopes().await.remove(0);
+    let scope = seen.unwrap();
     assert_eq!(scope.waits_on.len(), 1);
     assert_eq!((scope.waits_on[0].name, scope.waits_on[0].session), (None, stranger));
     let id = stranger.unwrap();

@@ -25,7 +25,8 @@ mod scopes;
 mod stories;
 
 /// What is sent is recorded long before.
-const RECORDED: Duration = Duration::from_secs(5);
+const RECORDED: Duration = Duration::from_secs(60);
+
 /// One column per engine.
 type Line = [&'static str; 3];
 type Ended = Result<(), Fault>;

@@ -1,7 +1,8 @@
 //! How a caller comes by a session.
 
+use std::future::Future;
 use std::num::NonZeroU64;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,9 +14,10 @@ use super::Db;
 use super::seconds::Entry;
 use crate::engine::Engine;
 use crate::error::{Error, Exhausted, Overload, Refused};
-use crate::gate::Turned;
+use crate::gate::{Stage, Turned};
 use crate::location::Location;
 use crate::sandbox::{Lent, Refusal};
+use crate::scopes::{OpenScope, ScopeState, SoFar};
 use crate::session::{Manager, Session};
 
 /// What a caller needs a session for.
@@ -90,22 +92,28 @@ impl<DB: Engine> Db<DB> {
             // Boxed, or every scope's future would have room for it.
             return Box::pin(self.borrow(lent, deadline, need)).await;
         }
-        let has_turn = AtomicBool::new(false);
-        let mut leased = pin!(self.take(need, &has_turn));
+        let so_far = SoFar::default();
+        let mut leased = pin!(self.take(need, &so_far.has_turn));
         // Who need not wait needs no timer, and is no waiter.
         let (object, permits) = match self.shared.gate.at_once(need, leased.as_mut()).await {
             Ok(leased) => leased?,
             Err(stage) => {
                 let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
                 let _seconds = self.enter(need)?;
-                let listed = pin!(self.scopes_here().listing(need, None, &has_turn, leased));
+                so_far
+                    .opens
+                    .store(stage == Stage::Opening, Ordering::Relaxed);
+                let since = Instant::now();
                 // Boxed, or every scope's future would have room for it.
-                let leased = self.shared.gate.pass(need, stage, deadline, listed);
-                match Box::pin(leased).await {
+                match Box::pin(self.wait(need, stage, deadline, &so_far, leased)).await {
                     Ok(leased) => leased?,
                     Err(turned) => {
-                        let has_turn = has_turn.load(Ordering::Relaxed);
-                        return Err(self.turned_away(need, turned, deadline, has_turn));
+                        let wait = Wait {
+                            since,
+                            deadline,
+                            so_far: &so_far,
+                        };
+                        return Err(self.turned_away(need, turned, &wait));
                     }
                 }
             }
@@ -119,6 +127,19 @@ impl<DB: Engine> Db<DB> {
         Ok(self.opened(session, need))
     }
 
+    /// Listed while it waits, and no longer: an error is to name the others.
+    async fn wait<T>(
+        &self,
+        need: &Need,
+        stage: Stage,
+        deadline: Instant,
+        so_far: &SoFar,
+        leased: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Turned> {
+        let listed = pin!(self.scopes_here().listing(need, None, so_far, leased));
+        self.shared.gate.pass(need, stage, deadline, listed).await
+    }
+
     /// The session of a sandbox.
     async fn borrow(
         &self,
@@ -128,10 +149,18 @@ impl<DB: Engine> Db<DB> {
     ) -> Result<Session<DB>, Error> {
         let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
         let lend = pin!(lent.lend(self, deadline, need));
-        let has_turn = AtomicBool::new(true);
-        let scopes = self.scopes_here();
-        match scopes.listing(need, lent.id(), &has_turn, lend).await {
-            Err(Refusal::Held(by)) => Err(self.exhausted(deadline, true, Some(by))),
+        let so_far = SoFar::default();
+        so_far.has_turn.store(true, Ordering::Relaxed);
+        let (since, scopes) = (Instant::now(), self.scopes_here());
+        match scopes.listing(need, lent.id(), &so_far, lend).await {
+            Err(Refusal::Held(by)) => {
+                let wait = Wait {
+                    since,
+                    deadline,
+                    so_far: &so_far,
+                };
+                Err(self.exhausted(&wait, Some(by)))
+            }
             Err(Refusal::Closed) => Err(Error::closed()),
             Err(Refusal::Over(why)) => Err(Error::refused(need.scope, why)),
             Ok(session) => Ok(self.opened(session, need)),
@@ -163,10 +192,10 @@ impl<DB: Engine> Db<DB> {
         Ok((object, Some(Box::new(permits))))
     }
 
-    fn turned_away(&self, need: &Need, turned: Turned, deadline: Instant, has_turn: bool) -> Error {
+    fn turned_away(&self, need: &Need, turned: Turned, wait: &Wait<'_>) -> Error {
         let settings = self.shared.gate.settings();
         let refused = match turned {
-            Turned::TimedOut => return self.exhausted(deadline, has_turn, None),
+            Turned::TimedOut => return self.exhausted(wait, None),
             Turned::Shed { waited } => Refused::Waiting {
                 waited,
                 target: settings.target.unwrap_or_default(),
@@ -176,6 +205,7 @@ impl<DB: Engine> Db<DB> {
                 max_waiting: settings.max_waiting.unwrap_or_default(),
             },
         };
+        let (holders, is_stuck) = self.holders_since(wait);
         let status = self.status();
         Error::overloaded(Overload {
             refused,
@@ -183,24 +213,51 @@ impl<DB: Engine> Db<DB> {
             max: status.max,
             in_use: status.in_use,
             settling: status.settling,
+            holders,
+            is_stuck,
         })
     }
 
-    fn exhausted(&self, deadline: Instant, has_turn: bool, holder: Option<&'static str>) -> Error {
+    /// Who has what was waited for, and whether all of them have had it for the whole wait.
+    fn holders_since(&self, wait: &Wait<'_>) -> (Vec<OpenScope>, bool) {
+        let waited = wait.since.elapsed();
+        let holders = self.holders(!wait.has_turn());
+        let kept = |scope: &OpenScope| scope.age >= waited && scope.state != ScopeState::Settling;
+        let is_stuck = !holders.is_empty() && holders.iter().all(kept);
+        (holders, is_stuck)
+    }
+
+    fn exhausted(&self, wait: &Wait<'_>, holder: Option<&'static str>) -> Error {
+        let (holders, is_stuck) = self.holders_since(wait);
         let status = self.status();
         let limit = self.shared.limits.acquire_timeout;
-        let waited = limit + Instant::now().saturating_duration_since(deadline);
+        let waited = limit + Instant::now().saturating_duration_since(wait.deadline);
         Error::acquire_timeout(Exhausted {
             limit,
             waited,
-            has_turn,
+            has_turn: wait.has_turn(),
+            opens: wait.so_far.opens.load(Ordering::Relaxed),
             holder,
             max: status.max,
             in_use: status.in_use,
             settling: status.settling,
             waiting: status.waiting.saturating_sub(1),
-            holders: self.holders(!has_turn),
+            holders,
+            is_stuck,
         })
+    }
+}
+
+/// A wait that was in vain.
+struct Wait<'a> {
+    since: Instant,
+    deadline: Instant,
+    so_far: &'a SoFar,
+}
+
+impl Wait<'_> {
+    fn has_turn(&self) -> bool {
+        self.so_far.has_turn.load(Ordering::Relaxed)
     }
 }
 

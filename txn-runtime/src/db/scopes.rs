@@ -33,14 +33,6 @@ impl<DB: Engine> Db<DB> {
         &self.shared.watch
     }
 
-    pub(crate) fn max_sessions(&self) -> usize {
-        self.shared.limits.max_sessions
-    }
-
-    pub(crate) fn reserve(&self) -> usize {
-        self.shared.limits.reserve
-    }
-
     pub(crate) fn cancel(&self) -> Cancel {
         self.shared.limits.cancel
     }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::text::{write_holders, write_itself, write_stuck};
 use super::{Error, Kind, Source};
 use crate::gate::Outage;
+use crate::scopes::OpenScope;
 
 /// The figures of a pool that more is asked of than it can do.
 #[derive(Debug)]
@@ -15,6 +17,10 @@ pub(crate) struct Overload {
     pub(crate) max: usize,
     pub(crate) in_use: usize,
     pub(crate) settling: usize,
+    /// Who has what was waited for, the one who has had it for longest first.
+    pub(crate) holders: Vec<OpenScope>,
+    /// All of them have had it for the whole wait.
+    pub(crate) is_stuck: bool,
 }
 
 /// Who was refused.
@@ -65,44 +71,79 @@ impl Error {
 impl fmt::Display for Overload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            refused,
-            writes,
             max,
             in_use,
             settling,
+            ..
         } = self;
-        f.write_str("overloaded, ")?;
-        match refused {
+        let is_overload = !self.may_wait_for_itself();
+        if is_overload {
+            f.write_str("overloaded, ")?;
+        }
+        self.write_refused(f)?;
+        write!(
+            f,
+            "; of {max} sessions {in_use} are in use and {settling} are settling"
+        )?;
+        write_holders(f, &self.holders)?;
+        f.write_str(": ")?;
+        match is_overload {
+            true => self.write_advice(f),
+            false => self.write_stuck(f),
+        }
+    }
+}
+
+impl Overload {
+    /// Under overload sessions come and go, and others wait.
+    fn may_wait_for_itself(&self) -> bool {
+        match self.refused {
+            Refused::Waiting { .. } => self.is_stuck,
+            Refused::New { max_waiting } => max_waiting == 0,
+        }
+    }
+
+    fn write_advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "ask for less at a time, hold sessions for less long, or raise `max_sessions` or ",
+        )?;
+        f.write_str(match self.refused {
+            Refused::Waiting { .. } => "`queue_target`",
+            Refused::New { .. } => "`max_waiting`",
+        })
+    }
+
+    fn write_stuck(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.refused {
+            Refused::Waiting { .. } => write_stuck(f, self.writes),
+            Refused::New { .. } => {
+                f.write_str("raise `max_sessions` or `max_waiting`")?;
+                write_itself(f)
+            }
+        }
+    }
+
+    fn write_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.writes {
+            true => "its turn to write",
+            false => "a session",
+        };
+        match &self.refused {
             Refused::Waiting {
                 waited,
                 target,
                 interval,
-            } => {
-                let what = if *writes {
-                    "its turn to write"
-                } else {
-                    "a session"
-                };
-                write!(
-                    f,
-                    "refused after a wait of {waited:?} because for {interval:?} nobody has got {what} within {target:?}"
-                )?;
+            } => write!(
+                f,
+                "refused after a wait of {waited:?} because for {interval:?} nobody has got {what} within {target:?}"
+            ),
+            Refused::New { max_waiting: 0 } => {
+                f.write_str("refused at once because nobody may wait")
             }
-            Refused::New { max_waiting } => {
-                write!(
-                    f,
-                    "refused at once because {max_waiting} callers wait already"
-                )?;
-            }
+            Refused::New { max_waiting } => write!(
+                f,
+                "refused at once because {max_waiting} callers wait already"
+            ),
         }
-        write!(
-            f,
-            "; of {max} sessions {in_use} are in use and {settling} are settling: ask for less at a time, \
-             hold sessions for less long, or raise `max_sessions` or "
-        )?;
-        f.write_str(match refused {
-            Refused::Waiting { .. } => "`queue_target`",
-            Refused::New { .. } => "`max_waiting`",
-        })
     }
 }

@@ -93,7 +93,9 @@ impl fmt::Display for Exhausted {
             in_use,
             settling,
             waiting,
+            opens,
             holders,
+            is_stuck,
         } = self;
         if let Some(holder) = holder {
             return write!(
@@ -109,10 +111,13 @@ impl fmt::Display for Exhausted {
         )?;
         write_holders(f, holders)?;
         f.write_str(": ")?;
+        if *has_turn && !opens && *is_stuck {
+            return write_stuck(f, false);
+        }
         f.write_str(if !has_turn {
             "another scope writes for that long, and this engine has one writer at a time; mark what only reads \
              `read_only`, and write through the `tx` of the scope that you are in"
-        } else if in_use + settling < *max {
+        } else if *opens {
             "the server took too long to open one"
         } else {
             "raise `max_sessions`, or hold sessions for less long"
@@ -120,10 +125,27 @@ impl fmt::Display for Exhausted {
     }
 }
 
+/// Where nothing was given back for the whole wait.
+pub(super) fn write_stuck(f: &mut fmt::Formatter<'_>, is_turn: bool) -> fmt::Result {
+    f.write_str("none was given back meanwhile; ")?;
+    f.write_str(match is_turn {
+        true => "mark what only reads `read_only`",
+        false => "raise `max_sessions`, or hold sessions for less long",
+    })?;
+    write_itself(f)
+}
+
+/// Nothing else is known of who waits than that it may hold what it waits for.
+pub(super) fn write_itself(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(
+        ", and if this caller has one itself, in a scope, an open row stream or a future that it does not poll, it waits for itself",
+    )
+}
+
 /// So many are named.
 const OLDEST: usize = 3;
 
-fn write_holders(f: &mut fmt::Formatter<'_>, holders: &[OpenScope]) -> fmt::Result {
+pub(super) fn write_holders(f: &mut fmt::Formatter<'_>, holders: &[OpenScope]) -> fmt::Result {
     for (n, holder) in holders.iter().take(OLDEST).enumerate() {
         let before = if n == 0 { "; held for longest by" } else { ";" };
         write!(f, "{before} {holder}")?;

@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+
+use tokio::task::coop;
 
 thread_local! {
     /// What is being polled in this thread has begun to open a session.
@@ -24,8 +26,22 @@ pub(crate) async fn opening<F: Future>(open: F) -> F::Output {
     open.await
 }
 
+/// Polls once, even if the task has used up what tokio gives it for one turn: then all that is asked for looks busy, which is no wait
+/// for others. (128 answers that were there at once are enough, of whatever of tokio's.)
+pub(super) fn poll_for_certain<F: Future>(
+    mut future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Result<F::Output, Stage> {
+    match poll(future.as_mut(), cx) {
+        Err(Stage::Queue) if !coop::has_budget_remaining() => {
+            poll(pin!(coop::unconstrained(future)), cx)
+        }
+        polled => polled,
+    }
+}
+
 /// Polls once. Only the poll in which a session begins to be opened says so.
-pub(super) fn poll<F: Future>(
+pub(crate) fn poll<F: Future>(
     future: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> Result<F::Output, Stage> {

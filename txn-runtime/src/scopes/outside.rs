@@ -3,15 +3,21 @@
 use std::future::Future;
 use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::activity::Holding;
-use super::registry::{Need, Scopes, Seen};
+use super::registry::{Need, Scopes, Seen, lock};
 use super::{OpenScope, ScopeState};
+use crate::gate::{self, Stage};
+
+/// A caller whose connection has had something to read for so long is not polled.
+const UNPOLLED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) enum Outside {
@@ -20,14 +26,37 @@ pub(super) enum Outside {
 }
 
 /// A caller that waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Waiter {
     pub(super) need: Need,
     since: Instant,
-    /// To write, or needs none.
-    pub(super) has_turn: bool,
     /// The one session that would do: a sandbox's.
     pub(super) sandbox: Option<NonZeroU64>,
+    progress: Arc<Progress>,
+}
+
+/// How far a caller is that waits.
+#[derive(Debug, Default)]
+struct Progress {
+    /// To write, or needs none.
+    has_turn: AtomicBool,
+    /// A session is being opened for it.
+    opens: AtomicBool,
+    /// Since when it could go on, and was not polled.
+    due: Mutex<Option<Instant>>,
+    task: AtomicWaker,
+}
+
+/// It stands between the caller's task and what the caller waits for, to know when that has come.
+impl Wake for Progress {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        lock(&self.due).get_or_insert_with(Instant::now);
+        self.task.wake();
+    }
 }
 
 #[derive(Debug)]
@@ -43,7 +72,7 @@ impl Outside {
             Self::Waits(waiter) => Some(Seen {
                 scope: waiter.seen(),
                 holding: None,
-                waiter: Some(*waiter),
+                waiter: Some(waiter.clone()),
                 overdue: false,
             }),
             Self::Hooks(hooks) => {
@@ -63,6 +92,21 @@ impl Outside {
 }
 
 impl Waiter {
+    pub(super) fn has_turn(&self) -> bool {
+        self.progress.has_turn.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn opens(&self) -> bool {
+        self.progress.opens.load(Ordering::Relaxed)
+    }
+
+    /// What it has waited for is there, and its future is not polled. Of one for which a session is being opened that is known after a
+    /// while only: its connection has many answers to read.
+    pub(super) fn is_due(&self) -> bool {
+        let due = *lock(&self.progress.due);
+        due.is_some_and(|since| !self.opens() || since.elapsed() >= UNPOLLED)
+    }
+
     fn seen(&self) -> OpenScope {
         OpenScope {
             name: self.need.scope,
@@ -83,7 +127,7 @@ impl Scopes {
         &'a self,
         need: &'a Need,
         sandbox: Option<NonZeroU64>,
-        has_turn: &'a AtomicBool,
+        so_far: &'a SoFar,
         waits: Pin<&'a mut F>,
     ) -> Listing<'a, F> {
         Listing {
@@ -91,9 +135,8 @@ impl Scopes {
             scopes: self,
             need,
             sandbox,
-            has_turn,
+            so_far,
             place: None,
-            known: false,
         }
     }
 
@@ -107,16 +150,21 @@ impl Scopes {
     }
 }
 
+/// What a caller has seen of its own progress.
+#[derive(Debug, Default)]
+pub(crate) struct SoFar {
+    pub(crate) has_turn: AtomicBool,
+    pub(crate) opens: AtomicBool,
+}
+
 /// A future that a caller waits for. A struct by hand: every scope's future has one.
 pub(crate) struct Listing<'a, F> {
     waits: Pin<&'a mut F>,
     scopes: &'a Scopes,
     need: &'a Need,
     sandbox: Option<NonZeroU64>,
-    has_turn: &'a AtomicBool,
-    place: Option<NonZeroU64>,
-    /// What the list was last told of the turn.
-    known: bool,
+    so_far: &'a SoFar,
+    place: Option<(NonZeroU64, Arc<Progress>)>,
 }
 
 impl<F: Future> Future for Listing<'_, F> {
@@ -124,35 +172,51 @@ impl<F: Future> Future for Listing<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        let polled = this.waits.as_mut().poll(cx);
-        if polled.is_pending() {
-            this.list(this.has_turn.load(Ordering::Relaxed));
+        let progress = this.enter();
+        *lock(&progress.due) = None;
+        progress.task.register(cx.waker());
+        let waker = Waker::from(Arc::clone(&progress));
+        match gate::poll(this.waits.as_mut(), &mut Context::from_waker(&waker)) {
+            Ok(output) => Poll::Ready(output),
+            Err(stage) => {
+                this.note(stage, &progress);
+                Poll::Pending
+            }
         }
-        polled
     }
 }
 
 impl<F> Listing<'_, F> {
-    fn list(&mut self, has_turn: bool) {
-        match self.place {
-            Some(_) if self.known == has_turn => return,
-            Some(place) => self.scopes.has_turn(place),
-            None => {
-                self.place = Some(self.scopes.enter(Outside::Waits(Waiter {
-                    need: *self.need,
-                    since: Instant::now(),
-                    has_turn,
-                    sandbox: self.sandbox,
-                })));
-            }
+    fn enter(&mut self) -> Arc<Progress> {
+        let (_, progress) = self.place.get_or_insert_with(|| {
+            let progress = Arc::new(Progress::default());
+            let waiter = Waiter {
+                need: *self.need,
+                since: Instant::now(),
+                sandbox: self.sandbox,
+                progress: Arc::clone(&progress),
+            };
+            (self.scopes.enter(Outside::Waits(waiter)), progress)
+        });
+        Arc::clone(progress)
+    }
+
+    fn note(&self, stage: Stage, progress: &Progress) {
+        let SoFar { has_turn, opens } = self.so_far;
+        if stage == Stage::Opening {
+            opens.store(true, Ordering::Relaxed);
         }
-        self.known = has_turn;
+        let copy = |from: &AtomicBool, to: &AtomicBool| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        copy(has_turn, &progress.has_turn);
+        copy(opens, &progress.opens);
     }
 }
 
 impl<F> Drop for Listing<'_, F> {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
+        if let Some((place, _)) = self.place {
             self.scopes.leave(place);
         }
     }

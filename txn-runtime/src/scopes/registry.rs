@@ -64,13 +64,6 @@ impl Scopes {
         place
     }
 
-    /// The writer that waits there has its turn.
-    pub(super) fn has_turn(&self, place: NonZeroU64) {
-        if let Some(Outside::Waits(waiter)) = lock(&self.outside).all.get_mut(&place) {
-            waiter.has_turn = true;
-        }
-    }
-
     pub(super) fn leave(&self, place: NonZeroU64) {
         lock(&self.outside).all.remove(&place);
     }

@@ -35,6 +35,7 @@ impl OpenScope {
             WaitsFor::Session if self.session.is_some() => "a second session",
             WaitsFor::Session => "a session",
             WaitsFor::Connection => "the server to open a session",
+            WaitsFor::Poll => "its own caller to poll its future",
             WaitsFor::Turn => "the turn to write",
             WaitsFor::Lock => "a lock",
         };

@@ -1,6 +1,5 @@
 //! What is sent from one scope to the next, and around the end of a transaction.
 
-use tokio::sync::Notify;
 use txn::transactional;
 
 use super::scopes::{apart, errs, nested, nested_errs, nested_fails, plain};
