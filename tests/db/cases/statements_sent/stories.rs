@@ -75,6 +75,8 @@ const STORIES: &[Story] = &[
         [BEGIN, SAVEPOINT_1, BODY, BODY, RELEASE_1_SAVEPOINT_2, BODY, COMMIT]),
     story!("an outer RELEASE takes the inner one with it", |db| cousins(db), OK,
         [BEGIN, SAVEPOINT_1, SAVEPOINT_2, BODY, all("RELEASE SAVEPOINT txn_1; SAVEPOINT txn_3"), BODY, COMMIT]),
+    story!("a savepoint is released once, however deep the next ones are", |db| nephews(db), OK,
+        [BEGIN, SAVEPOINT_1, BODY, RELEASE_1_SAVEPOINT_2, all("SAVEPOINT txn_3"), BODY, COMMIT]),
     story!("ROLLBACK TO once, and the savepoint is released like any other", |db| fails_then_goes_on(db), OK,
         [BEGIN, SAVEPOINT_1, BODY, UNDO_1, BODY, RELEASE_1_SAVEPOINT_2, BODY, COMMIT]),
     story!("a failed statement ends with its nested scope", |db| loses_a_statement(db), OK,
@@ -146,6 +148,12 @@ async fn siblings(tx: &mut Tx<DB>) -> Ended {
 async fn cousins(tx: &mut Tx<DB>) -> Ended {
     nests(tx).await?;
     nested(tx).await
+}
+
+#[transactional]
+async fn nephews(tx: &mut Tx<DB>) -> Ended {
+    nested(tx).await?;
+    nests(tx).await
 }
 
 #[transactional(nested)]
