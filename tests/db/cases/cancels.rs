@@ -4,14 +4,13 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{Connection, Executor};
 use tokio::select;
 use txn::{Cancel, Db, DbBuilder, Error, Tx, transactional};
 use txn_test_servers::Server;
 
 use super::{DB, Fixture, TestEngine, insert, number};
 use crate::events::Warnings;
-use crate::observe::until;
 use crate::polls::{PLENTY, poll_at_most};
 use crate::proxy::Proxy;
 use crate::remote::{Remote, until_gone};
@@ -222,7 +221,7 @@ async fn namesake(server: &Server, proxy: &Proxy, ours: i64) -> <DB as sqlx::Dat
         let mut stranger = <DB as sqlx::Database>::Connection::connect(&server.url()).await.unwrap();
         let row = (&mut stranger).fetch_one(DB::BACKEND).await.unwrap();
         let theirs = DB::number(&row);
-        if DB::is_named_in(&proxy, ours, theirs) {
+        if DB::is_named_in(proxy, ours, theirs) {
             return stranger;
         }
         assert!(theirs < ours, "{theirs} of {ours}");

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Executor};
 use txn::{Db, Error, Postgres, Tx, transactional};
 
@@ -131,6 +130,8 @@ async fn a_copy_that_is_run_as_a_statement_is_an_error_of_the_program() {
 async fn idles(tx: &mut Tx<Postgres>, other: &Db<Postgres>, ran: &AtomicU32) -> Result<(), Error> {
     ran.fetch_add(1, Ordering::Relaxed);
     let session = number(tx, Postgres::BACKEND).await?;
+    // Last, so that it is idle for certain when its time is over.
+    tx.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'").await?;
     until_gone(other, session).await;
     Ok(insert(tx, 5).await?)
 }
@@ -139,9 +140,7 @@ async fn idles(tx: &mut Tx<Postgres>, other: &Db<Postgres>, ran: &AtomicU32) -> 
 #[tokio::test]
 async fn a_body_that_is_too_slow_for_the_server_is_not_run_again() {
     let fixture = Fixture::<Postgres>::new().await;
-    let options: PgConnectOptions = fixture.url().parse().unwrap();
-    let options = options.options([("idle_in_transaction_session_timeout", "100ms")]);
-    let db = Db::<Postgres>::builder(options).connect().await.unwrap();
+    let db = Db::<Postgres>::connect(fixture.url()).await.unwrap();
     let ran = AtomicU32::new(0);
     let error = idles(&db, &fixture, &ran).await.unwrap_err();
     assert_eq!(ran.into_inner(), 1, "{error}");

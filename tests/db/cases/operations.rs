@@ -11,6 +11,7 @@ use super::*;
 use crate::guide::{fits, plain, quotes};
 use crate::observe::until;
 use crate::polls::is_pending;
+use crate::proxy::Proxy;
 use crate::way::Way;
 
 mod conflicts;
@@ -50,6 +51,7 @@ fn elsewhere() -> &'static [&'static str] {
             "no answer within",
             "would wait for a second session",
             "connection lost during commit",
+            "while committing",
             "a lock held by",
             "after # attempts",
             "could not serialize",
@@ -227,10 +229,23 @@ async fn over_its_timeout(seen: &mut Seen) {
     held.rollback().await.unwrap();
 }
 
+#[transactional(name = "bank.transfer", timeout = "500ms")]
+async fn limited_transfer(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    proxy.hold_answer_to("COMMIT");
+    Ok(())
+}
+
 async fn commits_unknown(seen: &mut Seen) {
     let way = Way::<DB>::new().await;
     let Some(proxy) = &way.proxy else { return };
     let db = way.connect(|builder| builder.max_sessions(1)).await;
+    let error = limited_transfer(&db, proxy).await.unwrap_err();
+    assert!(error.is_commit_unknown() && error.is_timeout(), "{error}");
+    seen.note(&error);
+    proxy.release();
+    db.settled().await;
+    db.execute("DELETE FROM t").await.unwrap();
     proxy.cut_at("COMMIT");
     let error = transfer(&db, 1).await.unwrap_err();
     assert!(error.is_commit_unknown(), "{error}");
