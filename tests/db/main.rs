@@ -65,6 +65,7 @@ macro_rules! on {
             mod operations;
             mod outcome;
             mod overload;
+            mod paused_clock;
             mod polls_executors;
             mod polls_handle;
             mod polls_hooks;

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
 
 pub(crate) use self::batch::Control;
 use self::batch::{Answer, Told};
 pub(crate) use self::pace::Pace;
+use crate::clock;
 use crate::engine::{Engine, OwnLimits, Wire, haunted, left_to_its_server};
 
 mod batch;
@@ -177,10 +177,10 @@ pub(crate) async fn until_answered<DB: Engine, T>(
         {
             return Err(backend.left::<DB>());
         }
-        match timeout(pause, answer.as_mut()).await {
-            Ok(Ok(_)) if backend.haunted => return Err(haunted()),
-            Ok(answer) => return answer,
-            Err(_) => backend.ask(control, left),
+        match clock::within(pause, answer.as_mut()).await {
+            Some(Ok(_)) if backend.haunted => return Err(haunted()),
+            Some(answer) => return answer,
+            None => backend.ask(control, left),
         }
         pause = pauses.next();
     }
@@ -195,7 +195,7 @@ pub(crate) async fn kill<DB: Engine>(control: &Control<DB>, backend: &mut Backen
         match backend.told().await {
             None | Some(Told::Heard) => return,
             Some(told) if strays.are_enough(told) => return drop(backend.left::<DB>()),
-            Some(_) => sleep(pauses.next()).await,
+            Some(_) => clock::sleep(pauses.next()).await,
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct Rows<'a, DB: Engine> {
     watch: Option<Watch<'a>>,
     by: By,
     hold: Hold<'a, DB>,
-    _busy: Busy<'a>,
+    busy: Busy<'a>,
 }
 
 impl<'a, DB: Engine> Rows<'a, DB> {
@@ -69,7 +69,7 @@ impl<'a, DB: Engine> Rows<'a, DB> {
             watch,
             by,
             hold,
-            _busy: busy,
+            busy,
         }
     }
 
@@ -101,6 +101,7 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
         let this = self.get_mut();
         *this.wire = Wire::Busy;
         let step = this.steps.as_mut().poll_next(cx);
+        this.busy.waits(step.is_pending());
         *this.wire = match &step {
             Poll::Pending => Wire::Busy,
             Poll::Ready(Some(Ok(_))) => Wire::Partial,
@@ -123,8 +124,9 @@ pub(crate) async fn operate<'a, T, DB: Engine, F>(
 where
     F: Future<Output = Result<T, sqlx::Error>>,
 {
-    let (connection, wire, mut hold, _busy) = session.split();
+    let (connection, wire, mut hold, mut busy) = session.split();
     *wire = Wire::Busy;
+    busy.waits(true);
     let result = operation(connection).await;
     *wire = match &result {
         Ok(_) => Wire::Idle,

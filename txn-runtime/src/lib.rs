@@ -24,6 +24,7 @@
 
 mod callbacks;
 mod cancel;
+mod clock;
 mod control;
 mod db;
 mod deadline;

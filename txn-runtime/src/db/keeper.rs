@@ -6,12 +6,13 @@
 
 use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant as StdInstant};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{Db, WeakDb};
+use crate::clock;
 use crate::engine::Engine;
 use crate::session::Pooled;
 
@@ -85,7 +86,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Closes what is due; returns when there may be more.
     async fn reap(&self) -> Option<Duration> {
-        let (pool, now) = (&self.shared.pool, StdInstant::now());
+        let (pool, now) = (&self.shared.pool, Instant::now());
         // Those that are out now are seen when they are back.
         let mut next = pool.manager().shortest_life().map(|life| life / 2);
         let mut why = Vec::new();
@@ -116,16 +117,10 @@ async fn keep<DB: Engine>(db: &WeakDb<DB>) {
         let next = db.reap().await;
         drop(db);
         match next {
-            Some(next) if !is_paused() => sleep(next.max(SHORTEST_PAUSE)).await,
+            // To sleep would make a paused clock leap.
+            Some(next) if !clock::is_paused() => sleep(next.max(SHORTEST_PAUSE)).await,
             // Each session is looked at when it is taken.
             _ => pending().await,
         }
     }
-}
-
-/// Whether tokio's clock stands still, as in some tests. To sleep would make it leap.
-fn is_paused() -> bool {
-    let (before, begun) = (Instant::now(), StdInstant::now());
-    while begun.elapsed() < Duration::from_micros(1) {}
-    before == Instant::now()
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::registry::{Need, Scopes, Seen, lock};
 use super::{OpenScope, ScopeState};
+use crate::clock::{self, Still};
 use crate::location::Location;
 
 /// Made once per connection, and kept with it in the pool.
@@ -22,6 +23,8 @@ pub(crate) struct Activity {
     held: Mutex<Held>,
     /// That it is listed in.
     scopes: Weak<Scopes>,
+    /// tokio's clock stood still when it was opened, as in some tests.
+    paused: bool,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +95,7 @@ impl Activity {
             statements: AtomicU64::new(0),
             held: Mutex::default(),
             scopes,
+            paused: clock::is_paused(),
         }
     }
 
@@ -131,10 +135,10 @@ impl Activity {
     /// The body waits for the database until the guard is dropped.
     pub(crate) fn busy(&self) -> Busy<'_> {
         if self.state.load(Relaxed) != ScopeState::Idle as u8 {
-            return Busy(None);
+            return Busy::new(self, false);
         }
         self.state.store(ScopeState::Running as u8, Relaxed);
-        Busy(Some(&self.state))
+        Busy::new(self, true)
     }
 
     pub(crate) fn count_statement(&self) {
@@ -194,11 +198,36 @@ impl ScopeState {
 
 /// A statement is on its way.
 #[derive(Debug)]
-pub(crate) struct Busy<'a>(Option<&'a AtomicU8>);
+pub(crate) struct Busy<'a> {
+    activity: &'a Activity,
+    /// It is the body's, which goes on when it is over.
+    of_body: bool,
+    /// While the server is waited for.
+    still: Option<Box<Still>>,
+}
+
+impl<'a> Busy<'a> {
+    fn new(activity: &'a Activity, of_body: bool) -> Self {
+        Self {
+            activity,
+            of_body,
+            still: None,
+        }
+    }
+
+    /// Notes whether the server is being waited for. Meanwhile a clock that is paused stays as it is.
+    #[inline(always)]
+    pub(crate) fn waits(&mut self, for_server: bool) {
+        if self.activity.paused {
+            self.still = for_server.then(|| Box::new(Still::new()));
+        }
+    }
+}
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        if let Some(state) = self.0 {
+        if self.of_body {
+            let state = &self.activity.state;
             state.store(ScopeState::Idle as u8, Relaxed);
         }
     }

@@ -14,6 +14,7 @@ use super::eras::{Era, Eras};
 use crate::Error;
 use crate::callbacks::{Callbacks, Reset, SessionMeta};
 use crate::cancel::{Backend, Pace};
+use crate::clock;
 use crate::engine::{self, AsOpened, ConnectOptionsOf, Engine, Manners};
 use crate::error::Class;
 use crate::gate::{Attempt, Switch, opening};
@@ -97,7 +98,7 @@ impl<DB: Engine> Manager<DB> {
     pub(crate) async fn open(&self, attempt: &mut Attempt<'_>) -> Result<Opened<DB>, sqlx::Error> {
         let is_silence =
             |error: &_| Class::of_connecting(error).is_loss() && !may_pass::<DB>(error);
-        attempt.run(self.open_unseen(), is_silence).await
+        clock::real(attempt.run(self.open_unseen(), is_silence)).await
     }
 
     async fn open_unseen(&self) -> Result<Opened<DB>, sqlx::Error> {
@@ -231,6 +232,6 @@ impl<DB: Engine> Pooled<DB> {
     }
 
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
-        self.connection.close().await
+        clock::real(self.connection.close()).await
     }
 }

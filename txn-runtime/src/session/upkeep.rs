@@ -61,7 +61,8 @@ impl<DB: Engine> Session<DB> {
             era,
             ..
         } = &mut **pooled;
-        let _busy = activity.busy();
+        let mut busy = activity.busy();
+        busy.waits(true);
         if left == Wire::Stale {
             let forgotten = timeout(
                 db.settle_timeout(),
@@ -178,8 +179,9 @@ impl<DB: Engine> Session<DB> {
         limit: Duration,
         operation: impl FnOnce(&'a mut DB::Connection) -> F,
     ) -> Result<T, sqlx::Error> {
-        let (connection, wire, _, _busy) = self.split();
+        let (connection, wire, _, mut busy) = self.split();
         *wire = Wire::Busy;
+        busy.waits(true);
         let result = timeout(limit, operation(connection)).await;
         let result = result.unwrap_or_else(|_| Err(timed_out()));
         *wire = match result {
