@@ -7,15 +7,13 @@ use sqlx::{Database, Execute, SqlStr};
 
 mod left;
 mod script;
+#[cfg(feature = "sqlite")]
 mod tokens;
 
 pub(crate) use self::left::leaves_something;
-#[allow(
-    unused_imports,
-    reason = "not every engine looks at more than a keyword"
-)]
 pub(crate) use self::script::Dialect;
 use self::script::statements;
+#[cfg(feature = "sqlite")]
 pub(crate) use self::tokens::{Token, Tokens};
 use crate::engine::{ConnectOptionsOf, Engine, Place};
 

@@ -11,12 +11,12 @@ use txn_test_servers::Server;
 
 use super::{DB, Fixture, TestEngine, insert, number};
 use crate::events::Warnings;
+use crate::fixture::patient;
+use crate::observe::PATIENCE;
 use crate::polls::{PLENTY, poll_at_most};
 use crate::proxy::Proxy;
 use crate::remote::{Remote, until_gone};
 
-/// What a test waits before it says that something takes for ever.
-const FOR_EVER: Duration = Duration::from_secs(30);
 
 /// The connection over which is cancelled, where there was one session before.
 const CONTROL: usize = 2;
@@ -28,7 +28,7 @@ async fn by_proxy(
 ) -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
-    let db = configure(Db::builder(options).max_sessions(1).settle_timeout(2 * FOR_EVER));
+    let db = configure(patient::<DB>(options).max_sessions(1));
     let db = db.connect().await.unwrap();
     (fixture, proxy, db)
 }
@@ -41,15 +41,19 @@ async fn drop_in_flight(proxy: &Proxy, db: &Db<DB>) {
 }
 
 async fn drop_query(proxy: &Proxy, tx: &mut Tx<DB>) {
-    let before = proxy.count(DB::SLOW_QUERY);
+    drop_statement(proxy, tx, DB::SLOW_QUERY).await;
+}
+
+async fn drop_statement(proxy: &Proxy, tx: &mut Tx<DB>, sql: &'static str) {
+    let before = proxy.count(sql);
     select! {
-        done = (&mut *tx).execute(DB::SLOW_QUERY) => panic!("over already: {done:?}"),
-        () = proxy.sent(DB::SLOW_QUERY, before + 1) => {}
+        done = (&mut *tx).execute(sql) => panic!("over already: {done:?}"),
+        () = proxy.sent(sql, before + 1) => {}
     }
 }
 
 async fn settle(db: &Db<DB>) {
-    tokio::time::timeout(FOR_EVER, db.settled()).await.expect("it is not settled");
+    tokio::time::timeout(PATIENCE, db.settled()).await.expect("it is not settled");
 }
 
 fn kept() -> usize {
@@ -64,12 +68,12 @@ async fn a_drop_far_from_the_server_is_settled_in_a_few_round_trips() {
         let fixture = Fixture::<DB>::new().await;
         let (proxy, options) = DB::by_proxy(fixture.url());
         proxy.delay(latency);
-        let db = Db::builder(options).max_sessions(1).connect().await.unwrap();
+        let builder = patient::<DB>(options).max_sessions(1);
+        let db = builder.connect().await.unwrap();
         let mut tx = db.begin().await.unwrap();
         insert(&mut tx, 1).await.unwrap();
         drop_query(&proxy, &mut tx).await;
         let before = proxy.requests_of(1);
-        let dropped = Instant::now();
 
         drop(tx);
         settle(&db).await;
@@ -78,7 +82,6 @@ async fn a_drop_far_from_the_server_is_settled_in_a_few_round_trips() {
         assert_eq!(proxy.connections(), CONTROL, "{latency:?}");
         let [session, control] = [proxy.requests_of(1) - before, proxy.requests_of(CONTROL)];
         assert!(session + control <= 6, "{session} + {control}: {latency:?}");
-        assert!(dropped.elapsed() < Duration::from_secs(4), "{:?}: {latency:?}", dropped.elapsed());
         assert!(fixture.ids().await.is_empty());
     }
 }
@@ -94,6 +97,8 @@ async fn one_connection_serves_one_drop_after_the_other() {
     }
 }
 
+const WAITS: &str = "UPDATE t SET n = n + 1 WHERE id = 1";
+
 /// What is asked for while one cancel is under way is the next.
 #[tokio::test]
 async fn many_drops_at_once_are_few_requests() {
@@ -101,16 +106,23 @@ async fn many_drops_at_once_are_few_requests() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
     proxy.delay(Duration::from_millis(20));
-    let db = Db::builder(options).max_sessions(SESSIONS).connect().await.unwrap();
+    let builder = patient::<DB>(options).max_sessions(SESSIONS);
+    let db = builder.connect().await.unwrap();
     let mut all = Vec::new();
     for _ in 0..SESSIONS {
         all.push(db.begin().await.unwrap());
     }
+    // All wait for one row. (To kill one of many that SLEEP takes MariaDB two seconds at times: it
+    // asks for a lock that the others share.)
+    fixture.execute("INSERT INTO t (id, n) VALUES (1, 0)").await.unwrap();
+    let mut holder = fixture.begin().await.unwrap();
+    holder.execute(WAITS).await.unwrap();
     for tx in &mut all {
-        drop_query(&proxy, tx).await;
+        drop_statement(&proxy, tx, WAITS).await;
     }
     drop(all);
     settle(&db).await;
+    holder.rollback().await.unwrap();
     assert_eq!(db.status().idle, kept() * SESSIONS);
     let controls = SESSIONS + 1..=proxy.connections();
     let requests: usize = controls.map(|control| proxy.requests_of(control)).sum();
