@@ -228,12 +228,13 @@ impl<DB: Engine> Tx<DB> {
     /// # Cancel safety
     ///
     /// Dropped, the commit is finished in the background; its result is then an event.
-    pub async fn commit(mut self) -> Result<(), Error> {
-        if self.owner == Owner::Scope || self.depth > 0 || self.level.joined > 0 {
+    pub async fn commit(self) -> Result<(), Error> {
+        let mut tx = self;
+        if tx.owner == Owner::Scope || tx.depth > 0 || tx.level.joined > 0 {
             // A body has moved it out of the scope that is open in it.
-            self.level.exchanged(self.level.scope);
+            tx.level.exchanged(tx.level.scope);
         }
-        end(self, Verdict::Commit.into()).await
+        end(tx, Verdict::Commit.into()).await
     }
 
     /// The transaction belongs to a root scope from now on.
