@@ -7,7 +7,6 @@ use sqlx::{Database, Execute, SqlStr};
 
 mod left;
 mod script;
-#[cfg(feature = "sqlite")]
 mod tokens;
 
 pub(crate) use self::left::leaves_something;
