@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use crate::Session;
-use crate::engine::{Access, Engine, OwnLimits, Refusal};
+use crate::engine::{Access, Engine, OwnLimits, Refusal, Wire};
 use crate::options::Options;
 use crate::scopes::ScopeState;
 use crate::session::Unsure;
@@ -107,7 +107,7 @@ pub(crate) enum Undid {
 /// Finishes what is on the wire first.
 pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
     session.activity().enter(ScopeState::RollingBack);
-    session.drain().await?;
+    finish_exchange(session).await?;
     let is_over = match session.to_look_at() {
         None => false,
         Some(unsure) if unsure.ends => true,
@@ -128,6 +128,14 @@ pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Un
     }
     session.in_transaction = false;
     Ok(undid)
+}
+
+/// Boxed where there is something, or every rollback would have room for the cancel.
+async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    if session.wire != Wire::Idle {
+        Box::pin(session.drain()).await?;
+    }
+    Ok(())
 }
 
 /// Whether the session is inside of the transaction that the runtime began, which is about to end.
@@ -160,7 +168,7 @@ pub(crate) async fn rollback_to<DB: Engine>(
     session: &mut Session<DB>,
     level: u32,
 ) -> Result<(), sqlx::Error> {
-    session.drain().await?;
+    finish_exchange(session).await?;
     session
         .run(AssertSqlSafe(format!("ROLLBACK TO SAVEPOINT txn_{level}")))
         .await

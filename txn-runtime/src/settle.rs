@@ -40,7 +40,8 @@ pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let cleanup = session.db().meter().settling();
     if session.wire == Wire::Broken {
         // In vain past the limit, as everything here. Whoever had the session was told that it broke.
-        timeout(limit, session.kill_if_it_lingers()).await.ok();
+        let kill = Box::pin(session.kill_if_it_lingers());
+        timeout(limit, kill).await.ok();
         cleanup.ended(Settled::Broken);
         return session.discard();
     }
@@ -100,7 +101,7 @@ async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
 
 async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     if session.wire != Wire::Idle {
-        session.drain().await?;
+        Box::pin(session.drain()).await?;
     }
     if session.in_transaction
         && let Undid::Part(by) = control::rollback(session).await?
@@ -110,12 +111,13 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
             "a scope was dropped that could not be rolled back: its transaction had been ended before"
         );
     }
+    // Boxed, as it is rare and would have its room in every cleanup.
     if session.was_unsure() {
-        make_sure(session).await?;
+        Box::pin(make_sure(session)).await?;
     }
-    match session.is_lent() {
-        true => Ok(()),
-        false => session.let_the_driver_count_none().await,
+    match session.is_counted_by_the_driver() && !session.is_lent() {
+        true => Box::pin(session.let_the_driver_count_none()).await,
+        false => Ok(()),
     }
 }
 

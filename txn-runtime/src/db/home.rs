@@ -20,9 +20,9 @@ impl Home {
 
     pub(crate) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let handle = self.lock().clone();
-        let work = Some(work);
+        // Boxed, as it is moved from hand to hand.
         let offer = Offer {
-            work,
+            work: Some(Box::pin(work)),
             home: Arc::clone(self),
             refused_by: Some(handle.clone()),
         };
