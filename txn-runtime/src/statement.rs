@@ -123,7 +123,7 @@ pub(crate) fn sets_limits<DB: Engine>(sql: &str) -> bool {
         return false;
     }
     let keyword = first_keyword(sql);
-    let sets = SETS.iter().any(|known| keyword.eq_ignore_ascii_case(known));
+    let sets = is_one_of(SETS, keyword);
     // `SELECT set_config('statement_timeout', …)`, and what stands further behind in a script.
     sets || sql.contains("_timeout")
 }
@@ -263,10 +263,7 @@ const READS: &[&str] = &["EXPLAIN", "PRAGMA", "SELECT", "VALUES"];
 
 /// Whether a statement may write.
 pub(crate) fn may_write(sql: &str) -> bool {
-    let keyword = first_keyword(sql);
-    !READS
-        .iter()
-        .any(|known| keyword.eq_ignore_ascii_case(known))
+    !is_one_of(READS, first_keyword(sql))
 }
 
 /// Statements that write, by their first keyword.
@@ -274,10 +271,7 @@ const WRITES: &[&str] = &["DELETE", "INSERT", "LOAD", "MERGE", "REPLACE", "UPDAT
 
 /// Whether a statement writes for certain.
 pub(crate) fn writes(sql: &str) -> bool {
-    let keyword = first_keyword(sql);
-    WRITES
-        .iter()
-        .any(|known| keyword.eq_ignore_ascii_case(known))
+    is_one_of(WRITES, first_keyword(sql))
 }
 
 /// The words that follow one of the same text, up to what is no word.
