@@ -221,6 +221,11 @@ impl Proxy {
         self.wires.subscribe().wait_for(held).await.unwrap();
     }
 
+    /// Whether an answer is being held back.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.wires.borrow().held.is_empty()
+    }
+
     /// Round trips so far: how often a client has spoken after it was answered. For one client at a time.
     pub(crate) fn round_trips(&self) -> usize {
         self.wires.borrow().turns

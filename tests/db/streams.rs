@@ -5,7 +5,7 @@ use txn::{MySql, Postgres, Sqlite};
 use crate::engine::TestEngine;
 
 pub(crate) trait Streams: TestEngine {
-    /// Whose end comes after a minute, or as good as never.
+    /// Whose end comes after an hour, or as good as never.
     const ENDLESS_ROWS: &'static str;
     /// Whose end comes after half a second or more.
     const SLOW_ROWS: &'static str;
@@ -20,13 +20,13 @@ impl Streams for Sqlite {
 
 impl Streams for Postgres {
     const ENDLESS_ROWS: &'static str =
-        "SELECT i, CASE WHEN i > 5000 THEN pg_sleep(60) END FROM generate_series(1, 5001) i";
+        "SELECT i, CASE WHEN i > 5000 THEN pg_sleep(3600) END FROM generate_series(1, 5001) i";
     const SLOW_ROWS: &'static str =
         "SELECT i, CASE WHEN i > 5000 THEN pg_sleep(0.5) END FROM generate_series(1, 5001) i";
 }
 
 impl Streams for MySql {
     const ENDLESS_ROWS: &'static str =
-        "SELECT seq, IF(seq > 9000, SLEEP(60), 0) FROM seq_1_to_9001";
+        "SELECT seq, IF(seq > 9000, SLEEP(3600), 0) FROM seq_1_to_9001";
     const SLOW_ROWS: &'static str = "SELECT seq, IF(seq > 9000, SLEEP(0.5), 0) FROM seq_1_to_9001";
 }

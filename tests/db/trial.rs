@@ -41,6 +41,11 @@ impl Marks {
         self.0.lock().unwrap().notes.push(what);
     }
 
+    /// Forgets the notes after the first `kept`.
+    pub(crate) fn forget_since(&self, kept: usize) {
+        self.0.lock().unwrap().notes.truncate(kept);
+    }
+
     pub(crate) fn notes(&self) -> Vec<&'static str> {
         self.0.lock().unwrap().notes.clone()
     }

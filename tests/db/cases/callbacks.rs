@@ -11,6 +11,7 @@ use txn::{Db, Error, SessionMeta, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
 use crate::events::Warnings;
+use crate::observe::PATIENCE;
 use crate::polls::{PLENTY, is_pending, poll_at_most};
 use crate::remains::Leaves;
 
@@ -275,11 +276,9 @@ async fn asking_after(max: usize, limit: Duration) -> (Fixture<DB>, Answers) {
     (db, answers)
 }
 
-const LONG: Duration = Duration::from_secs(60);
-
 #[tokio::test]
 async fn after_release_is_asked_about_each_session_that_comes_back() {
-    let (db, answers) = asking_after(1, LONG).await;
+    let (db, answers) = asking_after(1, PATIENCE).await;
     let before = answers.asked();
     adds(&*db, 1).await.unwrap();
     db.settled().await;
@@ -299,7 +298,7 @@ async fn after_release_is_asked_about_each_session_that_comes_back() {
 
 #[tokio::test]
 async fn a_session_that_after_release_does_not_want_is_closed() {
-    let (db, answers) = asking_after(1, LONG).await;
+    let (db, answers) = asking_after(1, PATIENCE).await;
     let warnings = Warnings::listen();
     set(&answers.0.no);
     adds(&*db, 1).await.unwrap();
@@ -355,7 +354,7 @@ async fn after_release_that_panics_takes_its_session_with_it() {
 /// The scopes of a sandbox share its session: it comes back when the sandbox ends.
 #[tokio::test]
 async fn callbacks_take_a_sandbox_for_one_user() {
-    let (db, answers) = asking_after(1, LONG).await;
+    let (db, answers) = asking_after(1, PATIENCE).await;
     let before = answers.asked();
     let sandbox = db.sandbox().await.unwrap();
     adds(&sandbox, 1).await.unwrap();
@@ -369,7 +368,7 @@ async fn callbacks_take_a_sandbox_for_one_user() {
 
 #[tokio::test]
 async fn a_closed_handle_asks_no_callback() {
-    let (db, answers) = asking_after(1, LONG).await;
+    let (db, answers) = asking_after(1, PATIENCE).await;
     let before = answers.asked();
     let session = db.session().await.unwrap();
     let closing = {

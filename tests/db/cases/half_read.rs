@@ -9,15 +9,14 @@ use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
+use crate::observe::PATIENCE;
 use crate::streams::Streams;
 
-/// Shorter than the streams are, and longer than anything else takes.
-const FOR_EVER: Duration = Duration::from_secs(40);
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Of one session, whose cleanup may take for as long as a whole stream would.
+/// Has one session, whose cleanup may take longer than a test waits.
 async fn patient() -> Fixture<DB> {
-    Fixture::<DB>::with(|builder| builder.max_sessions(1).settle_timeout(FOR_EVER * 3)).await
+    Fixture::<DB>::with(|builder| builder.max_sessions(1).settle_timeout(PATIENCE * 2)).await
 }
 
 /// Whose cleanup may take less than what is left of a slow stream.
@@ -32,7 +31,7 @@ async fn read_one<'e>(on: impl Executor<'e, Database = DB>, sql: &'static str) {
 
 /// All is over, and the session is there still.
 async fn assert_settled_at_once(db: &Fixture<DB>) {
-    timeout(FOR_EVER, db.settled()).await.expect("read to its end");
+    timeout(PATIENCE, db.settled()).await.expect("read to its end");
     assert_eq!((db.status().open, db.status().idle), (1, 1), "the session was closed");
     assert!(db.ids().await.is_empty());
     let mut tx = db.begin().await.unwrap();
@@ -57,7 +56,7 @@ async fn a_rollback_between_two_rows_does_not_read_the_rest() {
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 1).await.unwrap();
     read_one(&mut tx, DB::ENDLESS_ROWS).await;
-    timeout(FOR_EVER, tx.rollback()).await.expect("read to its end").unwrap();
+    timeout(PATIENCE, tx.rollback()).await.expect("read to its end").unwrap();
     assert_settled_at_once(&db).await;
 }
 
@@ -71,7 +70,7 @@ async fn fails_half_way(tx: &mut Tx<DB>) -> Result<(), Error> {
 #[tokio::test]
 async fn a_scope_that_fails_between_two_rows_does_not_read_the_rest() {
     let db = patient().await;
-    let failed = timeout(FOR_EVER, fails_half_way(&*db)).await;
+    let failed = timeout(PATIENCE, fails_half_way(&*db)).await;
     failed.expect("read to its end").unwrap_err();
     assert_settled_at_once(&db).await;
 }
@@ -98,7 +97,7 @@ async fn a_nested_scope_that_ends_between_two_rows_is_undone_alone() {
     let db = patient().await;
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 1).await.unwrap();
-    let failed = timeout(FOR_EVER, nested_fails_half_way(&mut tx)).await;
+    let failed = timeout(PATIENCE, nested_fails_half_way(&mut tx)).await;
     failed.expect("read to its end").unwrap_err();
     assert_eq!(number(&mut tx, "SELECT COUNT(*) FROM t").await.unwrap(), 1);
     // Between two rows for certain: each row makes a pause, and the last one does not come.
@@ -109,7 +108,7 @@ async fn a_nested_scope_that_ends_between_two_rows_is_undone_alone() {
         tokio::task::yield_now().await;
     }
     drop(nested);
-    let went_on = timeout(FOR_EVER, insert(&mut tx, 3)).await.expect("read to its end");
+    let went_on = timeout(PATIENCE, insert(&mut tx, 3)).await.expect("read to its end");
     if went_on.is_ok() {
         tx.commit().await.unwrap();
         assert_eq!(db.ids().await, [1, 3]);
@@ -147,7 +146,7 @@ async fn a_scope_in_a_sandbox_that_is_dropped_between_two_rows_is_undone_alone()
             true => drop(tx),
             false => tx.rollback().await.unwrap(),
         }
-        let next = timeout(FOR_EVER, sandbox.begin()).await.expect("read to its end");
+        let next = timeout(PATIENCE, sandbox.begin()).await.expect("read to its end");
         let mut next = next.unwrap();
         assert_eq!(number(&mut next, "SELECT COUNT(*) FROM t").await.unwrap(), 0);
         next.commit().await.unwrap();
@@ -225,9 +224,9 @@ async fn begin_late(db: &Db<DB>) -> Result<(), Error> {
 async fn a_scope_that_ends_between_two_rows_is_over_its_timeout_when_the_rest_is_too_long() {
     let db = patient().await;
     for called in [
-        timeout(FOR_EVER, ends_half_way(&*db)).await,
-        timeout(FOR_EVER, goes_on_for_ever(&*db)).await,
-        timeout(FOR_EVER, begin_late(&db)).await,
+        timeout(PATIENCE, ends_half_way(&*db)).await,
+        timeout(PATIENCE, goes_on_for_ever(&*db)).await,
+        timeout(PATIENCE, begin_late(&db)).await,
     ] {
         let error = called.expect("read to its end").unwrap_err();
         assert!(error.is_timeout() && !error.is_commit_unknown(), "{error}");

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 use txn::{Db, DbBuilder, Error, Retry, Tx, transactional};
 
 use super::{DB, Fixture, insert, patient};
+use crate::observe::PATIENCE;
 
 type Setting = (&'static str, fn(DbBuilder<DB>, Duration) -> DbBuilder<DB>);
 
@@ -60,7 +61,6 @@ async fn no_setting_is_too_long() {
 /// What has no time fails in time.
 #[tokio::test]
 async fn a_setting_of_no_time_at_all_neither_panics_nor_hangs() {
-    const FOR_EVER: Duration = Duration::from_secs(60);
     let fixture = Fixture::<DB>::new().await;
     for (n, (name, set)) in (1..).zip(SETTINGS) {
         let builder = patient::<DB>(fixture.url().parse().unwrap()).max_sessions(1);
@@ -70,7 +70,7 @@ async fn a_setting_of_no_time_at_all_neither_panics_nor_hangs() {
             db.close().await;
             used
         };
-        let used = timeout(FOR_EVER, using).await;
+        let used = timeout(PATIENCE, using).await;
         let used = used.unwrap_or_else(|_| panic!("{name}: for ever"));
         match name {
             "acquire_timeout" => {
