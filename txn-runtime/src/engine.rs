@@ -11,53 +11,34 @@ use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlStr};
 
-pub(crate) use self::given_up::{dropped_in_flight, haunted, left_to_its_server, timed_out};
-pub(crate) use self::manners::Manners;
-pub(crate) use self::of_error::{class, class_of_connecting, code, is_of_the_program};
-pub(crate) use self::resets::{AsOpened, Renewal, Resets};
-use crate::cancel::{Backend, Pace, Target};
-use crate::error::Class;
-use crate::options::{Lacks, Options};
-use crate::statement::Dialect;
-use crate::verify::Verified;
-
+mod backend;
+pub(crate) mod clock;
 mod given_up;
-pub(crate) mod known;
 mod manners;
 #[cfg(feature = "mysql")]
 mod mysql;
-mod of_error;
+mod pace;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod resets;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+pub(crate) mod statement;
+
+pub(crate) use self::backend::{Backend, Target};
+pub(crate) use self::given_up::{dropped_in_flight, haunted, left_to_its_server, timed_out};
+pub(crate) use self::manners::Manners;
+pub(crate) use self::pace::Pace;
+pub(crate) use self::resets::{AsOpened, Renewal, Resets};
+use self::statement::Dialect;
+use crate::model::error::Class;
+use crate::model::options::{Lacks, Options};
+use crate::model::transaction::{Access, Effect, Wire};
 
 /// The connect options of an engine, as sqlx has them.
 pub type ConnectOptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 pub(crate) type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
-
-/// What a failed statement did to the transaction that it ran in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The transaction goes on as if the statement had not been sent.
-    None,
-    /// The engine refuses everything until a rollback.
-    Failed,
-    /// The engine has rolled the whole transaction back: what follows would autocommit.
-    Gone,
-    /// The engine may have; [`Engine::in_transaction`] tells.
-    Doubt,
-}
-
-/// What a transaction has set on its session, to be unset when it ends.
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(dead_code, reason = "each engine looks at what it has set itself")]
-pub struct Access {
-    pub(crate) read_only: bool,
-    pub(crate) limited: bool,
-}
 
 /// Where a statement is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,19 +67,19 @@ pub enum Refusal {
     Ended,
 }
 
-/// How far a connection is from the end of its last protocol exchange.
+/// What the server says of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wire {
-    /// The last exchange was completed.
-    Idle,
-    /// It was too, and has shown that what the connection remembers of the schema is out of date: that is to be forgotten.
-    Stale,
-    /// A row stream was dropped between two rows.
-    Partial,
-    /// An operation was dropped while its answer was outstanding.
-    Busy,
-    /// The connection is of no more use.
-    Broken,
+pub enum Verified {
+    /// It was committed.
+    Committed,
+    /// It was not, and will not be.
+    Aborted,
+    /// It is not over yet: the server has not noticed that its client is gone.
+    InProgress,
+    /// The server does not know any more.
+    Forgotten,
+    /// It is another server that was asked, or the same after a restart.
+    Elsewhere,
 }
 
 /// A database that transactions can run on: [`Postgres`](sqlx::Postgres), [`MySql`](sqlx::MySql) (and MariaDB),

@@ -22,35 +22,15 @@
     )
 )]
 
-mod callbacks;
-mod cancel;
-mod clock;
-mod control;
 mod db;
-mod deadline;
 mod engine;
-mod error;
-mod executor;
-mod gate;
-mod hooks;
-mod location;
-mod metrics;
-mod options;
-mod outcome;
+mod model;
+mod observe;
+mod pool;
 #[doc(hidden)]
 pub mod private;
-mod propagation;
-mod retry;
-mod sandbox;
 mod scope;
-mod scopes;
-mod session;
-mod settle;
-mod shield;
-mod source;
-mod statement;
 mod tx;
-mod verify;
 
 #[cfg(feature = "mysql")]
 pub use sqlx::MySql;
@@ -59,19 +39,17 @@ pub use sqlx::Postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlx::Sqlite;
 
-pub use crate::callbacks::{Reset, SessionMeta};
-pub use crate::cancel::Cancel;
-pub use crate::db::{Db, DbBuilder, Status};
+pub use crate::db::DbBuilder;
 pub use crate::engine::{ConnectOptionsOf, Engine};
-pub use crate::error::{Cause, Error};
-pub use crate::gate::Breaker;
-pub use crate::hooks::CommittedHook;
-pub use crate::location::Location;
-pub use crate::options::Isolation;
-pub use crate::outcome::{Outcome, Verdict};
-pub use crate::retry::Retry;
-pub use crate::sandbox::Sandbox;
-pub use crate::scopes::{Holder, OpenScope, ScopeState, WaitsFor};
-pub use crate::session::Session;
-pub use crate::source::{Joinable, Provide, Source};
-pub use crate::tx::Tx;
+pub use crate::model::error::{Cause, Error};
+pub use crate::model::location::Location;
+pub use crate::model::open_scope::{Holder, OpenScope, ScopeState, WaitsFor};
+pub use crate::model::options::Isolation;
+pub use crate::model::outcome::{Outcome, Verdict};
+pub use crate::model::reset::{Reset, SessionMeta};
+pub use crate::model::retry::Retry;
+pub use crate::pool::gate::Breaker;
+pub use crate::pool::hooks::CommittedHook;
+pub use crate::pool::{Cancel, Db, Session, Status};
+pub use crate::scope::{Joinable, Provide, Source};
+pub use crate::tx::{Sandbox, Tx};

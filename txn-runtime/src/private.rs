@@ -7,18 +7,25 @@ use std::pin::Pin;
 
 use tracing::Span;
 
+mod known;
 mod run;
 mod said;
 pub mod test;
 
+pub use self::known::{AnyEngine, EngineOf};
+use self::known::{HasDeferrable, HasWeakIsolation};
 pub use self::run::Run;
 pub use self::said::{Said, SaidByAny, SaidByError, SaidByNobody, SaidByOurs};
-pub use crate::deadline::Deadline;
-pub use crate::engine::known::{AnyEngine, EngineOf};
-use crate::engine::known::{HasDeferrable, HasWeakIsolation};
-pub use crate::options::Options;
-pub use crate::scope::{Conclusion, Next, Scope};
-use crate::{Db, Engine, Error, Provide, Source, Tx, Verdict};
+use crate::engine::Engine;
+pub use crate::model::conclusion::Conclusion;
+pub use crate::model::deadline::Deadline;
+use crate::model::error::Error;
+pub use crate::model::options::Options;
+use crate::model::outcome::Verdict;
+use crate::pool::Db;
+pub use crate::scope::{Next, Scope};
+use crate::scope::{Provide, Source};
+use crate::tx::Tx;
 
 /// Opens a scope on `source`.
 #[inline(always)]
@@ -142,15 +149,6 @@ impl<T, E: Display> ReasonDisplay for &Reason<'_, Result<T, E>> {
             (Verdict::Rollback, Err(error)) => Conclusion::new(verdict, Some(error.to_string())),
             _ => Conclusion::new(verdict, None),
         }
-    }
-}
-
-impl Conclusion {
-    /// What the outcome's error says of itself, for a scope that may be run again.
-    #[must_use]
-    pub fn said(mut self, says_conflict: bool) -> Self {
-        self.says_conflict = says_conflict;
-        self
     }
 }
 

@@ -11,25 +11,25 @@ use futures_util::future::{Either, ready};
 use tracing::Span;
 
 mod again;
-mod conclusion;
 mod inside;
-mod request;
 mod root;
-pub(crate) mod trace;
+mod source;
 
 use self::again::{may_be_retried, pause};
-pub use self::conclusion::Conclusion;
 use self::inside::{Joined, Nested};
-pub(crate) use self::request::Request;
 use self::root::Root;
-use self::trace::{Moment, Spanned, Trace};
-use crate::deadline::{Deadline, Phase};
+pub use self::source::{Joinable, Provide, Source};
 use crate::engine::Engine;
-use crate::error::Error;
-use crate::options::Options;
-use crate::retry::Attempts;
-use crate::tx::{Terms, end, end_attempt};
-use crate::{Db, Tx};
+use crate::model::conclusion::Conclusion;
+use crate::model::deadline::{Deadline, Phase};
+use crate::model::error::Error;
+use crate::model::options::Options;
+use crate::model::request::Request;
+use crate::model::retry::Attempts;
+use crate::model::words::Moment;
+use crate::observe::trace::{Spanned, Trace};
+use crate::pool::Db;
+use crate::tx::{Terms, Tx, end, end_attempt};
 
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -82,7 +82,7 @@ enum Body<'a, DB: Engine> {
 impl<'a, DB: Engine> Entered<'a, DB> {
     pub(crate) async fn begin(db: &Db<DB>, request: &Request) -> Result<Self, Error> {
         let mut attempts = Attempts::new(request.options.retry, db.retry());
-        let mut trace = Trace::root(db, request, attempts.count());
+        let mut trace = Trace::root::<DB>(db.meter(), request, attempts.count());
         Self::attempt(db, request, &mut attempts, &mut trace).await
     }
 
@@ -133,7 +133,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         body: fn(Box<Nested<'a, DB>>) -> Body<'a, DB>,
     ) -> Result<Self, Error> {
         let deadline = options.deadline();
-        let mut trace = Trace::nested(tx, options);
+        let mut trace = Trace::nested::<DB>(tx.db().meter(), options, tx.depth() + 1);
         trace.at(Moment::Beginning);
         let outer = match tx.push(options.name, terms).await {
             Ok(outer) => Some(outer),

@@ -4,24 +4,31 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod begin;
-mod course;
 mod end;
+mod executor;
+mod hooks;
 mod late;
 mod level;
+mod sandbox;
+pub(crate) mod shield;
 mod state;
+mod verify;
 
-pub(crate) use self::course::Course;
 pub(crate) use self::end::{end, end_attempt};
+use self::hooks::Checks;
 pub(crate) use self::late::left_behind;
 pub(crate) use self::level::{Level, Terms};
+pub use self::sandbox::Sandbox;
+pub(crate) use self::state::Ending;
 use self::state::REFUSED;
-pub(crate) use self::state::{Ending, Health};
 use crate::engine::Engine;
-use crate::error::Cause;
-use crate::options::{Isolation, Options};
-use crate::outcome::Verdict;
-use crate::scope::Request;
-use crate::{Db, Error, Session};
+use crate::model::course::Course;
+use crate::model::error::{Cause, Error};
+use crate::model::options::{Isolation, Options};
+use crate::model::outcome::Verdict;
+use crate::model::request::Request;
+use crate::model::transaction::Health;
+use crate::pool::{Db, Session};
 
 /// An open transaction; `&mut Tx` is a [`sqlx::Executor`].
 ///
@@ -45,6 +52,7 @@ pub struct Tx<DB: Engine> {
     pub(crate) course: Course,
     /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
     pub(crate) level: Level,
+    checks: Checks<DB>,
     /// Its name on the server, where commits are verified.
     id: Option<String>,
     depth: u32,
@@ -87,6 +95,7 @@ impl<DB: Engine> Tx<DB> {
             request,
             course: Course::new(),
             level: Level::new(options.name, None, terms),
+            checks: Checks::default(),
             id: None,
             depth: 0,
             savepoints: 0,
@@ -284,8 +293,14 @@ impl<DB: Engine> Tx<DB> {
         })
     }
 
-    pub(crate) fn held(&self) -> u32 {
-        self.request.held + u32::from(self.session.has_place())
+    /// The request of a scope that runs on a second session beside this one.
+    pub(crate) fn request_inside(&self, options: &'static Options) -> Request {
+        Request {
+            depth: self.depth + 1,
+            held: self.request.held + u32::from(self.session.has_place()),
+            outer: Some(self.session.activity().session()),
+            ..Request::outside(options)
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod examples;
 mod failures;
 mod install;
 mod instructions;
+mod layers;
 mod steps;
 mod test;
 

@@ -4,7 +4,7 @@ use txn_test_servers::Run;
 
 use crate::examples;
 use crate::steps::Steps;
-use crate::{install, instructions};
+use crate::{install, instructions, layers};
 
 const CHECKS: [&str; 3] = [
     "fmt --all --check",
@@ -60,6 +60,7 @@ pub(crate) fn refresh_ui(steps: &mut Steps) {
 }
 
 fn check(steps: &mut Steps) {
+    steps.step("look for imports that lead upward", layers::check);
     for check in CHECKS {
         steps.cargo(check);
     }

@@ -1,81 +1,27 @@
-//! Settings of a `Db`, and the making of one.
+//! Settings of a `Db`.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use deadpool::managed::{Pool, PoolConfig, QueueMode};
-use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Semaphore};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
 mod callbacks;
+mod gate;
 
-use super::home::Home;
-use super::keeper::Keepers;
-use super::seconds::Seconds;
-use super::{Db, Need, Shared};
-use crate::callbacks::Callbacks;
-use crate::cancel::{Cancel, Control};
-use crate::deadline::LONGEST;
-use crate::engine::{ConnectOptionsOf, Engine, Manners};
-use crate::gate::{self, Gate, Switch};
-use crate::metrics::{Meter, PoolName};
-use crate::scopes::Watch;
-use crate::session::{Eras, Manager};
-use crate::{Error, Retry};
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) max_sessions: usize,
-    pub(super) acquire_timeout: Duration,
-    pub(super) settle_timeout: Duration,
-    pub(super) cancel: Cancel,
-    pub(super) verify_commits: bool,
-    pub(super) reserve: usize,
-    pub(super) retry: Retry,
-    pub(super) warn_after: Option<Duration>,
-    /// See [`Db::is_careful`].
-    pub(super) careful: bool,
-}
-
-impl Limits {
-    /// Of the sessions, for callers who hold none yet.
-    fn assert_some_are_left(&self) {
-        assert!(
-            self.reserve < self.max_sessions,
-            "all {} sessions would be reserved for second acquisitions: lower `reserve`, or raise `max_sessions`",
-            self.max_sessions
-        );
-    }
-
-    /// A limit that would reach beyond the end of time is as long as any can be.
-    fn saturated(self) -> Self {
-        Self {
-            acquire_timeout: self.acquire_timeout.min(LONGEST),
-            settle_timeout: self.settle_timeout.min(LONGEST),
-            ..self
-        }
-    }
-}
+use crate::engine::{ConnectOptionsOf, Engine};
+use crate::model::error::Error;
+use crate::model::request::Need;
+use crate::model::retry::Retry;
+use crate::observe::metrics::PoolName;
+use crate::pool::callbacks::Callbacks;
+use crate::pool::gate::Settings as Gate;
+use crate::pool::{Cancel, Db, Limits, Settings};
 
 /// Settings of a [`Db`], from [`Db::builder`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `connect`"]
-pub struct DbBuilder<DB: Engine> {
-    options: ConnectOptionsOf<DB>,
-    limits: Limits,
-    pub(crate) gate: gate::Settings,
-    idle_timeout: Option<Duration>,
-    max_lifetime: Option<Duration>,
-    pool_name: PoolName,
-    callbacks: Callbacks<DB>,
-}
+pub struct DbBuilder<DB: Engine>(Settings<DB>);
 
 impl<DB: Engine> DbBuilder<DB> {
     pub(super) fn new(options: ConnectOptionsOf<DB>) -> Self {
-        Self {
+        Self(Settings {
             options,
             limits: Limits {
                 max_sessions: 10,
@@ -88,12 +34,12 @@ impl<DB: Engine> DbBuilder<DB> {
                 warn_after: Some(Duration::from_secs(30)),
                 careful: false,
             },
-            gate: gate::Settings::DEFAULT,
+            gate: Gate::DEFAULT,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
             pool_name: PoolName::default(),
             callbacks: Callbacks::default(),
-        }
+        })
     }
 
     /// What this pool is called in the metrics, as `db.client.connection.pool.name`. Default: its address,
@@ -102,7 +48,7 @@ impl<DB: Engine> DbBuilder<DB> {
     /// Pools of one name and engine are counted together.
     #[cfg(feature = "metrics")]
     pub fn pool_name(mut self, name: impl Into<String>) -> Self {
-        self.pool_name = Some(name.into());
+        self.0.pool_name = Some(name.into());
         self
     }
 
@@ -117,13 +63,13 @@ impl<DB: Engine> DbBuilder<DB> {
             max > 0,
             "a pool of no sessions would serve nobody: set `max_sessions` to 1 or more"
         );
-        self.limits.max_sessions = max;
+        self.0.limits.max_sessions = max;
         self
     }
 
     /// How long a caller waits for a session, connecting included. Default: 30 s, as in sqlx.
     pub fn acquire_timeout(mut self, limit: Duration) -> Self {
-        self.limits.acquire_timeout = limit;
+        self.0.limits.acquire_timeout = limit;
         self
     }
 
@@ -131,25 +77,25 @@ impl<DB: Engine> DbBuilder<DB> {
     ///
     /// The session used last is used next, so that those that are not needed lie idle.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.idle_timeout = limit.into();
+        self.0.idle_timeout = limit.into();
         self
     }
 
     /// How old a session may become before it is closed, or replaced when it is back. Default: 30 min, as in sqlx.
     pub fn max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.max_lifetime = limit.into();
+        self.0.max_lifetime = limit.into();
         self
     }
 
     /// How long the cleanup after a dropped scope may take before its session is closed. Default: 5 s.
     pub fn settle_timeout(mut self, limit: Duration) -> Self {
-        self.limits.settle_timeout = limit;
+        self.0.limits.settle_timeout = limit;
         self
     }
 
     /// What to do with an operation that was dropped in flight. Default: [`Cancel::Server`].
     pub fn cancel(mut self, cancel: Cancel) -> Self {
-        self.limits.cancel = cancel;
+        self.0.limits.cancel = cancel;
         self
     }
 
@@ -163,7 +109,7 @@ impl<DB: Engine> DbBuilder<DB> {
     /// takes a transaction id, even one that writes nothing. The other engines cannot tell, and
     /// ignore it.
     pub fn verify_commits(mut self, verify: bool) -> Self {
-        self.limits.verify_commits = verify;
+        self.0.limits.verify_commits = verify;
         self
     }
 
@@ -178,7 +124,7 @@ impl<DB: Engine> DbBuilder<DB> {
     ///
     /// In [`connect`](Self::connect), if nothing is left of `max_sessions`.
     pub fn reserve(mut self, sessions: usize) -> Self {
-        self.limits.reserve = sessions;
+        self.0.limits.reserve = sessions;
         self
     }
 
@@ -187,7 +133,7 @@ impl<DB: Engine> DbBuilder<DB> {
     /// A function that does not say `retry` is never run twice, `isolation = serializable` or not: each attempt takes a
     /// clone of its arguments, which is to be seen where it is annotated.
     pub fn retry(mut self, policy: Retry) -> Self {
-        self.limits.retry = policy;
+        self.0.limits.retry = policy;
         self
     }
 
@@ -197,7 +143,7 @@ impl<DB: Engine> DbBuilder<DB> {
     /// The time counts from when it has its session, hooks included. Sessions in autocommit mode may be open for as long as they
     /// like.
     pub fn warn_after(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.limits.warn_after = limit.into();
+        self.0.limits.warn_after = limit.into();
         self
     }
 
@@ -215,77 +161,8 @@ impl<DB: Engine> DbBuilder<DB> {
     ///
     /// Nothing is lost: dropped, the connection attempt is given up.
     pub async fn connect(self) -> Result<Db<DB>, Error> {
-        let db = self.build();
+        let db = self.0.build();
         drop(db.acquire(db.deadline(), &Need::AUTOCOMMIT).await?);
         Ok(db)
     }
-
-    fn build(self) -> Db<DB> {
-        let mut limits = self.limits.saturated();
-        limits.careful = self.callbacks.act_on_release();
-        let options = self.options;
-        // A database in memory lasts as long as its one session does.
-        let (idle_timeout, max_lifetime) = match DB::session_limit(&options) {
-            Some(limit) => {
-                limits.max_sessions = limits.max_sessions.min(limit);
-                (None, None)
-            }
-            None => (self.idle_timeout, self.max_lifetime),
-        };
-        limits.assert_some_are_left();
-        let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
-        let closing = CancellationToken::new();
-        let home = Home::new(Handle::current());
-        let control = Control::new(options.clone(), &home);
-        let manager = Manager {
-            meter: meter.clone(),
-            options,
-            idle_timeout,
-            max_lifetime,
-            patience: limits.acquire_timeout * 3 / 4,
-            switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
-            manners: Manners::default(),
-            pace: Arc::clone(control.pace()),
-            scopes: Arc::default(),
-            outlived: Arc::default(),
-            eras: Eras::default(),
-            callbacks: self.callbacks,
-            closing: closing.clone(),
-        };
-        let mut config = PoolConfig::new(limits.max_sessions);
-        // The session used last has the warmest caches.
-        config.queue_mode = QueueMode::Lifo;
-        let pool = Pool::builder(manager).config(config).build();
-        let shared = Arc::new(Shared {
-            pool: pool.expect("only timeouts need a runtime, and none is set"),
-            limits,
-            home,
-            keepers: Keepers::default(),
-            _closing: closing.drop_guard(),
-            leases: closed_tracker(),
-            cleanups: closed_tracker(),
-            hooks: closed_tracker(),
-            control,
-            waiting: AtomicUsize::new(0),
-            gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),
-            checks: Mutex::default(),
-            writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
-            firsts: (limits.reserve > 0)
-                .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
-            seconds: Seconds::default(),
-            watch: Watch::new(limits.warn_after),
-            meter,
-        });
-        Db {
-            shared,
-            sandbox: None,
-        }
-    }
-}
-
-/// A closed tracker still tracks; only then `wait` ends when nothing is tracked.
-fn closed_tracker() -> TaskTracker {
-    let tracker = TaskTracker::new();
-    tracker.close();
-    tracker
 }

@@ -7,8 +7,9 @@ mod watched;
 use self::watched::Watched;
 use super::{Db, Need};
 use crate::engine::Engine;
-use crate::metrics::Closed;
-use crate::{Error, Session};
+use crate::model::error::Error;
+use crate::model::words::Closed;
+use crate::pool::Session;
 
 impl<DB: Engine> Db<DB>
 where

@@ -10,27 +10,24 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
-pub(super) use self::binds::is_of_the_program;
+mod binds;
+
 use self::binds::{places, refuse_miscounted};
 use super::{
     Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Resets, Step, Wire,
     delegate_to_sqlx, dropped_in_flight,
 };
-use crate::Error;
-use crate::cancel::{Backend, Target};
-use crate::error::Class;
-use crate::options::{Lacks, Options};
-use crate::statement::{Statement, is_one_of};
-
-mod binds;
+use crate::engine::statement::{Statement, is_one_of};
+use crate::engine::{Backend, Target};
+use crate::model::error::class::mysql::is_of_the_program;
+use crate::model::error::{Class, Error};
+use crate::model::options::{Lacks, Options};
 
 const NO_SUCH_THREAD: u16 = 1094;
 const TOO_MANY_CONNECTIONS: u16 = 1040;
 const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const LOCK_TABLE_FULL: u16 = 1206;
-const UNKNOWN_STATEMENT: u16 = 1243;
-const NEED_REPREPARE: u16 = 1615;
 const PREVENTED_BY_OPTION: u16 = 1290;
 const READ_ONLY_TRANSACTION: u16 = 1792;
 const READ_ONLY_MODE: u16 = 1836;
@@ -39,8 +36,6 @@ const DEADLOCK: u16 = 1213;
 const ERROR_DURING_COMMIT: u16 = 1180;
 /// `TiDB`, which speaks the same protocol.
 const RESULT_UNDETERMINED: u16 = 8501;
-/// MySQL: the client was idle for longer than `wait_timeout`.
-const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
 /// MariaDB: a row changed since the snapshot was taken; rolls back like a deadlock.
 const CHECKREAD: u16 = 1020;
 
@@ -457,29 +452,10 @@ fn number(error: &dyn DatabaseError) -> u16 {
         .map_or(0, MySqlDatabaseError::number)
 }
 
-pub(super) fn code(error: &MySqlDatabaseError) -> String {
-    error.number().to_string()
-}
-
-pub(super) fn class(error: &MySqlDatabaseError) -> Class {
-    match error.number() {
-        DEADLOCK => Class::Deadlock,
-        CHECKREAD => Class::Serialization,
-        LOCK_WAIT_TIMEOUT | LOCK_TABLE_FULL => Class::Busy,
-        NEED_REPREPARE => Class::Stale,
-        // One of the driver's, as opposed to one of a user's EXECUTE.
-        UNKNOWN_STATEMENT if error.message().contains("mysqld_stmt") => Class::Stale,
-        // server shutdown in progress, normal shutdown, aborting, killed
-        1053 | 1077 | 1152 | 1927 => Class::Connection,
-        CLIENT_INTERACTION_TIMEOUT => Class::HungUp,
-        _ => Class::Other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Isolation;
+    use crate::model::options::Isolation;
 
     #[test]
     fn begin_carries_everything_in_one_packet() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::error::DatabaseError;
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteError};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Describe, Execute, Executor, SqlStr};
 
 mod place;
@@ -19,9 +19,10 @@ use self::place::{in_memory, leaves_the_journal_to_us};
 use super::{
     Access, Effect, Engine, Manners, OwnLimits, Place, Refusal, Step, Wire, delegate_to_sqlx,
 };
-use crate::cancel::Backend;
-use crate::error::Class;
-use crate::options::{Lacks, Options};
+use crate::engine::Backend;
+use crate::model::error::Class;
+use crate::model::error::class::sqlite::class;
+use crate::model::options::{Lacks, Options};
 
 /// Instructions of SQLite's machine between two looks at the interrupt: about 50 µs.
 const STEPS: i32 = 1_000;
@@ -223,35 +224,6 @@ fn primary_code(error: &dyn DatabaseError) -> u32 {
 fn selects_all(sql: &str) -> bool {
     let mut before_stars = sql.split('*').rev().skip(1);
     !before_stars.all(|before| before.trim_end().ends_with('('))
-}
-
-pub(super) fn class(error: &SqliteError) -> Class {
-    // https://www.sqlite.org/rescode.html
-    match code(error) {
-        517 => Class::Serialization,             // BUSY_SNAPSHOT
-        code if code & 0xff == 5 => Class::Busy, // BUSY and its kinds
-        code if code & 0xff == 6 => Class::Busy, // LOCKED and its kinds
-        17 => Class::Stale,                      // SCHEMA
-        _ => Class::Other,
-    }
-}
-
-/// A file that is not there is to opening what a server out of reach is; to a statement (ATTACH) it is an error like another.
-pub(super) fn class_of_connecting(error: &SqliteError) -> Class {
-    match code(error) & 0xff {
-        14 => Class::Connection, // CANTOPEN and its kinds
-        _ => class(error),
-    }
-}
-
-fn code(error: &SqliteError) -> u32 {
-    let code = DatabaseError::code(error).and_then(|code| code.parse().ok());
-    code.unwrap_or_default()
-}
-
-/// The driver names the place in its source. There is no protocol that could go wrong.
-pub(super) fn is_of_the_program(text: &str) -> bool {
-    text.contains("(sqlx_sqlite::")
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@ use std::error::Error as StdError;
 
 use sqlx::error::DatabaseError;
 
-use crate::Error;
-use crate::engine;
-use crate::error::Class;
+use crate::model::error::{Class, Error, class};
 
 /// An outcome to be looked into.
 #[derive(Debug)]
@@ -94,5 +92,5 @@ fn of_sqlx(error: &sqlx::Error) -> bool {
     reason = "what `sqlx::Error` has inside of it is the box"
 )]
 fn of_driver(error: &Box<dyn DatabaseError>) -> bool {
-    engine::class(&**error).may_pass()
+    class::class(&**error).may_pass()
 }

@@ -5,12 +5,12 @@ use std::future::Future;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::{Db, Sandbox};
-
 #[cfg_attr(not(feature = "migrate"), path = "test/unmigrated.rs")]
 mod migrated;
 
 pub use self::migrated::{Migratable, Migrations};
+use crate::pool::Db;
+use crate::tx::Sandbox;
 
 /// The arguments of the attribute.
 #[derive(Clone, Copy, Debug)]

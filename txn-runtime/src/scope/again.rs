@@ -1,9 +1,9 @@
 //! Whether and when a root scope is run again.
 
-use crate::Error;
-use crate::deadline::Deadline;
-use crate::outcome::Verdict;
-use crate::retry::Attempts;
+use crate::model::deadline::Deadline;
+use crate::model::error::Error;
+use crate::model::outcome::Verdict;
+use crate::model::retry::Attempts;
 
 /// Pauses before the next attempt; false if there is none left, or no time for it.
 pub(super) async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {

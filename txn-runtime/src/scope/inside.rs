@@ -2,16 +2,16 @@
 
 use tokio::time::timeout_at;
 
-use crate::Tx;
-use crate::deadline::Deadline;
 use crate::engine::Engine;
-use crate::error::{Cause, Error};
-use crate::hooks::{Due, Fate};
-use crate::outcome::Verdict;
-use crate::scope::Conclusion;
-use crate::scope::trace::{Finish, Moment, Spanned, Trace};
-use crate::shield::{Ended, Shield};
-use crate::tx::{Ending, Level, left_behind};
+use crate::model::conclusion::Conclusion;
+use crate::model::deadline::Deadline;
+use crate::model::error::{Cause, Error};
+use crate::model::outcome::Verdict;
+use crate::model::words::{Finish, Moment};
+use crate::observe::trace::{Spanned, Trace};
+use crate::pool::hooks::{Due, Fate};
+use crate::tx::shield::{Ended, Shield};
+use crate::tx::{Ending, Level, Tx, left_behind};
 
 /// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
 pub(super) struct Nested<'a, DB: Engine> {
@@ -102,7 +102,7 @@ impl<DB: Engine> Nested<'_, DB> {
             return self.finish(how, result);
         };
         if let Fate::Committed = fate {
-            lent.spoil_if_undone(self.tx, name);
+            self.tx.spoils_if_undone(lent, name);
         }
         let due = Due {
             hooks: lent.due(hooks, &fate),

@@ -1,7 +1,7 @@
 //! A scope that began a transaction.
 
-use crate::Tx;
 use crate::engine::Engine;
+use crate::tx::Tx;
 
 /// The transaction of a root scope, which its body has by `&mut`: it can put another in its place.
 pub(super) struct Root<DB: Engine> {

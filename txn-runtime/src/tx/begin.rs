@@ -6,21 +6,22 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Tx;
-use crate::control;
-use crate::deadline::{Phase, probe_until};
-use crate::engine::{Engine, Wire, timed_out};
-use crate::metrics::Closed;
-use crate::scope::Request;
-use crate::scope::trace::{Moment, Trace};
-use crate::scopes::ScopeState;
-use crate::{Db, Error, Session};
+use crate::engine::{Engine, timed_out};
+use crate::model::deadline::{Phase, probe_until};
+use crate::model::error::Error;
+use crate::model::open_scope::ScopeState;
+use crate::model::request::Request;
+use crate::model::transaction::Wire;
+use crate::model::words::{Closed, Moment};
+use crate::observe::trace::Trace;
+use crate::pool::{Db, Session, control};
 
 /// The server ends a transaction that is over its time only if nobody here does.
 const SERVER_SLACK: Duration = Duration::from_secs(2);
 
 impl<DB: Engine> Tx<DB> {
     pub(crate) async fn begin_by_hand(db: &Db<DB>, request: Request) -> Result<Self, Error> {
-        let mut trace = Trace::root(db, &request, 1);
+        let mut trace = Trace::root::<DB>(db.meter(), &request, 1);
         match Self::begin(db, &request, &mut trace).await {
             Ok(tx) => Ok(*tx),
             Err(error) => {

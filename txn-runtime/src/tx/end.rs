@@ -6,19 +6,20 @@ use tokio::time::timeout;
 
 use super::Tx;
 use super::late::end_in_time;
-use super::state::{Ending, Health};
-use crate::Error;
-use crate::control::{self, CommitFailure, Undid};
-use crate::engine::{Engine, Refusal, Wire};
-use crate::error::Cause;
-use crate::hooks::Fate;
-use crate::metrics::{Point, Undone};
-use crate::outcome::Verdict;
-use crate::scope::Conclusion;
-use crate::scope::trace::{Finish, Trace};
-use crate::session::Unsure;
-use crate::shield::{Ended, Shield};
-use crate::verify::verify;
+use super::state::Ending;
+use crate::engine::{Engine, Refusal};
+use crate::model::conclusion::Conclusion;
+use crate::model::error::{Cause, Error};
+use crate::model::outcome::Verdict;
+use crate::model::transaction::{Health, Wire};
+use crate::model::unsure::Unsure;
+use crate::model::words::{Finish, Undone};
+use crate::observe::metrics::Point;
+use crate::observe::trace::Trace;
+use crate::pool::control::{self, CommitFailure, Undid};
+use crate::pool::hooks::Fate;
+use crate::tx::shield::{Ended, Shield};
+use crate::tx::verify::verify;
 
 /// Ends a transaction, which may be boxed.
 pub(crate) async fn end<DB: Engine>(
@@ -140,7 +141,7 @@ impl<DB: Engine> Tx<DB> {
             Ending::Keep => {}
             undo => return undo,
         }
-        if !self.session.hooks.are_before_commit() {
+        if self.checks.is_empty() {
             return Ending::Keep;
         }
         if let Err(error) = self.run_before_commit().await {

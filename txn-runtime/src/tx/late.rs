@@ -15,16 +15,16 @@ use tokio::time::timeout_at;
 
 use super::Tx;
 use super::state::Ending;
-use crate::Error;
-use crate::deadline::{Deadline, Phase};
 use crate::engine::{Engine, timed_out};
-use crate::error::Cause;
-use crate::metrics::{Point, Undone};
-use crate::outcome::Verdict;
-use crate::scope::Conclusion;
-use crate::scope::trace::{Finish, Trace};
-use crate::shield::{Ended, Shield};
-use crate::verify::verify;
+use crate::model::conclusion::Conclusion;
+use crate::model::deadline::{Deadline, Phase};
+use crate::model::error::{Cause, Error};
+use crate::model::outcome::Verdict;
+use crate::model::words::{Finish, Undone};
+use crate::observe::metrics::Point;
+use crate::observe::trace::Trace;
+use crate::tx::shield::{Ended, Shield};
+use crate::tx::verify::verify;
 
 /// What is known of an end that has not been reached yet.
 enum Known {

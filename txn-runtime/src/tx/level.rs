@@ -3,11 +3,12 @@
 use tokio::time::timeout;
 
 use super::Tx;
-use super::state::{Ending, Health, REFUSED};
-use crate::control;
-use crate::engine::{Effect, Engine, timed_out};
-use crate::error::{Cause, Class, Error};
-use crate::options::{Isolation, Options};
+use super::state::{Ending, REFUSED};
+use crate::engine::{Engine, timed_out};
+use crate::model::error::{Cause, Class, Error};
+use crate::model::options::{Isolation, Options};
+use crate::model::transaction::{Effect, Health};
+use crate::pool::control;
 
 /// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
 #[derive(Debug)]
@@ -136,15 +137,14 @@ impl<DB: Engine> Tx<DB> {
 
     /// Ends the innermost level. To be followed by [`pop`](Self::pop), or by [`abandon`](Self::abandon) if dropped.
     pub(crate) async fn close_level(&mut self, ending: Ending) -> Result<(), Error> {
-        let depth = self.depth;
         match ending {
             Ending::Keep => {
                 self.release = self.level.savepoint;
-                self.session.hooks.keep(depth);
+                self.keep_hooks();
                 Ok(())
             }
             Ending::Undo { result, cause, .. } => {
-                self.session.hooks.undo(depth, &cause);
+                self.undo_hooks(&cause);
                 self.undo = self.level.savepoint;
                 if let Err(error) = self.undo().await {
                     let scope = self.level.scope;
@@ -164,7 +164,7 @@ impl<DB: Engine> Tx<DB> {
     /// The innermost level was dropped: its work is undone before anything else is sent.
     pub(crate) fn abandon(&mut self, outer: Level) {
         let cause = Cause::new("it was dropped before it had ended");
-        self.session.hooks.undo(self.depth, &cause);
+        self.undo_hooks(&cause);
         self.undo = self.level.savepoint;
         self.pop(outer);
     }

@@ -2,55 +2,15 @@
 
 use super::Tx;
 use super::level::Mark;
-use crate::engine::{Effect, Engine, Place, Wire};
-use crate::error::{Cause, Error};
-use crate::executor::Watch;
-use crate::metrics::Undone;
-use crate::outcome::Verdict;
-use crate::scope::Conclusion;
-use crate::scope::trace::Finish;
-use crate::session::Unsure;
-use crate::{Session, statement};
-
-/// What is known of the transaction's state on the server.
-#[derive(Debug)]
-pub(crate) enum Health {
-    Active,
-    /// A statement failed, and the engine may have rolled everything back.
-    Doubt(Cause),
-    /// Refuses everything until a rollback, at least to the innermost savepoint.
-    Failed(Cause),
-    /// The server has rolled the transaction back by itself; what follows would autocommit.
-    Gone(Cause),
-    /// What ran in the transaction has ended it, and may have committed a part of it; what
-    /// follows would autocommit.
-    Ended(Box<Unsure>),
-}
-
-impl Health {
-    /// It only ever gets worse by this.
-    pub(crate) fn after(&mut self, effect: Effect, cause: impl FnOnce() -> Cause) {
-        match (&self, effect) {
-            (Self::Ended(_) | Self::Gone(_), _) | (_, Effect::None) => {}
-            (_, Effect::Gone) => *self = Self::Gone(cause()),
-            (Self::Failed(_), _) => {}
-            (_, Effect::Failed) => *self = Self::Failed(cause()),
-            (Self::Doubt(_), Effect::Doubt) => {}
-            (Self::Active, Effect::Doubt) => *self = Self::Doubt(cause()),
-        }
-    }
-
-    /// A savepoint is not there because the statement that failed before had taken the whole transaction with it: that
-    /// statement is the cause, and not this answer of the server's.
-    pub(super) fn confirms_doubt(&mut self, answer: &sqlx::Error) -> bool {
-        let cause = match (&*self, answer) {
-            (Self::Doubt(cause), sqlx::Error::Database(_)) => cause.clone(),
-            _ => return false,
-        };
-        *self = Self::Gone(cause);
-        true
-    }
-}
+use crate::engine::{Engine, Place, statement};
+use crate::model::conclusion::Conclusion;
+use crate::model::error::{Cause, Error};
+use crate::model::outcome::Verdict;
+use crate::model::transaction::{Effect, Health, Wire};
+use crate::model::unsure::Unsure;
+use crate::model::words::{Finish, Undone};
+use crate::pool::Session;
+use crate::pool::executor::Watch;
 
 /// How a level is to end.
 pub(crate) enum Ending {
@@ -237,25 +197,5 @@ impl<DB: Engine> Tx<DB> {
             course: &mut self.course,
         };
         (&mut self.session, Some(watch))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn health_only_gets_worse_and_keeps_its_first_cause() {
-        let mut health = Health::Active;
-        health.after(Effect::None, || Cause::new("nothing"));
-        assert!(matches!(health, Health::Active));
-        health.after(Effect::Doubt, || Cause::new("first"));
-        health.after(Effect::Failed, || Cause::new("second"));
-        health.after(Effect::Failed, || Cause::new("third"));
-        health.after(Effect::Doubt, || Cause::new("fourth"));
-        assert!(matches!(&health, Health::Failed(cause) if cause.to_string() == "second"));
-        health.after(Effect::Gone, || Cause::new("fifth"));
-        health.after(Effect::Failed, || Cause::new("sixth"));
-        assert!(matches!(&health, Health::Gone(cause) if cause.to_string() == "fifth"));
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 
 use super::DbBuilder;
-use crate::callbacks::{Reset, SessionMeta};
 use crate::engine::Engine;
+use crate::model::reset::{Reset, SessionMeta};
 
 impl<DB: Engine> DbBuilder<DB> {
     /// How clean a session is made before others get it. Default: [`Reset::Nothing`], as in sqlx.
@@ -36,7 +36,7 @@ impl<DB: Engine> DbBuilder<DB> {
     /// # Ok(()) }
     /// ```
     pub fn reset(mut self, reset: Reset) -> Self {
-        self.callbacks.reset = reset;
+        self.0.callbacks.reset = reset;
         self
     }
 
@@ -80,7 +80,7 @@ impl<DB: Engine> DbBuilder<DB> {
             + Sync
             + 'static,
     {
-        self.callbacks.after_connect = Some(Arc::new(callback));
+        self.0.callbacks.after_connect = Some(Arc::new(callback));
         self
     }
 
@@ -104,7 +104,7 @@ impl<DB: Engine> DbBuilder<DB> {
             + Sync
             + 'static,
     {
-        self.callbacks.before_acquire = Some(Arc::new(callback));
+        self.0.callbacks.before_acquire = Some(Arc::new(callback));
         self
     }
 
@@ -130,7 +130,7 @@ impl<DB: Engine> DbBuilder<DB> {
             + Sync
             + 'static,
     {
-        self.callbacks.after_release = Some(Arc::new(callback));
+        self.0.callbacks.after_release = Some(Arc::new(callback));
         self
     }
 }

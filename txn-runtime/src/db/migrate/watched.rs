@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use futures_util::future::ready;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration};
 
-use crate::engine::{ConnectOptionsOf, Engine, Place};
-use crate::{Error, statement};
+use crate::engine::{ConnectOptionsOf, Engine, Place, statement};
+use crate::model::error::Error;
 
 /// Passes on everything else.
 pub(super) struct Watched<'a, DB: Engine> {

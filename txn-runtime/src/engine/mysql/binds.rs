@@ -3,14 +3,8 @@
 use sqlx::mysql::{MySql, MySqlConnection};
 use sqlx::{Either, Executor, Statement as _};
 
-use crate::statement::Statement;
-
-const MISCOUNTED: &str = "prepared statement expected ";
-
-/// Fewer binds than there are places for, or more.
-pub(in crate::engine) fn is_of_the_program(text: &str) -> bool {
-    text.starts_with(MISCOUNTED)
-}
+use crate::engine::statement::Statement;
+use crate::model::error::class::mysql::MISCOUNTED;
 
 /// For how many binds there may be a place: what stands in a literal is counted, too.
 pub(super) fn places(sql: &str) -> usize {

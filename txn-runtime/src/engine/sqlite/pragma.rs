@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::engine::Place;
-use crate::statement::{Token, Tokens};
+use crate::engine::statement::{Token, Tokens};
 
 const QUOTES: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('`', '`'), ('[', ']')];
 

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use sqlx::migrate::{Migrate, Migrator};
 use tokio::sync::Mutex;
 
-use crate::{Db, Engine, Error};
+use crate::engine::Engine;
+use crate::model::error::Error;
+use crate::pool::Db;
 
 /// The migrations of a test.
 pub type Migrations = Option<&'static Migrator>;

@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 
-use crate::{Db, Engine, Error};
+use crate::engine::Engine;
+use crate::model::error::Error;
+use crate::pool::Db;
 
 /// The migrations of a test.
 pub type Migrations = Option<Infallible>;

@@ -1,0 +1,180 @@
+//! `&Db` and `&Sandbox` as executors.
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::TryStreamExt;
+use sqlx::{Describe, Execute, Executor, SqlStr};
+
+use crate::engine::statement::Statement;
+use crate::engine::{Engine, Step};
+use crate::model::options::Options;
+use crate::model::outcome::Verdict;
+use crate::model::request::Request;
+use crate::observe::trace::Trace;
+use crate::pool::executor::Rows;
+use crate::pool::{Db, Session};
+use crate::tx::{Sandbox, Tx, end};
+
+static STATEMENT: Options = Options::new("a statement in autocommit mode");
+
+/// What one statement runs on.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "outside of a sandbox it is always the large one, and a box would cost each statement an allocation"
+)]
+enum Lease<DB: Engine> {
+    Session(Session<DB>),
+    /// A statement that fails is undone by itself, as it is outside of a sandbox.
+    Sandboxed(Box<Tx<DB>>),
+}
+
+/// Both are executors.
+macro_rules! on {
+    ($lease:expr, $it:ident => $run:expr) => {
+        match &mut $lease {
+            Lease::Session($it) => $run,
+            Lease::Sandboxed(tx) => {
+                let $it = &mut **tx;
+                $run
+            }
+        }
+    };
+}
+
+impl<DB: Engine> Db<DB> {
+    async fn lease(&self, sql: &str) -> Result<Lease<DB>, sqlx::Error> {
+        if self.lent().is_none() {
+            return Ok(Lease::Session(self.session_for(sql).await?));
+        }
+        // It is no scope elsewhere.
+        let mut trace = Trace::none();
+        let tx = Tx::begin(self, &Request::outside(&STATEMENT), &mut trace).await?;
+        Ok(Lease::Sandboxed(tx))
+    }
+}
+
+impl<DB: Engine> Lease<DB> {
+    async fn rows(&mut self, statement: Statement<DB>) -> Result<Rows<'_, DB>, sqlx::Error> {
+        on!(*self, it => it.rows(statement).await)
+    }
+
+    async fn end<T>(self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if let Self::Sandboxed(tx) = self {
+            let verdict = match result {
+                Ok(_) => Verdict::Commit,
+                Err(_) => Verdict::Rollback,
+            };
+            end(tx, verdict.into()).await?;
+        }
+        result
+    }
+}
+
+/// Autocommit: a session for the one statement.
+macro_rules! executor_for {
+    ($handle:ident) => {
+        impl<'c, DB: Engine> Executor<'c> for &'c $handle<DB> {
+            type Database = DB;
+
+            fn execute<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<DB::QueryResult, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let result = on!(lease, it => it.execute(statement).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn fetch_many<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async_stream::try_stream! {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let mut rows = lease.rows(statement).await?;
+                    while let Some(step) = rows.try_next().await? {
+                        yield step;
+                    }
+                    drop(rows);
+                    lease.end(Ok(())).await?;
+                })
+            }
+
+            fn fetch_all<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Vec<DB::Row>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let result = on!(lease, it => it.fetch_all(statement).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn fetch_optional<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: Execute<'q, DB> + 'q,
+            {
+                let statement = Statement::new(query);
+                Box::pin(async move {
+                    let mut lease = self.lease(statement.as_str()).await?;
+                    let result = on!(lease, it => it.fetch_optional(statement).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn prepare_with<'e>(
+                self,
+                sql: SqlStr,
+                parameters: &'e [DB::TypeInfo],
+            ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move {
+                    let mut lease = self.lease(ONLY_READS).await?;
+                    let result = on!(lease, it => it.prepare_with(sql, parameters).await);
+                    lease.end(result).await
+                })
+            }
+
+            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move {
+                    let mut lease = self.lease(ONLY_READS).await?;
+                    let result = on!(lease, it => it.describe(sql).await);
+                    lease.end(result).await
+                })
+            }
+        }
+    };
+}
+
+/// What is only prepared needs no turn to write.
+const ONLY_READS: &str = "SELECT";
+
+executor_for!(Db);
+executor_for!(Sandbox);

@@ -1,0 +1,112 @@
+//! How long a server takes to answer, and what is waited for it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A cancel can overtake the query it is meant for, and is lost then (1 of 200 on PostgreSQL 15):
+/// it is repeated, ever more slowly.
+const FIRST_PAUSE: Duration = Duration::from_millis(4);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The round trip to the server, in µs, as the last greetings and control statements have measured
+/// it: a longer one counts at once, a shorter one bit by bit.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(AtomicU64);
+
+impl Pace {
+    pub(crate) fn note(&self, round_trip: Duration) {
+        let noted = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
+        let next = |known: u64| Some(noted.max(known - known / 4));
+        // It never refuses.
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    fn round_trip(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    /// A control statement is answered in a round trip and a little; past this its connection is
+    /// given up, so that one that is dead does not hold up every other cleanup. What it asked for
+    /// may be asked for again.
+    /// Each of its parts is some work for the server.
+    pub(crate) fn statement_limit(&self, parts: u32) -> Duration {
+        let trips = self.round_trip().saturating_mul(6);
+        let trips = trips.clamp(Duration::from_millis(500), Duration::from_secs(2));
+        trips + Duration::from_millis(20) * parts.min(100)
+    }
+
+    /// To connect, with encryption and a password, takes some eight round trips.
+    pub(crate) fn connect_limit(&self) -> Duration {
+        let trips = self.round_trip().saturating_mul(16);
+        trips.clamp(Duration::from_secs(1), Duration::from_secs(5))
+    }
+
+    pub(crate) fn pauses(&self) -> Pauses {
+        let round_trip = self.round_trip();
+        Pauses {
+            // The answer to what was cancelled comes along with the one to the cancel, or it was
+            // lost.
+            next: FIRST_PAUSE + round_trip / 4,
+            longest: LONGEST_PAUSE.max(round_trip.min(Duration::from_secs(1))),
+        }
+    }
+}
+
+/// What is waited between one cancel and the next.
+pub(crate) struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(self.longest);
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(ms: &[u64]) -> Pace {
+        let pace = Pace::default();
+        for ms in ms {
+            pace.note(Duration::from_millis(*ms));
+        }
+        pace
+    }
+
+    #[test]
+    fn limits_follow_the_round_trip_between_bounds() {
+        let limits = |ms| {
+            let pace = pace(ms);
+            [pace.connect_limit(), pace.statement_limit(0)].map(|limit| limit.as_millis())
+        };
+        assert_eq!(limits(&[]), [1000, 500]);
+        assert_eq!(limits(&[1]), [1000, 500]);
+        assert_eq!(limits(&[100]), [1600, 600]);
+        assert_eq!(limits(&[250]), [4000, 1500]);
+        assert_eq!(limits(&[60_000]), [5000, 2000]);
+    }
+
+    #[test]
+    fn a_slower_answer_counts_at_once_and_a_faster_one_bit_by_bit() {
+        assert_eq!(pace(&[10, 80]).round_trip(), Duration::from_millis(80));
+        assert_eq!(pace(&[80, 10]).round_trip(), Duration::from_millis(60));
+        assert_eq!(pace(&[80, 70]).round_trip(), Duration::from_millis(70));
+    }
+
+    #[test]
+    fn pauses_grow_with_the_round_trip_and_with_their_number() {
+        let first = |ms| {
+            let mut pauses = pace(ms).pauses();
+            [(); 7].map(|()| pauses.next().as_millis())
+        };
+        assert_eq!(first(&[]), [4, 8, 16, 32, 64, 100, 100]);
+        assert_eq!(first(&[400]), [104, 208, 400, 400, 400, 400, 400]);
+    }
+}

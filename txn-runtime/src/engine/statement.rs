@@ -1,0 +1,406 @@
+//! A statement of the user's on its way to the driver: looked at, and passed on, unchanged but for whether it stays prepared.
+
+#[cfg(feature = "mysql")]
+use sqlx::Arguments;
+use sqlx::error::BoxDynError;
+use sqlx::{Database, Execute, SqlStr};
+
+mod left;
+mod script;
+mod tokens;
+
+pub(crate) use self::left::leaves_something;
+pub(crate) use self::script::Dialect;
+use self::script::statements;
+#[cfg(feature = "sqlite")]
+pub(crate) use self::tokens::{Token, Tokens};
+use crate::engine::{ConnectOptionsOf, Engine, Place};
+use crate::model::unsure::Reach;
+
+/// What [`Execute`] gives only piece by piece, and the SQL only by value.
+pub(crate) struct Statement<DB: Database> {
+    sql: SqlStr,
+    prepared: Option<DB::Statement>,
+    arguments: Option<Result<Option<DB::Arguments>, BoxDynError>>,
+    persistent: bool,
+}
+
+impl<DB: Engine> Statement<DB> {
+    pub(crate) fn new<'q, E: Execute<'q, DB>>(mut query: E) -> Self {
+        let prepared = query.statement().cloned();
+        let arguments = Some(query.take_arguments());
+        let persistent = query.persistent();
+        let sql = query.sql();
+        Self {
+            prepared,
+            arguments,
+            persistent: persistent && DB::may_keep_prepared(sql.as_str()),
+            sql,
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.sql.as_str()
+    }
+
+    #[cfg(feature = "mysql")]
+    pub(crate) fn sql(&self) -> &SqlStr {
+        &self.sql
+    }
+
+    /// How many there are, where it is to be prepared.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn binds(&self) -> Option<usize> {
+        match &self.arguments {
+            Some(Ok(Some(arguments))) => Some(arguments.len()),
+            _ => None,
+        }
+    }
+}
+
+impl<DB: Database> Execute<'_, DB> for Statement<DB> {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&DB::Statement> {
+        self.prepared.as_ref()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<DB::Arguments>, BoxDynError> {
+        self.arguments.take().unwrap_or(Ok(None))
+    }
+
+    fn persistent(&self) -> bool {
+        self.persistent
+    }
+}
+
+/// Statements that control a transaction, by their first keyword.
+const CONTROL: &[&str] = &[
+    "ABORT",
+    "BEGIN",
+    "COMMIT",
+    "END",
+    "PREPARE",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+    "XA",
+];
+
+/// Looks at a statement before it is sent: how far it reaches, or why it may not be sent.
+pub(crate) fn judge<DB: Engine>(
+    sql: &str,
+    place: Place,
+    options: &ConnectOptionsOf<DB>,
+) -> Result<Reach, String> {
+    let keyword = first_keyword(sql);
+    let refusal =
+        refusal::<DB>(sql, keyword, place).or_else(|| DB::refusal(sql, keyword, place, options));
+    match refusal {
+        Some(why) => Err(why),
+        None => Ok(reach::<DB>(sql, keyword)),
+    }
+}
+
+/// Why this statement would not do what it says, at a place where it may be sent.
+pub(crate) fn refusal_at<DB: Engine>(
+    sql: &str,
+    place: Place,
+    options: &ConnectOptionsOf<DB>,
+) -> Option<String> {
+    DB::refusal(sql, first_keyword(sql), place, options)
+}
+
+/// Statements that change what a session has set, by their first keyword.
+const SETS: &[&str] = &["DISCARD", "RESET", "SET"];
+
+/// Whether a statement may change the limits of its session, where those have to be known. What a function does that it
+/// calls is not seen.
+pub(crate) fn sets_limits<DB: Engine>(sql: &str) -> bool {
+    if DB::ASK_LIMITS.is_none() {
+        return false;
+    }
+    let keyword = first_keyword(sql);
+    let sets = is_one_of(SETS, keyword);
+    // `SELECT set_config('statement_timeout', …)`, and what stands further behind in a script.
+    sets || sql.contains("_timeout")
+}
+
+fn refusal<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String> {
+    if is_one_of(CONTROL, keyword) {
+        return refused_control::<DB>(sql, keyword, place);
+    }
+    if keyword.eq_ignore_ascii_case("SET")
+        && let Some(setting) = relied_on::<DB>(sql)
+    {
+        return Some(format!(
+            "`SET {setting}` was refused: the runtime relies on its value, and the next user of the session would \
+             have it too; to commit several statements at once, begin a scope"
+        ));
+    }
+    if place == Place::Transaction
+        && DB::commits_implicitly(keyword, &mut words_after(sql, keyword))
+    {
+        return Some(format!(
+            "`{keyword}` was refused: on this engine it commits the transaction that it runs in; execute it outside, \
+             through `&Db`"
+        ));
+    }
+    None
+}
+
+/// The setting that a SET would take from the runtime.
+fn relied_on<DB: Engine>(sql: &str) -> Option<&'static str> {
+    let mut tokens = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let mut tokens = tokens.by_ref().filter(|token| !token.is_empty()).peekable();
+    while let Some(token) = tokens.next() {
+        let relied = |(name, _): &&(&str, _)| token.eq_ignore_ascii_case(name);
+        if let Some((name, values)) = DB::RELIES_ON.iter().find(relied)
+            && !tokens.peek().is_some_and(|value| is_one_of(values, value))
+        {
+            return Some(name);
+        }
+    }
+    None
+}
+
+fn refused_control<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String> {
+    let mut next = words_after(sql, keyword);
+    let next = [next.next(), next.next()].map(Option::unwrap_or_default);
+    let follows = |words: &[&str]| {
+        let same = |(word, next): (&&str, &str)| next.eq_ignore_ascii_case(word);
+        words.iter().zip(next).all(same)
+    };
+    let is = |known: &[&str]| is_one_of(known, keyword);
+    let prepares_statement = is(&["PREPARE"]) && !follows(&["TRANSACTION"]);
+    if prepares_statement || DB::is_block(keyword, &mut words_after(sql, keyword)) {
+        return None;
+    }
+    let is_prepared = is(&["COMMIT", "ROLLBACK"]) && follows(&["PREPARED"])
+        || is(&["XA"]) && is_one_of(&["COMMIT", "ROLLBACK", "RECOVER"], next[0]);
+    match place {
+        Place::Transaction if is_prepared => Some(format!(
+            "`{keyword} {}` was refused: a prepared transaction cannot be ended inside of another; execute it \
+             outside, through `&Db`",
+            next[0]
+        )),
+        Place::Transaction => Some(format!(
+            "`{keyword}` was refused: the transaction is controlled by its scope, not by SQL; return `Err` or call \
+             `set_rollback_only` to roll back, use `nested` for a savepoint"
+        )),
+        // A script with a BEGIN and a COMMIT of its own is looked at when it has run.
+        Place::Session | Place::AnySession if is_prepared || is_script::<DB>(sql) => None,
+        Place::Session | Place::AnySession => Some(format!(
+            "`{keyword}` was refused: a session in autocommit mode has no transaction; begin one with `db.begin()` or \
+             an annotated function, or send all of it as one script"
+        )),
+    }
+}
+
+fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
+    let runs_others = runs_others::<DB>(sql, keyword);
+    if !runs_others && !sql.contains(';') {
+        return Reach::Inside;
+    }
+    let statements = statements(sql, DB::DIALECT);
+    let is_one = statements.len() < 2;
+    match () {
+        () if is_one && !runs_others => Reach::Inside,
+        () if is_one || statements.iter().any(|one| has_body::<DB>(one)) => Reach::MayEnd,
+        () if statements.iter().any(|one| controls::<DB>(one)) => Reach::Ends,
+        () => Reach::MayEnd,
+    }
+}
+
+fn is_script<DB: Engine>(sql: &str) -> bool {
+    statements(sql, DB::DIALECT).len() > 1
+}
+
+/// Whether the statement runs others that are not to be seen, or a block of them.
+fn runs_others<DB: Engine>(sql: &str, keyword: &str) -> bool {
+    is_one_of(DB::RUNS_OTHERS, keyword) || DB::is_block(keyword, &mut words_after(sql, keyword))
+}
+
+/// A routine, trigger or block is cut into pieces like a script: an END of it ends no transaction.
+fn has_body<DB: Engine>(statement: &str) -> bool {
+    let keyword = first_keyword(statement);
+    is_one_of(&["ALTER", "CREATE", "DELIMITER"], keyword) || runs_others::<DB>(statement, keyword)
+}
+
+/// Whether it begins or ends a transaction; a ROLLBACK TO and its like do neither.
+fn controls<DB: Engine>(statement: &str) -> bool {
+    const ENDS: &[&str] = &["ABORT", "BEGIN", "COMMIT", "END", "ROLLBACK", "START", "XA"];
+    let keyword = first_keyword(statement);
+    if DB::commits_implicitly(keyword, &mut words_after(statement, keyword)) {
+        return true;
+    }
+    let mut stays =
+        words_after(statement, keyword).map(|word| is_one_of(&["TO", "PREPARED"], word));
+    is_one_of(ENDS, keyword) && !stays.any(|stays| stays)
+}
+
+pub(crate) fn is_one_of(known: &[&str], word: &str) -> bool {
+    known.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// Statements that only read, by their first keyword. `WITH` may write, `PRAGMA` is the user's affair.
+const READS: &[&str] = &["EXPLAIN", "PRAGMA", "SELECT", "VALUES"];
+
+/// Whether a statement may write.
+pub(crate) fn may_write(sql: &str) -> bool {
+    !is_one_of(READS, first_keyword(sql))
+}
+
+/// Statements that write, by their first keyword.
+const WRITES: &[&str] = &["DELETE", "INSERT", "LOAD", "MERGE", "REPLACE", "UPDATE"];
+
+/// Whether a statement writes for certain.
+pub(crate) fn writes(sql: &str) -> bool {
+    is_one_of(WRITES, first_keyword(sql))
+}
+
+/// The words that follow one of the same text, up to what is no word.
+fn words_after<'a>(sql: &'a str, word: &str) -> impl Iterator<Item = &'a str> {
+    let mut rest = &sql[word.as_ptr() as usize - sql.as_ptr() as usize + word.len()..];
+    std::iter::from_fn(move || {
+        let word = first_keyword(rest);
+        let begin = word.as_ptr() as usize - rest.as_ptr() as usize;
+        rest = &rest[begin + word.len()..];
+        (!word.is_empty()).then_some(word)
+    })
+}
+
+/// The first word that is neither white space nor comment.
+fn first_keyword(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
+        rest = if rest.starts_with("--") || rest.starts_with('#') {
+            rest.split_once('\n').map_or("", |(_, after)| after)
+        } else if rest.starts_with("/*") && !rest.starts_with("/*!") {
+            rest.split_once("*/").map_or("", |(_, after)| after)
+        } else {
+            break;
+        };
+    }
+    // MySQL executes what stands in /*! … */
+    let rest = rest
+        .strip_prefix("/*!")
+        .unwrap_or(rest)
+        .trim_start_matches(|c: char| c.is_ascii_digit() || c.is_whitespace());
+    let end = rest
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(rest.len());
+    &rest[..end]
+}
+
+#[cfg(all(test, feature = "sqlite", feature = "mysql"))]
+mod tests {
+    use sqlx::mysql::MySqlConnectOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+
+    #[test]
+    fn the_first_keyword_is_found_behind_white_space_and_comments() {
+        for (sql, keyword) in [
+            ("COMMIT", "COMMIT"),
+            ("  \n\tcommit;", "commit"),
+            ("-- now\nROLLBACK TO x", "ROLLBACK"),
+            ("/* now */ /* or */BEGIN", "BEGIN"),
+            ("# now\nEND", "END"),
+            ("/*!40000 ALTER TABLE t */", "ALTER"),
+            (";;(SELECT 1)", "SELECT"),
+            ("", ""),
+            ("-- only a comment", ""),
+            ("/* open", ""),
+        ] {
+            assert_eq!(first_keyword(sql), keyword, "{sql}");
+        }
+    }
+
+    #[test]
+    fn transaction_control_is_refused_everywhere_and_ddl_where_it_commits() {
+        use Place::{Session, Transaction};
+        let (lite, my) = (SqliteConnectOptions::new(), MySqlConnectOptions::new());
+        let refused = |sql| {
+            (
+                judge::<sqlx::Sqlite>(sql, Transaction, &lite).is_err(),
+                judge::<sqlx::MySql>(sql, Transaction, &my).is_err(),
+                judge::<sqlx::MySql>(sql, Session, &my).is_err(),
+            )
+        };
+        for (sql, expected) in [
+            ("COMMIT", (true, true, true)),
+            ("savepoint a", (true, true, true)),
+            ("PREPARE TRANSACTION 'x'", (true, true, true)),
+            ("PREPARE x AS SELECT 1", (false, false, false)),
+            ("COMMIT PREPARED 'x'", (true, true, false)),
+            ("XA COMMIT 'x'", (true, true, false)),
+            ("XA START 'x'", (true, true, true)),
+            ("BEGIN; SELECT 1; COMMIT", (true, true, false)),
+            ("BEGIN;", (true, true, true)),
+            ("BEGIN NOT ATOMIC SELECT 1; END", (true, false, false)),
+            ("CREATE TABLE t (id INT)", (false, true, false)),
+            ("CREATE TEMPORARY TABLE t (id INT)", (false, false, false)),
+            ("CREATE OR REPLACE TABLE t (id INT)", (false, true, false)),
+            (
+                "CREATE OR REPLACE TEMPORARY TABLE t (id INT)",
+                (false, false, false),
+            ),
+            ("DROP TEMPORARY TABLE t", (false, false, false)),
+            ("ANALYZE TABLE t", (false, true, false)),
+            ("ANALYZE SELECT 1", (false, false, false)),
+            ("SET PASSWORD = 'x'", (false, true, false)),
+            ("LOAD INDEX INTO CACHE t", (false, true, false)),
+            ("LOAD DATA INFILE 'x' INTO TABLE t", (false, false, false)),
+            ("SET autocommit = 0", (false, true, true)),
+            ("set @@session.AUTOCOMMIT=off", (false, true, true)),
+            (
+                "SET time_zone = '+0:00', completion_type = 1",
+                (false, true, true),
+            ),
+            ("SET autocommit = 1", (false, false, false)),
+            ("SET time_zone = '+0:00'", (false, false, false)),
+            ("INSERT INTO t VALUES (1)", (false, false, false)),
+            ("ENDLESS", (false, false, false)),
+            ("WITH x AS (SELECT 1) SELECT 1", (false, false, false)),
+        ] {
+            assert_eq!(refused(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn how_far_a_statement_reaches_is_told_by_its_text() {
+        use Reach::{Ends, Inside, MayEnd};
+        let (lite, my) = (SqliteConnectOptions::new(), MySqlConnectOptions::new());
+        for (sql, sqlite, mysql) in [
+            ("SELECT 1", Inside, Inside),
+            ("SELECT ';';", Inside, Inside),
+            ("SELECT 1; SELECT 2", MayEnd, MayEnd),
+            ("INSERT INTO t VALUES (1); COMMIT", Ends, Ends),
+            ("SELECT 1; ROLLBACK TO a", MayEnd, MayEnd),
+            ("SELECT 1; DROP TABLE t", MayEnd, Ends),
+            ("CALL p()", Inside, MayEnd),
+            ("EXECUTE IMMEDIATE 'COMMIT'", Inside, MayEnd),
+            (
+                "CREATE TRIGGER a AFTER INSERT ON t BEGIN SELECT 1; END",
+                MayEnd,
+                MayEnd,
+            ),
+        ] {
+            let lite = judge::<sqlx::Sqlite>(sql, Place::Transaction, &lite).unwrap();
+            assert_eq!(lite, sqlite, "{sql}");
+            let my = judge::<sqlx::MySql>(sql, Place::Session, &my).unwrap();
+            assert_eq!(my, mysql, "{sql}");
+        }
+        let block = "BEGIN NOT ATOMIC SELECT 1; END";
+        assert_eq!(
+            judge::<sqlx::MySql>(block, Place::Transaction, &my),
+            Ok(MayEnd)
+        );
+    }
+}

@@ -1,0 +1,382 @@
+//! The one error type: opaque, with predicates.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::mem::discriminant;
+use std::time::Duration;
+
+mod beside;
+mod carried;
+mod cause;
+pub(crate) mod class;
+mod gate;
+mod public;
+mod text;
+
+pub use self::cause::Cause;
+use self::cause::code;
+pub(crate) use self::class::Class;
+pub(crate) use self::gate::{Outage, Overload, Refused};
+use crate::model::deadline::Overrun;
+use crate::model::open_scope::OpenScope;
+use crate::model::retry::Tried;
+
+/// What went wrong with a transaction, as opposed to what its body returned.
+///
+/// Opaque: ask its predicates. It converts into [`sqlx::Error`], as the variant that sqlx would have given, and back, so that
+/// `sqlx::Error` can be the error type of an annotated function; [`Error::of`] finds it in there.
+///
+/// Its text is for your log: it names scopes, places in the source, and who holds what. What a stranger may read is
+/// [`public_message`](Self::public_message).
+pub struct Error(Box<Repr>);
+
+struct Repr {
+    kind: Kind,
+    tried: Option<Tried>,
+    scope: Option<&'static str>,
+    source: Source,
+}
+
+enum Source {
+    None,
+    Sqlx(sqlx::Error),
+    Cause(Cause),
+    /// Of the user's own.
+    Boxed(BoxError),
+}
+
+/// The error of a hook.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+enum Kind {
+    Statement,
+    Connect,
+    Begin,
+    Savepoint,
+    Commit,
+    CommitUnknown,
+    BeforeCommit,
+    Aborted {
+        what: &'static str,
+    },
+    /// What ran in the transaction has ended it; `by` says what, where that is known.
+    Ended {
+        by: Option<String>,
+        /// It was to be rolled back.
+        undone: bool,
+    },
+    RollbackOnly {
+        by: &'static str,
+        asked: bool,
+    },
+    AcquireTimeout(Exhausted),
+    Starved(Starved),
+    Timeout(Overrun),
+    /// While the COMMIT was on its way.
+    CommitLate(Overrun),
+    Overloaded(Overload),
+    Unavailable(Outage),
+    Closed,
+    Refused(Cow<'static, str>),
+}
+
+/// Who would wait for whom for ever.
+#[derive(Debug)]
+pub(crate) struct Starved {
+    pub(crate) max: usize,
+    pub(crate) others: Vec<&'static str>,
+}
+
+/// The figures of a pool that had no session to give.
+#[derive(Debug)]
+pub(crate) struct Exhausted {
+    pub(crate) limit: Duration,
+    pub(crate) waited: Duration,
+    /// To write, where only one can at a time.
+    pub(crate) has_turn: bool,
+    /// A session was being opened for it.
+    pub(crate) opens: bool,
+    /// The scope that holds the one session of a sandbox.
+    pub(crate) holder: Option<&'static str>,
+    pub(crate) max: usize,
+    pub(crate) in_use: usize,
+    pub(crate) settling: usize,
+    pub(crate) waiting: usize,
+    /// Who has what was waited for, the one who has had it for longest first.
+    pub(crate) holders: Vec<OpenScope>,
+    /// All of them have had it for the whole wait.
+    pub(crate) is_stuck: bool,
+}
+
+// ---- how the runtime makes them ---------------------------------------------------------------------------
+
+impl Error {
+    fn new(kind: Kind, scope: Option<&'static str>, source: Source) -> Self {
+        Self(Box::new(Repr {
+            kind,
+            tried: None,
+            scope,
+            source,
+        }))
+    }
+
+    pub(crate) fn connect(source: sqlx::Error) -> Self {
+        Self::new(Kind::Connect, None, Source::Sqlx(source))
+    }
+
+    pub(crate) fn begin(scope: &'static str, source: sqlx::Error) -> Self {
+        Self::new(Kind::Begin, Some(scope), Source::Sqlx(source))
+    }
+
+    pub(crate) fn savepoint(scope: &'static str, source: sqlx::Error) -> Self {
+        Self::new(Kind::Savepoint, Some(scope), Source::Sqlx(source))
+    }
+
+    pub(crate) fn commit(scope: &'static str, source: sqlx::Error) -> Self {
+        Self::new(Kind::Commit, Some(scope), Source::Sqlx(source))
+    }
+
+    pub(crate) fn commit_unknown(scope: &'static str, source: sqlx::Error) -> Self {
+        Self::new(Kind::CommitUnknown, Some(scope), Source::Sqlx(source))
+    }
+
+    pub(crate) fn before_commit(scope: &'static str, source: BoxError) -> Self {
+        Self::new(Kind::BeforeCommit, Some(scope), Source::Boxed(source))
+    }
+
+    /// The server refused the COMMIT because the transaction had failed or ended before.
+    pub(crate) fn commit_refused(scope: &'static str, source: sqlx::Error) -> Self {
+        let what = "the commit was refused by the server, nothing was written";
+        Self::new(Kind::Aborted { what }, Some(scope), Source::Sqlx(source))
+    }
+
+    /// The transaction had been ended by something that ran in it. `cause` is why it was to be
+    /// rolled back, if it was.
+    pub(crate) fn ended(
+        scope: &'static str,
+        by: &impl fmt::Display,
+        cause: Option<&Cause>,
+    ) -> Self {
+        let kind = Kind::Ended {
+            by: Some(by.to_string()),
+            undone: cause.is_some(),
+        };
+        let source = cause.cloned().map_or(Source::None, Source::Cause);
+        Self::new(kind, Some(scope), source)
+    }
+
+    /// The server says that there is no such transaction any more.
+    pub(crate) fn ended_unseen(scope: &'static str, source: sqlx::Error) -> Self {
+        let kind = Kind::Ended {
+            by: None,
+            undone: false,
+        };
+        Self::new(kind, Some(scope), Source::Sqlx(source))
+    }
+
+    pub(crate) fn aborted(scope: &'static str, what: &'static str, cause: Cause) -> Self {
+        Self::new(Kind::Aborted { what }, Some(scope), Source::Cause(cause))
+    }
+
+    pub(crate) fn rollback_only(
+        scope: &'static str,
+        by: &'static str,
+        asked: bool,
+        cause: Cause,
+    ) -> Self {
+        let kind = Kind::RollbackOnly { by, asked };
+        Self::new(kind, Some(scope), Source::Cause(cause))
+    }
+
+    pub(crate) fn acquire_timeout(figures: Exhausted) -> Self {
+        Self::new(Kind::AcquireTimeout(figures), None, Source::None)
+    }
+
+    pub(crate) fn starved(scope: &'static str, starved: Starved) -> Self {
+        Self::new(Kind::Starved(starved), Some(scope), Source::None)
+    }
+
+    pub(crate) fn timeout(scope: &'static str, overrun: Overrun) -> Self {
+        Self::new(Kind::Timeout(overrun), Some(scope), Source::None)
+    }
+
+    /// The server has ended a statement because of the scope's time.
+    pub(crate) fn timeout_on_the_server(
+        scope: &'static str,
+        overrun: Overrun,
+        cause: Cause,
+    ) -> Self {
+        Self::new(Kind::Timeout(overrun), Some(scope), Source::Cause(cause))
+    }
+
+    pub(crate) fn commit_late(scope: &'static str, overrun: Overrun) -> Self {
+        Self::new(Kind::CommitLate(overrun), Some(scope), Source::None)
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(Kind::Closed, None, Source::None)
+    }
+
+    pub(crate) fn refused(scope: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Refused(why.into()), Some(scope), Source::None)
+    }
+
+    /// Names the scope that could not be opened.
+    pub(crate) fn in_scope(mut self, scope: &'static str) -> Self {
+        self.0.scope.get_or_insert(scope);
+        self
+    }
+
+    /// Says how often it was tried before this failure stood.
+    pub(crate) fn after(mut self, tried: Option<Tried>) -> Self {
+        self.0.tried = tried.or(self.0.tried);
+        self
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        match &self.0.source {
+            Source::None => Class::Other,
+            Source::Sqlx(error) if matches!(self.0.kind, Kind::Connect) => {
+                Class::of_connecting(error)
+            }
+            Source::Sqlx(error) => Class::of(error),
+            Source::Cause(cause) => cause.class(),
+            Source::Boxed(error) => error.downcast_ref().map_or(Class::Other, Class::of),
+        }
+    }
+}
+
+// ---- what users ask them ----------------------------------------------------------------------------------
+
+impl Error {
+    /// No session became free within the `acquire_timeout` of the [`Db`](crate::Db), or none ever would: all were held by scopes that
+    /// wait for another (`requires_new`).
+    #[must_use]
+    pub fn is_acquire_timeout(&self) -> bool {
+        matches!(self.0.kind, Kind::AcquireTimeout(_) | Kind::Starved(_))
+            || self.is_plainly(&sqlx::Error::PoolTimedOut)
+    }
+
+    /// It has come through a variant of sqlx's that has no room for more.
+    fn is_plainly(&self, variant: &sqlx::Error) -> bool {
+        let same = |error: &_| discriminant(error) == discriminant(variant);
+        matches!((&self.0.kind, &self.0.source), (Kind::Statement, Source::Sqlx(error)) if same(error))
+    }
+
+    /// Of an acquire timeout, or a refusal under overload, the scopes that had a session then (or, where there is one writer at a time and
+    /// that was waited for, the turn to write), the one that had it for longest first. Empty for other errors.
+    ///
+    /// Callers for whom one was being opened are among them, and callers who could have taken one and were not polled.
+    #[must_use]
+    pub fn holders(&self) -> &[OpenScope] {
+        match &self.0.kind {
+            Kind::AcquireTimeout(figures) => &figures.holders,
+            Kind::Overloaded(figures) => &figures.holders,
+            _ => &[],
+        }
+    }
+
+    /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session. Nothing was written, unless it is
+    /// [unknown](Self::is_commit_unknown) too: then the COMMIT was on its way when the time was over, and goes on behind the caller.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.is_acquire_timeout() || matches!(self.0.kind, Kind::Timeout(_) | Kind::CommitLate(_))
+    }
+
+    /// The transaction was rolled back because a scope inside it had failed, or had asked for it.
+    #[must_use]
+    pub fn is_rollback_only(&self) -> bool {
+        matches!(self.0.kind, Kind::RollbackOnly { .. })
+    }
+
+    /// Refused because an earlier statement of the transaction had failed, or because the
+    /// transaction had been ended before. Nothing was written, unless
+    /// [`is_partly_committed`](Self::is_partly_committed) says that something may have been.
+    #[must_use]
+    pub fn is_aborted(&self) -> bool {
+        matches!(self.0.kind, Kind::Aborted { .. } | Kind::Ended { .. })
+    }
+
+    /// The transaction was ended in its middle by something that ran in it: a procedure that
+    /// commits, a COMMIT behind another statement, code that had the raw connection. A part of it
+    /// may have been committed.
+    ///
+    /// This is the one failure that takes the place of a scope's own error, whose text it quotes: a
+    /// caller that gets an `Err` has to know that not everything was undone. It is never
+    /// [retryable](Self::is_retryable).
+    #[must_use]
+    pub fn is_partly_committed(&self) -> bool {
+        matches!(self.0.kind, Kind::Ended { .. })
+    }
+
+    /// The engine could not order this transaction among the concurrent ones; running it again may succeed.
+    #[must_use]
+    pub fn is_serialization_failure(&self) -> bool {
+        self.class() == Class::Serialization
+    }
+
+    /// The engine chose this transaction to break a deadlock; running it again may succeed.
+    #[must_use]
+    pub fn is_deadlock(&self) -> bool {
+        self.class() == Class::Deadlock
+    }
+
+    /// Running the whole transaction again may succeed, and cannot apply it twice: a conflict, a lock that was not to be had in time, a lost
+    /// connection, or a statement that was prepared before the schema changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.class().may_pass() && !self.is_commit_unknown() && !self.is_partly_committed()
+    }
+
+    /// The connection was lost while COMMIT was on its way, or the server does not know what became of it: the transaction may
+    /// or may not be committed.
+    #[must_use]
+    pub fn is_commit_unknown(&self) -> bool {
+        matches!(self.0.kind, Kind::CommitUnknown | Kind::CommitLate(_))
+    }
+
+    /// The connection to the server could not be made, or was lost. An error that the server has sent over a connection that
+    /// lives on is none of these, whatever its code (of class 08, too: a function that reaches for another server raises them).
+    #[must_use]
+    pub fn is_connection(&self) -> bool {
+        self.class().is_loss()
+    }
+
+    /// The [`Db`](crate::Db) was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.0.kind, Kind::Closed) || self.is_plainly(&sqlx::Error::PoolClosed)
+    }
+
+    /// The engine's own code: SQLSTATE on PostgreSQL, the error number on MySQL/MariaDB, the extended result code
+    /// on SQLite.
+    #[must_use]
+    pub fn code(&self) -> Option<Cow<'_, str>> {
+        match &self.0.source {
+            Source::None => None,
+            Source::Sqlx(error) => code(error).map(Cow::Owned),
+            Source::Cause(cause) => cause.code().map(Cow::Borrowed),
+            Source::Boxed(error) => code(error.downcast_ref()?).map(Cow::Owned),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "txn::Error({self})")
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match (&self.0.kind, &self.0.source) {
+            // Transparent: its text is all of ours.
+            (Kind::Statement, Source::Sqlx(error)) => error.source(),
+            (_, Source::Sqlx(error)) => Some(error),
+            // Its text is all there is of it, and stands in ours.
+            (_, Source::None | Source::Cause(_)) => None,
+            (_, Source::Boxed(error)) => Some(&**error),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The memory of an error.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Error;
+use super::class::{self, Class};
+
+/// Why a transaction was not committed.
+///
+/// The first failure of a transaction is kept, so that every later refusal can name it, and hooks after a rollback get it.
+#[derive(Clone)]
+pub struct Cause(Arc<CauseRepr>);
+
+struct CauseRepr {
+    message: String,
+    class: Class,
+    code: Option<String>,
+    unknown: bool,
+}
+
+impl Cause {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::with_class(message.into(), Class::Other, None)
+    }
+
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        Self::with_class(error.to_string(), Class::of(error), code(error))
+    }
+
+    pub(crate) fn of_connecting(error: &sqlx::Error) -> Self {
+        Self::with_class(error.to_string(), Class::of_connecting(error), code(error))
+    }
+
+    /// Nobody knows whether there is something to be a cause of.
+    pub(crate) fn unknown(message: &str) -> Self {
+        Self(Arc::new(CauseRepr {
+            message: message.into(),
+            class: Class::Connection,
+            code: None,
+            unknown: true,
+        }))
+    }
+
+    /// The failure of a scope itself.
+    pub(crate) fn of_scope(error: &Error) -> Self {
+        Self(Arc::new(CauseRepr {
+            message: error.to_string(),
+            class: error.class(),
+            code: error.code().map(Cow::into_owned),
+            unknown: error.is_commit_unknown() || error.is_partly_committed(),
+        }))
+    }
+
+    /// The transaction, or a part of it, may have been committed after all: the connection was lost
+    /// during the COMMIT, or something that ran in the transaction had ended it.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.0.unknown
+    }
+
+    fn with_class(message: String, class: Class, code: Option<String>) -> Self {
+        Self(Arc::new(CauseRepr {
+            message,
+            class,
+            code,
+            unknown: false,
+        }))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0.message, f)
+    }
+}
+
+impl StdError for Cause {}
+
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    match Error::carried_by(error) {
+        Some(ours) => ours.code().map(Cow::into_owned),
+        None => class::code(error.as_database_error()?),
+    }
+}
+
+impl Cause {
+    pub(crate) fn class(&self) -> Class {
+        self.0.class
+    }
+
+    pub(super) fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+}

@@ -1,0 +1,165 @@
+//! What errors say: lower-case fragments, what happened, to which scope, and why.
+
+use std::fmt;
+
+use super::{Error, Exhausted, Kind, Source, Starved};
+use crate::model::open_scope::OpenScope;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(tried) = &self.0.tried {
+            fmt::Display::fmt(tried, f)?;
+        }
+        if let Kind::Statement = self.0.kind {
+            return fmt::Display::fmt(&self.0.source, f);
+        }
+        fmt::Display::fmt(&self.0.kind, f)?;
+        if let Some(scope) = self.0.scope {
+            write!(f, " (in `{scope}`)")?;
+        }
+        match &self.0.source {
+            Source::None => Ok(()),
+            source => write!(f, ": {source}"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Statement => "statement failed",
+            Self::Connect => "cannot open a session",
+            Self::Begin => "cannot begin",
+            Self::Savepoint => "cannot set a savepoint",
+            Self::Commit => "cannot commit, nothing was written",
+            Self::CommitUnknown => {
+                "connection lost during commit, which may or may not have taken effect"
+            }
+            Self::BeforeCommit => "rolled back because a hook before the commit failed",
+            Self::Aborted { what } => what,
+            Self::Ended { by, undone } => return write_ended(f, by.as_deref(), *undone),
+            Self::RollbackOnly { by, asked } => {
+                let did = if *asked { "asked for it" } else { "failed" };
+                return write!(f, "rolled back because `{by}` inside it {did}");
+            }
+            Self::AcquireTimeout(figures) => return fmt::Display::fmt(figures, f),
+            Self::Starved(starved) => return fmt::Display::fmt(starved, f),
+            Self::Timeout(overrun) | Self::CommitLate(overrun) => {
+                return fmt::Display::fmt(overrun, f);
+            }
+            Self::Overloaded(overload) => return fmt::Display::fmt(overload, f),
+            Self::Unavailable(outage) => return fmt::Display::fmt(outage, f),
+            Self::Closed => "the database handle is closed, no new scope can be opened",
+            Self::Refused(why) => why,
+        })
+    }
+}
+
+fn write_ended(f: &mut fmt::Formatter<'_>, by: Option<&str>, undone: bool) -> fmt::Result {
+    f.write_str(if undone {
+        "cannot roll back"
+    } else {
+        "cannot go on"
+    })?;
+    let by = by.unwrap_or("something that ran in it");
+    write!(
+        f,
+        ", the transaction was ended by {by}, which may have committed what ran before"
+    )
+}
+
+impl fmt::Display for Starved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let max = self.max;
+        write!(
+            f,
+            "would wait for a second session for ever, all {max} are held by scopes that do: this one"
+        )?;
+        for other in &self.others {
+            write!(f, ", `{other}`")?;
+        }
+        f.write_str("; raise `max_sessions`, set `reserve`, or make it `nested`")
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            limit,
+            waited,
+            has_turn,
+            holder,
+            max,
+            in_use,
+            settling,
+            waiting,
+            opens,
+            holders,
+            is_stuck,
+        } = self;
+        if let Some(holder) = holder {
+            return write!(
+                f,
+                "no session within {limit:?} (waited {waited:?}), a sandbox has one and `{holder}` holds it: pass its `tx` on, or \
+                 end it first"
+            );
+        }
+        write!(
+            f,
+            "no session within {limit:?} (waited {waited:?}), of {max} sessions {in_use} are in use and {settling} are \
+             settling, {waiting} other callers wait"
+        )?;
+        write_holders(f, holders)?;
+        f.write_str(": ")?;
+        if *has_turn && !opens && *is_stuck {
+            return write_stuck(f, false);
+        }
+        f.write_str(if !has_turn {
+            "another scope writes for that long, and this engine has one writer at a time; mark what only reads \
+             `read_only`, and write through the `tx` of the scope that you are in"
+        } else if *opens {
+            "the server took too long to open one"
+        } else {
+            "raise `max_sessions`, or hold sessions for less long"
+        })
+    }
+}
+
+/// Where nothing was given back for the whole wait.
+pub(super) fn write_stuck(f: &mut fmt::Formatter<'_>, is_turn: bool) -> fmt::Result {
+    f.write_str("none was given back meanwhile; ")?;
+    f.write_str(match is_turn {
+        true => "mark what only reads `read_only`",
+        false => "raise `max_sessions`, or hold sessions for less long",
+    })?;
+    write_itself(f)
+}
+
+/// Nothing else is known of who waits than that it may hold what it waits for.
+pub(super) fn write_itself(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(
+        ", and if this caller has one itself, in a scope, an open row stream or a future that it does not poll, it waits for itself",
+    )
+}
+
+/// So many are named.
+const OLDEST: usize = 3;
+
+pub(super) fn write_holders(f: &mut fmt::Formatter<'_>, holders: &[OpenScope]) -> fmt::Result {
+    for (n, holder) in holders.iter().take(OLDEST).enumerate() {
+        let before = if n == 0 { "; held for longest by" } else { ";" };
+        write!(f, "{before} {holder}")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Sqlx(error) => fmt::Display::fmt(error, f),
+            Self::Cause(cause) => fmt::Display::fmt(cause, f),
+            Self::Boxed(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}

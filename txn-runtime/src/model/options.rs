@@ -1,0 +1,223 @@
+//! What an annotation asks of its transaction. Built in `const` context by the macro.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::deadline::{Deadline, LONGEST};
+use crate::model::location::Location;
+use crate::model::retry::{Asked, Retry};
+
+/// Isolation level of a transaction, in the words of the SQL standard.
+///
+/// What a level prevents is the engine's affair: PostgreSQL runs `ReadUncommitted` as `ReadCommitted`; SQLite
+/// only knows `Serializable` and refuses the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Sees what others have not committed yet.
+    ReadUncommitted,
+    /// Each statement sees what was committed before it began.
+    ReadCommitted,
+    /// The whole transaction sees one snapshot.
+    RepeatableRead,
+    /// As if transactions ran one after the other.
+    Serializable,
+}
+
+impl Isolation {
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(crate) const fn as_sql(self) -> &'static str {
+        match self {
+            Self::ReadUncommitted => "READ UNCOMMITTED",
+            Self::ReadCommitted => "READ COMMITTED",
+            Self::RepeatableRead => "REPEATABLE READ",
+            Self::Serializable => "SERIALIZABLE",
+        }
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadUncommitted => "read uncommitted",
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+            Self::Serializable => "serializable",
+        })
+    }
+}
+
+/// How an annotated function relates to the transaction that it may be called in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Propagation {
+    /// Begin outside of a transaction, join inside.
+    Required,
+    /// Begin outside of a transaction, set a savepoint inside.
+    Nested,
+    /// Begin, inside of a transaction too, then on a second session.
+    RequiresNew,
+    /// Join; there is no outside, which the type system sees to.
+    Mandatory,
+}
+
+impl Propagation {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Nested => "nested",
+            Self::RequiresNew => "requires_new",
+            Self::Mandatory => "mandatory",
+        }
+    }
+}
+
+/// The arguments of one annotation.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub(crate) name: &'static str,
+    pub(crate) location: Option<Location>,
+    pub(crate) propagation: Propagation,
+    pub(crate) isolation: Option<Isolation>,
+    pub(crate) read_only: bool,
+    pub(crate) deferrable: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Asked,
+}
+
+impl Options {
+    /// The options of a plain `#[transactional]` on the function `name`.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            location: None,
+            propagation: Propagation::Required,
+            isolation: None,
+            read_only: false,
+            deferrable: false,
+            timeout: None,
+            retry: Asked::Never,
+        }
+    }
+
+    /// Where the annotated function is.
+    #[must_use]
+    pub const fn at(mut self, file: &'static str, line: u32) -> Self {
+        self.location = Some(Location::new(file, line));
+        self
+    }
+
+    /// `nested`
+    #[must_use]
+    pub const fn nested(mut self) -> Self {
+        self.propagation = Propagation::Nested;
+        self
+    }
+
+    /// `requires_new`
+    #[must_use]
+    pub const fn requires_new(mut self) -> Self {
+        self.propagation = Propagation::RequiresNew;
+        self
+    }
+
+    /// `mandatory`
+    #[must_use]
+    pub const fn mandatory(mut self) -> Self {
+        self.propagation = Propagation::Mandatory;
+        self
+    }
+
+    /// `isolation = …`
+    #[must_use]
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// `read_only`
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// `deferrable`
+    #[must_use]
+    pub const fn deferrable(mut self) -> Self {
+        self.deferrable = true;
+        self
+    }
+
+    /// `timeout = …`
+    #[must_use]
+    pub const fn timeout_ms(mut self, millis: u64) -> Self {
+        let limit = Duration::from_millis(millis);
+        self.timeout = Some(match limit.as_secs() < LONGEST.as_secs() {
+            true => limit,
+            false => LONGEST,
+        });
+        self
+    }
+
+    /// Counts from now.
+    #[inline(always)]
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        self.timeout.map(Deadline::after)
+    }
+
+    /// `retry`
+    #[must_use]
+    pub const fn retry_by_default(mut self) -> Self {
+        self.retry = Asked::ByDefault;
+        self
+    }
+
+    /// `retry = …` and `retry(…)`
+    #[must_use]
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Asked::With(retry);
+        self
+    }
+
+    /// What of these options the engine lacks, as advice; `None` where it can do all of it.
+    pub(crate) const fn refusal(&self, lacks: &Lacks) -> Option<&'static str> {
+        if self.deferrable && lacks.deferrable.is_some() {
+            return lacks.deferrable;
+        }
+        match self.isolation {
+            None | Some(Isolation::Serializable) => None,
+            Some(_) => lacks.weak_isolation,
+        }
+    }
+}
+
+/// What an engine cannot do, each with the advice that the user gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Lacks {
+    pub(crate) deferrable: Option<&'static str>,
+    pub(crate) weak_isolation: Option<&'static str>,
+    pub(crate) second_writer: Option<&'static str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LACKS: Lacks = Lacks {
+        deferrable: Some("no deferrable"),
+        weak_isolation: Some("only serializable"),
+        second_writer: None,
+    };
+
+    #[test]
+    fn an_option_that_the_engine_lacks_is_refused_with_its_advice() {
+        let plain = Options::new("f");
+        assert_eq!(plain.refusal(&LACKS), None);
+        assert_eq!(plain.deferrable().refusal(&LACKS), Some("no deferrable"));
+        let weak = plain.isolation(Isolation::ReadCommitted);
+        assert_eq!(weak.refusal(&LACKS), Some("only serializable"));
+        let strong = plain.isolation(Isolation::Serializable);
+        assert_eq!(strong.refusal(&LACKS), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! What a scope's return value says: commit or roll back.
+
+use crate::model::error::Error;
+
+/// What is to become of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Make the writes of the scope permanent.
+    Commit,
+    /// Undo them.
+    Rollback,
+}
+
+/// A return type that decides over its transaction, and that can carry the transaction's own failure.
+///
+/// Implemented for every `Result<T, E>` whose `E` can be made from [`Error`]: `Ok` commits, `Err` rolls back.
+/// Implement it for types of your own that are neither:
+///
+/// ```
+/// use txn_runtime::{Error, Outcome, Verdict};
+///
+/// struct Response { status: u16, body: String }
+///
+/// impl Outcome for Response {
+///     fn verdict(&self) -> Verdict {
+///         if self.status < 400 { Verdict::Commit } else { Verdict::Rollback }
+///     }
+///     fn from_error(error: Error) -> Self {
+///         let status = if error.is_acquire_timeout() { 503 } else { 500 };
+///         eprintln!("{error}"); // for your log; the client gets what tells nothing of the inside
+///         Response { status, body: error.public_message().to_owned() }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the outcome of a transaction",
+    label = "a transaction must be able to report that it failed through this type",
+    note = "return a `Result` whose error type implements `From<txn::Error>`, as `sqlx::Error`, `anyhow::Error` and `txn::Error` do",
+    note = "to an error type of your own add `impl From<txn::Error> for …`, or with thiserror a variant `#[error(\"the transaction failed\")] Txn(#[from] txn::Error)`",
+    note = "the error's own text is for your log; what a client may read is its `public_message()`",
+    note = "a type that is no `Result` may implement `txn::Outcome`"
+)]
+pub trait Outcome: Sized {
+    /// Whether this value commits or rolls back.
+    fn verdict(&self) -> Verdict;
+
+    /// The value that is returned when the scope itself failed: it could not begin, or not commit.
+    fn from_error(error: Error) -> Self;
+
+    /// What the caller gets when the scope has ended.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn __after(self, ended: Result<(), Error>) -> Self {
+        match ended {
+            Ok(()) => self,
+            Err(error) => Self::from_error(error),
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E: From<Error>> Outcome for Result<T, E> {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Ok(_) => Verdict::Commit,
+            Err(_) => Verdict::Rollback,
+        }
+    }
+
+    fn from_error(error: Error) -> Self {
+        Err(error.into())
+    }
+}

@@ -1,0 +1,66 @@
+//! Sessions in autocommit mode.
+
+use tokio::time::Instant;
+
+use super::Db;
+use crate::engine::{Engine, Place, statement};
+use crate::model::deadline::probe_until;
+use crate::model::error::Error;
+use crate::model::request::Need;
+use crate::model::words::Closed;
+use crate::pool::Session;
+
+const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one transaction; migrate the `Db` before \
+     its `sandbox` is made, and use `begin` in place of `session`";
+
+impl<DB: Engine> Db<DB> {
+    /// A session for one statement; one that writes waits for its turn, where there is such a thing.
+    pub(crate) async fn session_for(&self, sql: &str) -> Result<Session<DB>, Error> {
+        if self.shared.limits.max_sessions > 1
+            && let Some(why) = statement::refusal_at::<DB>(sql, Place::AnySession, self.options())
+        {
+            return Err(Error::refused(Need::AUTOCOMMIT.scope, why));
+        }
+        self.autocommit_session(Need {
+            writes: DB::ONE_WRITER && statement::may_write(sql),
+            ..Need::AUTOCOMMIT
+        })
+        .await
+    }
+
+    pub(crate) async fn autocommit_session(&self, need: Need) -> Result<Session<DB>, Error> {
+        if self.sandbox.is_some() {
+            return Err(Error::refused(Need::AUTOCOMMIT.scope, NOT_IN_A_SANDBOX));
+        }
+        let deadline = self.deadline();
+        loop {
+            let mut session = self.acquire(deadline, &need).await?;
+            let until = match session.is_suspect() {
+                true => probe_until(deadline),
+                false => deadline,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if session.is_to_be_reset() {
+                // What it answers is as good as a ping.
+                match session.reset(left).await {
+                    Ok(true) => return Ok(session),
+                    Ok(false) | Err(_) => session.discard_because(Closed::Reset),
+                }
+                continue;
+            }
+            if session.is_trusted() {
+                return Ok(session);
+            }
+            match session.ping(left).await {
+                Ok(()) => return Ok(session),
+                // What would have run on it could not have been repeated, unlike a BEGIN.
+                Err(_) => {
+                    session.discard_because(Closed::PingFailed);
+                    if DB::EMBEDDED.is_none() {
+                        self.forget_idle(Closed::PingFailed);
+                    }
+                }
+            }
+        }
+    }
+}

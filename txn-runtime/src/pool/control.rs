@@ -1,0 +1,190 @@
+//! Invariant 3: all transaction SQL goes through here.
+//!
+//! Each function leaves its session such that dropping it at any point settles it: `in_transaction` is set before a
+//! BEGIN is sent and cleared after the end of the transaction was confirmed.
+
+use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
+
+use crate::engine::{Engine, OwnLimits, Refusal};
+use crate::model::open_scope::ScopeState;
+use crate::model::options::Options;
+use crate::model::transaction::{Access, Wire};
+use crate::model::unsure::Unsure;
+use crate::pool::Session;
+
+/// Why a COMMIT was not answered with success.
+#[derive(Debug)]
+pub(crate) enum CommitFailure {
+    /// There was no healthy transaction to commit.
+    Refused(Refusal, sqlx::Error),
+    /// The engine could not commit.
+    Failed(sqlx::Error),
+    /// The answer was lost, or says that the server does not know.
+    Unknown(sqlx::Error),
+}
+
+/// The id of the transaction, where it has to be known.
+pub(crate) async fn begin<DB: Engine>(
+    session: &mut Session<DB>,
+    options: &Options,
+    limit: Option<Duration>,
+) -> Result<Option<String>, sqlx::Error> {
+    if session.is_behind() {
+        let limit = session.db().settle_timeout();
+        // Boxed, or every scope's future would have room for it.
+        Box::pin(session.catch_up(limit)).await?;
+    }
+    session.in_transaction = true;
+    session.access = Access {
+        read_only: options.read_only,
+        limited: limit.is_some(),
+    };
+    if session.is_lent() {
+        return enter_sandbox(session).await.map(|()| None);
+    }
+    // Boxed, or every scope's future would have room for it.
+    let own = match limit {
+        Some(_) => Box::pin(session.limits_of_its_own()).await?,
+        None => OwnLimits::default(),
+    };
+    let mut sql = DB::begin(options, limit, own);
+    if let (true, Some(reset)) = (session.is_to_be_reset(), DB::RESET) {
+        sql = format!("BEGIN; {reset}; COMMIT; {sql}").into();
+    }
+    // Nothing is lost with the commit of a reader, and only writers need an id.
+    let identify = DB::IDENTIFY.filter(|_| session.db().verifies_commits() && !options.read_only);
+    let Some(identify) = identify else {
+        return session.run(AssertSqlSafe(sql)).await.map(|()| None);
+    };
+    sql += identify;
+    let mut id = None;
+    let read = |row: &DB::Row| id = DB::transaction_id(row);
+    session.ask(AssertSqlSafe(sql), read).await?;
+    Ok(id)
+}
+
+/// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
+pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
+    session.committing = true;
+    session.activity().enter(ScopeState::Committing);
+    let access = session.access;
+    let result = match session.is_lent() {
+        true => session.run(DB::sandbox_commit(access)).await,
+        false => session.end(DB::commit(access)).await,
+    };
+    session.committing = false;
+    let Err(error) = result else {
+        session.in_transaction = false;
+        return Ok(());
+    };
+    match &error {
+        _ if DB::is_out_of_step(&error) => Err(CommitFailure::Unknown(error)),
+        sqlx::Error::Database(database) => {
+            session.in_transaction = session.is_lent() || !DB::ended_by_failed_commit(&**database);
+            match DB::refused_commit(&**database) {
+                Some(why) => Err(CommitFailure::Refused(why, error)),
+                None if !session.is_lent() && DB::leaves_commit_open(&**database) => {
+                    Err(CommitFailure::Unknown(error))
+                }
+                None => Err(CommitFailure::Failed(error)),
+            }
+        }
+        _ => Err(CommitFailure::Failed(error)),
+    }
+}
+
+/// What a rollback has come to.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Undid {
+    /// Nothing of the transaction is left.
+    All,
+    /// The transaction had been ended by what ran in it, and that may have committed a part of it.
+    Part(Box<Unsure>),
+}
+
+/// Finishes what is on the wire first.
+pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
+    session.activity().enter(ScopeState::RollingBack);
+    finish_exchange(session).await?;
+    let is_over = match session.to_look_at() {
+        None => false,
+        Some(unsure) if unsure.ends => true,
+        Some(_) => !Box::pin(is_ours(session)).await?,
+    };
+    let undid = match session.is_looked_at() {
+        Some(unsure) if is_over => Undid::Part(unsure),
+        _ => Undid::All,
+    };
+    if session.is_lent() {
+        session.run(DB::sandbox_rollback(session.access)).await?;
+        session.in_transaction = false;
+        return Ok(undid);
+    }
+    match session.end(DB::rollback(session.access)).await {
+        Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
+        result => result?,
+    }
+    session.in_transaction = false;
+    Ok(undid)
+}
+
+/// Boxed where there is something, or every rollback would have room for the cancel.
+async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    if session.wire != Wire::Idle {
+        Box::pin(session.drain()).await?;
+    }
+    Ok(())
+}
+
+/// Whether the session is inside of the transaction that the runtime began, which is about to end.
+async fn is_ours<DB: Engine>(session: &mut Session<DB>) -> Result<bool, sqlx::Error> {
+    match DB::PROOF {
+        // The savepoints of a sandbox have to stay.
+        Some(proof) if !session.is_lent() => match session.run(proof).await {
+            Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => Ok(false),
+            proved => proved.map(|()| true),
+        },
+        _ => session.probe().await,
+    }
+}
+
+/// Sets savepoint `level`; the RELEASE of one that ended before rides in front.
+pub(crate) async fn savepoint<DB: Engine>(
+    session: &mut Session<DB>,
+    level: u32,
+    release: Option<u32>,
+) -> Result<(), sqlx::Error> {
+    let sql = match release {
+        Some(ended) => format!("RELEASE SAVEPOINT txn_{ended}; SAVEPOINT txn_{level}"),
+        None => format!("SAVEPOINT txn_{level}"),
+    };
+    session.run(AssertSqlSafe(sql)).await
+}
+
+/// Undoes everything since savepoint `level`, which goes on to exist. Idempotent.
+pub(crate) async fn rollback_to<DB: Engine>(
+    session: &mut Session<DB>,
+    level: u32,
+) -> Result<(), sqlx::Error> {
+    finish_exchange(session).await?;
+    session
+        .run(AssertSqlSafe(format!("ROLLBACK TO SAVEPOINT txn_{level}")))
+        .await
+}
+
+/// Sets the savepoint that the scopes of a sandbox begin at, and that each of them sets anew when it commits: to roll back
+/// to it does no harm, wherever a scope was dropped.
+pub(crate) async fn open_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    session.run("SAVEPOINT txn_box").await
+}
+
+/// A scope has nothing to begin in there.
+async fn enter_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    match DB::SANDBOX_READ_ONLY {
+        Some(read_only) if session.access.read_only => session.run(read_only).await,
+        _ => Ok(()),
+    }
+}

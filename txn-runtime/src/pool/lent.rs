@@ -1,0 +1,144 @@
+//! The session of a sandbox: one transaction, lent to one scope after the other.
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use futures_core::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::hooks::{CommittedHook, Fate, Hooks};
+use super::{Db, Session, settle};
+use crate::engine::Engine;
+use crate::model::request::Need;
+
+const LOST: &str = "the sandbox has lost its transaction: the server has ended it (a deadlock with another sandbox?), or its \
+     connection broke, or on MySQL/MariaDB a statement was dropped in flight";
+
+/// The session of a sandbox, which its scopes have in turn.
+pub(crate) struct Lent<DB: Engine> {
+    id: NonZeroU64,
+    /// `None` while a scope has it, and when it is lost.
+    session: Mutex<Option<Session<DB>>>,
+    turns: Arc<Semaphore>,
+    /// Who had the last turn.
+    holder: Mutex<&'static str>,
+    /// Why it would not be true to life any more.
+    spoilt: OnceLock<String>,
+    captures: AtomicBool,
+    committed: Mutex<Vec<CommittedHook>>,
+}
+
+/// Why a scope cannot be opened in a sandbox.
+pub(crate) enum Refusal {
+    Held(&'static str),
+    Closed,
+    Over(String),
+}
+
+impl<DB: Engine> Lent<DB> {
+    pub(crate) fn new(session: Session<DB>) -> Self {
+        Self {
+            id: session.activity().session(),
+            session: Mutex::new(Some(session)),
+            turns: Arc::new(Semaphore::new(1)),
+            holder: Mutex::new(""),
+            spoilt: OnceLock::new(),
+            captures: AtomicBool::new(false),
+            committed: Mutex::default(),
+        }
+    }
+
+    /// Keeps the hooks of `after_commit` from now on, instead of letting them run.
+    pub(crate) fn capture_hooks(&self) {
+        self.captures.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the hooks that were kept.
+    pub(crate) fn committed_hooks(&self) -> Vec<CommittedHook> {
+        std::mem::take(&mut *lock(&self.committed))
+    }
+
+    /// Ends it: nothing is lent any more, and the session goes its way.
+    pub(crate) fn abandon(&self) {
+        self.turns.close();
+        drop(lock(&self.session).take());
+    }
+
+    pub(crate) async fn lend(
+        &self,
+        db: &Db<DB>,
+        deadline: Instant,
+        need: &Need,
+    ) -> Result<Session<DB>, Refusal> {
+        let turn = match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) => return Err(Refusal::Closed),
+            Err(_) => return Err(Refusal::Held(*lock(&self.holder))),
+        };
+        if let Some(why) = self.spoilt.get() {
+            return Err(Refusal::Over(why.clone()));
+        }
+        *lock(&self.holder) = need.scope;
+        let session = lock(&self.session).take();
+        let lent = session.and_then(|session| session.lend(db.clone(), turn));
+        lent.ok_or_else(|| Refusal::Over(LOST.to_owned()))
+    }
+
+    pub(crate) fn take_back(&self, mut session: Session<DB>) {
+        let turn = session.unlend();
+        let mut place = lock(&self.session);
+        if !self.is_closed() {
+            *place = Some(session);
+        }
+        drop(place);
+        drop(turn);
+    }
+
+    pub(crate) async fn close(&self) {
+        // Fails only if it is closed already.
+        let last = self.turns.acquire().await;
+        self.turns.close();
+        drop(last);
+        let session = lock(&self.session).take();
+        if let Some(session) = session {
+            settle::settle_session(session).await;
+        }
+    }
+
+    /// What the session is called in the list of open scopes.
+    pub(crate) fn id(&self) -> Option<NonZeroU64> {
+        Some(self.id)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.turns.is_closed()
+    }
+
+    /// What is to run of the hooks of a scope that has ended.
+    pub(crate) fn due(&self, mut hooks: Hooks, fate: &Fate) -> Vec<BoxFuture<'static, ()>> {
+        if let (Fate::Committed, true) = (fate, self.captures.load(Ordering::Relaxed)) {
+            lock(&self.committed).extend(hooks.committed());
+        }
+        hooks.after(fate)
+    }
+
+    /// It would not be true to life any more. The first reason is the one that explains.
+    pub(crate) fn spoil(&self, why: String) {
+        self.spoilt.set(why).ok();
+    }
+}
+
+impl<DB: Engine> std::fmt::Debug for Lent<DB> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lent")
+            .field("holder", &*lock(&self.holder))
+            .field("spoilt", &self.spoilt.get())
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,68 @@
+//! A session in the hands of a sandbox.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Pooled, Session};
+use crate::engine::Engine;
+use crate::pool::Db;
+use crate::pool::hooks::{Due, Fate};
+
+impl<DB: Engine> Session<DB> {
+    /// All of it, under another handle.
+    pub(super) fn moved(&mut self, pooled: Box<Pooled<DB>>, db: Db<DB>) -> Self {
+        Self {
+            pooled: Some(pooled),
+            slot: std::mem::take(&mut self.slot),
+            hooks: std::mem::take(&mut self.hooks),
+            trace: self.trace.take(),
+            db,
+            lease: self.lease.clone(),
+            unsure: self.unsure.take(),
+            ..*self
+        }
+    }
+
+    /// It belongs to a sandbox: what it begins is a savepoint.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.db.lent().is_some()
+    }
+
+    /// For one scope of the sandbox that `db` is the handle of; the sandbox's own transaction is no concern of that scope.
+    pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
+        let pooled = self.pooled.take()?;
+        let mut session = self.moved(pooled, db);
+        session.slot.permits.get_or_insert_default().sandbox = Some(turn);
+        session.in_transaction = false;
+        Some(session)
+    }
+
+    /// Back in the sandbox's transaction; with the permit that the next scope waits for.
+    pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.activity().close();
+        self.db = self.db.outside_of_sandbox();
+        self.in_transaction = true;
+        self.settling = false;
+        self.slot.permits.as_mut()?.sandbox.take()
+    }
+
+    /// Takes the hooks that are to run now.
+    pub(crate) fn due(&mut self, fate: &Fate) -> Due {
+        let hooks = std::mem::take(&mut self.hooks);
+        let hooks = match self.db.lent() {
+            Some(lent) => lent.due(hooks, fate),
+            None => hooks.after(fate),
+        };
+        if hooks.is_empty() {
+            return Due::default();
+        }
+        let ending = |scope| {
+            let statements = self.activity().statements();
+            self.db.scopes_here().ending(scope, statements)
+        };
+        Due {
+            ending: self.activity().holding().map(ending),
+            token: Some(self.db.hooks_run()),
+            hooks,
+        }
+    }
+}

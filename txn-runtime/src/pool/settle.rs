@@ -1,0 +1,166 @@
+//! Settling: a session that a dropped scope left behind is brought to a known state, clean and back in the pool,
+//! or closed.
+//!
+//! Invariant 4: every cleanup is bounded by `settle_timeout`; past it the session is closed and its slot freed.
+//! Invariant 5: a cleanup holds its pool slot until it ends, so that the pool never opens more than `max_sessions`.
+//! Invariant 8: it never needs the caller's runtime context: it runs on the runtime that the `Db` was made in.
+
+use tokio::time::timeout;
+
+use crate::engine::Engine;
+use crate::model::error::Cause;
+use crate::model::transaction::Wire;
+use crate::model::unsure::Unsure;
+use crate::model::words::{Closed, Settled};
+use crate::pool::Session;
+use crate::pool::control::{self, Undid};
+use crate::pool::hooks::{self, Fate};
+
+/// Settles in the background.
+///
+/// If its runtime shuts down before it is done, the session is closed, not given back.
+pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
+    let db = session.db().clone();
+    db.spawn(settle(session));
+}
+
+/// Hooks that are still there belong to a transaction that was dropped.
+async fn settle<DB: Engine>(mut session: Session<DB>) {
+    let cause = match session.committing {
+        true => Cause::unknown("its commit had not been answered when it was given up"),
+        false => Cause::new("it was dropped before it had ended"),
+    };
+    let due = session.due(&Fate::RolledBack(cause));
+    let meter = session.db().meter().clone();
+    settle_session(session).await;
+    hooks::run(due, meter).await;
+}
+
+pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
+    let limit = session.db().settle_timeout();
+    let backend = session.backend();
+    let cleanup = session.db().meter().settling();
+    if session.wire == Wire::Broken {
+        // In vain past the limit, as everything here. Whoever had the session was told that it broke.
+        let kill = Box::pin(session.kill_if_it_lingers());
+        timeout(limit, kill).await.ok();
+        cleanup.ended(Settled::Broken);
+        return session.discard();
+    }
+    let lost = session.is_lost_by_a_drop();
+    let (problem, end) = match timeout(limit, bring_to_rest(&mut session)).await {
+        Ok(Ok(())) => {
+            cleanup.ended(Settled::Clean);
+            return release(session).await;
+        }
+        Ok(Err(error)) => (error.to_string(), Settled::Failed),
+        Err(_) => (format!("not settled within {limit:?}"), Settled::TimedOut),
+    };
+    if lost {
+        cleanup.ended(Settled::DroppedOperation);
+        tracing::debug!(target: "txn", system = DB::SYSTEM, backend, "session closed after an operation was dropped");
+        return session.discard();
+    }
+    cleanup.ended(end);
+    tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
+    session.discard_because(Closed::Unsettled);
+}
+
+/// Gives a clean session back in the background, for something is to be done with it first.
+pub(crate) fn spawn_release<DB: Engine>(session: Session<DB>) {
+    let db = session.db().clone();
+    db.spawn(release(session));
+}
+
+/// Does with a clean session what is to be done before others get it, and gives it back, or closes it.
+async fn release<DB: Engine>(mut session: Session<DB>) {
+    let (limit, backend) = (session.db().settle_timeout(), session.backend());
+    let problem = match timeout(limit, session.make_ready_for_others()).await {
+        Ok(Ok(None)) => return close_if_the_pool_is(session).await,
+        Ok(Ok(Some(why))) => return close(session, why).await,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not ready within {limit:?}"),
+    };
+    tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of given back");
+    session.discard_because(Closed::Rejected);
+}
+
+/// In good order, so that its locks on the server are free when this has ended.
+async fn close<DB: Engine>(mut session: Session<DB>, why: Closed) {
+    let (limit, backend) = (session.db().settle_timeout(), session.backend());
+    session.closes(why);
+    if let Ok(Err(error)) = timeout(limit, session.close()).await {
+        tracing::debug!(target: "txn", system = DB::SYSTEM, backend, %error, "session not closed in good order");
+    }
+}
+
+/// A clean session goes back to the pool by being dropped; there may be none any more.
+async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
+    if !session.is_lent() && session.db().is_closed() {
+        close(session, Closed::WithPool).await;
+    }
+}
+
+async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    if session.wire != Wire::Idle {
+        Box::pin(session.drain()).await?;
+    }
+    if session.in_transaction
+        && let Undid::Part(by) = control::rollback(session).await?
+    {
+        tracing::error!(
+            target: "txn", system = DB::SYSTEM, backend = session.backend(), %by,
+            "a scope was dropped that could not be rolled back: its transaction had been ended before"
+        );
+    }
+    // Boxed, as it is rare and would have its room in every cleanup.
+    if session.was_unsure() {
+        Box::pin(make_sure(session)).await?;
+    }
+    match session.is_counted_by_the_driver() && !session.is_lent() {
+        true => Box::pin(session.let_the_driver_count_none()).await,
+        false => Ok(()),
+    }
+}
+
+/// The transaction of a sandbox, which its scopes run in.
+const ENDED_BY_HAND: &str = "the transaction was ended by something that ran in it";
+
+/// Something ran that may have left a transaction open, or have changed what the runtime relies on.
+async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
+    if session.to_look_at().is_some() {
+        let inside = session.probe().await?;
+        let by = session.is_looked_at();
+        if session.is_lent() && !inside {
+            return Err(sqlx::Error::Protocol(ENDED_BY_HAND.into()));
+        }
+        if inside {
+            roll_back_what_was_left_open(session, by).await?;
+        }
+    }
+    if session.is_lent() {
+        // What else was changed is restored when the sandbox ends.
+        return Ok(());
+    }
+    if let Some(restore) = DB::RESTORE {
+        session.run(restore).await?;
+    }
+    session.is_sure_again();
+    Ok(())
+}
+
+async fn roll_back_what_was_left_open<DB: Engine>(
+    session: &mut Session<DB>,
+    by: Option<Box<Unsure>>,
+) -> Result<(), sqlx::Error> {
+    if !session.is_lent() {
+        let by = by.map(|by| by.to_string());
+        tracing::warn!(
+            target: "txn", system = DB::SYSTEM, backend = session.backend(), by,
+            "a transaction begun outside of any scope was left open: rolled back"
+        );
+    }
+    // Whatever it was, there is nothing in it that a scope relies on.
+    let _all = control::rollback(session).await?;
+    Ok(())
+}

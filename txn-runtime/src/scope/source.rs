@@ -1,0 +1,199 @@
+//! Where a scope gets its session from: `&Db` begins, `&mut Tx` joins.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
+
+use crate::engine::Engine;
+use crate::model::error::Error;
+use crate::model::options::Options;
+use crate::model::propagation::{Action, Place, resolve};
+use crate::model::request::Request;
+use crate::pool::Db;
+use crate::scope::{Entered, Scope};
+use crate::tx::{Sandbox, Tx};
+
+/// What an annotated function takes in place of its `&mut Tx`: `&Db` or `&mut Tx`.
+///
+/// A function without annotation that works with and without a transaction takes it too, and passes it on to an
+/// annotated one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of sessions for `{T}`",
+    label = "pass `&db` to begin a transaction, or `&mut tx` to join the one that is open",
+    note = "a source is a `txn::Db` or a `txn::Tx` of the same engine; a `Pool`, connection or `Transaction` of sqlx is none"
+)]
+pub trait Source<T>: Send + Debug + Sized {
+    /// What is opened.
+    #[doc(hidden)]
+    type Scope: Scope<T>;
+
+    /// Opens a scope.
+    #[doc(hidden)]
+    fn open(
+        self,
+        options: &'static Options,
+    ) -> impl Future<Output = Result<Self::Scope, Error>> + Send;
+}
+
+/// A [`Source`] that is inside of a transaction: what a `mandatory` function takes.
+#[diagnostic::on_unimplemented(
+    message = "this function is `mandatory`: it runs only inside of a transaction, and `{Self}` is not in one",
+    label = "pass the `&mut Tx` of an open transaction",
+    note = "call it from a `#[transactional]` function and pass its `tx`; by hand: `let mut tx = db.begin().await?`, pass `&mut tx`, then `tx.commit().await?`"
+)]
+pub trait Joinable<T>: Source<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
+    // Borrows nothing, so that the body may take all of the `self` that the `Db` is in.
+    type Scope = Entered<'static, DB>;
+
+    async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
+        match resolve(options.propagation, Place::Outside) {
+            Action::Begin => Entered::begin(self, &Request::outside(options)).await,
+            action => Err(refuse(action, options)),
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<DB: Engine> Source<Tx<DB>> for &Sandbox<DB> {
+    type Scope = Entered<'static, DB>;
+
+    async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
+        self.db().open(options).await
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
+    type Scope = Entered<'a, DB>;
+
+    #[inline(always)]
+    /// What talks to the server is boxed, or the future of every joined scope would have room for it.
+    fn open(
+        self,
+        options: &'static Options,
+    ) -> impl Future<Output = Result<Self::Scope, Error>> + Send {
+        match resolve(options.propagation, Place::Inside) {
+            Action::BeginAnother => Either::Right(begin_another(self, options).boxed()),
+            Action::Savepoint => Either::Right(nest(self, options).boxed()),
+            Action::Join => Either::Left(ready(join(self, options))),
+            action @ (Action::Begin | Action::Refuse) => {
+                Either::Left(ready(Err(refuse(action, options))))
+            }
+        }
+    }
+}
+
+/// What the table of propagations does not provide for at this place.
+#[cold]
+fn refuse(action: Action, options: &Options) -> Error {
+    let why = match action {
+        Action::Refuse => "`mandatory` needs an open transaction: pass a `&mut Tx`",
+        Action::Join | Action::Savepoint => "there is no transaction to join: pass a `&mut Tx`",
+        Action::Begin | Action::BeginAnother => "a transaction is open already: pass the `&Db`",
+    };
+    Error::refused(options.name, why)
+}
+
+#[inline(always)]
+fn join<'a, DB: Engine>(
+    tx: &'a mut Tx<DB>,
+    options: &'static Options,
+) -> Result<Entered<'a, DB>, Error> {
+    refuse_conflict(tx, options)?;
+    Ok(Entered::join(tx, options))
+}
+
+async fn nest<'a, DB: Engine>(
+    tx: &'a mut Tx<DB>,
+    options: &'static Options,
+) -> Result<Entered<'a, DB>, Error> {
+    refuse_conflict(tx, options)?;
+    Entered::nest(tx, options).await
+}
+
+async fn begin_another<'a, DB: Engine>(
+    tx: &'a mut Tx<DB>,
+    options: &'static Options,
+) -> Result<Entered<'a, DB>, Error> {
+    refuse_second_writer(tx, options)?;
+    if tx.session.is_lent() {
+        return Entered::nest_on_its_own(tx, options).await;
+    }
+    let db = tx.db().clone();
+    Entered::begin(&db, &tx.request_inside(options)).await
+}
+
+#[diagnostic::do_not_recommend]
+impl<DB: Engine> Joinable<Tx<DB>> for &mut Tx<DB> {}
+
+fn refuse_second_writer<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
+    match DB::LACKS.second_writer {
+        Some(why) if !tx.is_read_only() && !options.read_only => {
+            Err(Error::refused(options.name, why))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[inline(always)]
+fn refuse_conflict<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
+    match (options.refusal(&DB::LACKS), tx.conflict(options)) {
+        (Some(why), _) => Err(Error::refused(options.name, why)),
+        (None, Some(why)) => Err(Error::refused(options.name, Cow::Owned(why))),
+        (None, None) => Ok(()),
+    }
+}
+
+/// What the binding form may name as its source: a `Db`, however it is held.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of sessions",
+    label = "name a `txn::Db` here, as in `#[transactional(self.db as tx)]`",
+    note = "a reference to one, an `Arc` or a `Box` of one will do; for an open transaction write `&mut self.tx as tx`"
+)]
+pub trait Provide {
+    /// The engine of that `Db`.
+    type Engine: Engine;
+
+    /// The `Db` itself.
+    fn provide(&self) -> &Db<Self::Engine>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<DB: Engine> Provide for Db<DB> {
+    type Engine = DB;
+
+    fn provide(&self) -> &Db<DB> {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<DB: Engine> Provide for Sandbox<DB> {
+    type Engine = DB;
+
+    fn provide(&self) -> &Db<DB> {
+        self.db()
+    }
+}
+
+macro_rules! provide_through {
+    ($($holder:ty),+) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<P: Provide + ?Sized> Provide for $holder {
+            type Engine = P::Engine;
+
+            fn provide(&self) -> &Db<P::Engine> {
+                (**self).provide()
+            }
+        }
+    )+};
+}
+
+provide_through!(&P, &mut P, Arc<P>, Box<P>);

@@ -1,0 +1,13 @@
+//! `&mut Tx` as an executor.
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::TryFutureExt;
+use sqlx::{Describe, Execute, Executor, SqlStr};
+
+use super::Tx;
+use crate::engine::statement::Statement;
+use crate::engine::{Engine, Step};
+use crate::pool::executor::{By, Rows, executor_for, operate};
+
+executor_for!(Tx);
