@@ -27,7 +27,7 @@ use crate::model::error::{Cause, Error};
 use crate::model::options::{Isolation, Options};
 use crate::model::outcome::Verdict;
 use crate::model::request::Request;
-use crate::model::transaction::Health;
+use crate::pool::executor::learns;
 use crate::pool::{Db, Session};
 
 /// An open transaction; `&mut Tx` is a [`sqlx::Executor`].
@@ -46,7 +46,6 @@ pub struct Tx<DB: Engine> {
     /// Tells it from every other one: a body can put another in its place.
     pub(crate) serial: u64,
     owner: Owner,
-    health: Health,
     /// What it was opened with, for another attempt.
     pub(crate) request: Request,
     pub(crate) course: Course,
@@ -56,14 +55,6 @@ pub struct Tx<DB: Engine> {
     /// Its name on the server, where commits are verified.
     id: Option<String>,
     depth: u32,
-    /// Names of savepoints are never used twice.
-    savepoints: u32,
-    /// A savepoint whose RELEASE rides in front of the next SAVEPOINT.
-    release: Option<u32>,
-    /// A SAVEPOINT is in flight; nothing has run under it yet.
-    setting: bool,
-    /// A savepoint to which a dropped scope has left us to roll back, before anything else is sent.
-    undo: Option<u32>,
 }
 
 /// Who is to end a transaction.
@@ -91,17 +82,12 @@ impl<DB: Engine> Tx<DB> {
             session,
             serial: next_serial(),
             owner: Owner::Caller,
-            health: Health::Active,
             request,
             course: Course::new(),
             level: Level::new(options.name, None, terms),
             checks: Checks::default(),
             id: None,
             depth: 0,
-            savepoints: 0,
-            release: None,
-            setting: false,
-            undo: None,
         }
     }
 
@@ -144,9 +130,8 @@ impl<DB: Engine> Tx<DB> {
     /// How it has gone so far, what a dropped scope has left to be undone included.
     pub(crate) fn course(&self) -> Course {
         let mut course = self.course;
-        match (self.undo, &self.health) {
-            (Some(_), Health::Gone(_)) | (None, _) => {}
-            (Some(savepoint), _) => course.undo(savepoint),
+        if let Some(savepoint) = self.session.state.to_roll_back_to() {
+            course.undo(savepoint);
         }
         course
     }
@@ -209,10 +194,7 @@ impl<DB: Engine> Tx<DB> {
         if let sqlx::Error::BeginFailed = error {
             return Error::ended_unseen(scope, error);
         }
-        self.watched()
-            .1
-            .into_iter()
-            .for_each(|mut watch| watch.failed::<DB>(&error));
+        learns::<DB>(&mut self.session.state, &mut self.course, &error);
         Error::aborted(scope, REFUSED, Cause::of(&error))
     }
 
@@ -310,7 +292,7 @@ impl<DB: Engine> fmt::Debug for Tx<DB> {
             .field("scope", &self.level.scope)
             .field("begun_at", &self.session.activity().location())
             .field("depth", &self.depth)
-            .field("health", &self.health)
+            .field("health", &self.session.state.health())
             .field("session", &self.session)
             .finish_non_exhaustive()
     }

@@ -12,8 +12,6 @@ pub(crate) struct Unsure {
     by: By,
     /// Its text says that it does end or begin a transaction.
     pub(crate) ends: bool,
-    /// The session was looked at since. What else was changed on it is still to be restored.
-    pub(crate) looked_at: bool,
 }
 
 /// What a statement may do to the transaction that it runs in, as far as its text tells.
@@ -64,11 +62,7 @@ impl Unsure {
     }
 
     fn new(by: By, ends: bool) -> Self {
-        Self {
-            by,
-            ends,
-            looked_at: false,
-        }
+        Self { by, ends }
     }
 }
 

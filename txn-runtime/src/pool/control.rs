@@ -1,7 +1,7 @@
 //! Invariant 3: all transaction SQL goes through here.
 //!
-//! Each function leaves its session such that dropping it at any point settles it: `in_transaction` is set before a
-//! BEGIN is sent and cleared after the end of the transaction was confirmed.
+//! Each function leaves its session such that dropping it at any point settles it: the state says that a transaction is
+//! open before a BEGIN is sent, and until the end of the transaction was confirmed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 use crate::engine::{Engine, OwnLimits, Refusal};
 use crate::model::open_scope::ScopeState;
 use crate::model::options::Options;
-use crate::model::transaction::{Access, Wire};
+use crate::model::transaction::Access;
 use crate::model::unsure::Unsure;
 use crate::pool::Session;
 
@@ -36,11 +36,10 @@ pub(crate) async fn begin<DB: Engine>(
         // Boxed, or every scope's future would have room for it.
         Box::pin(session.catch_up(limit)).await?;
     }
-    session.in_transaction = true;
-    session.access = Access {
+    session.state.begins(Access {
         read_only: options.read_only,
         limited: limit.is_some(),
-    };
+    });
     if session.is_lent() {
         return enter_sandbox(session).await.map(|()| None);
     }
@@ -67,31 +66,31 @@ pub(crate) async fn begin<DB: Engine>(
 
 /// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
 pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
-    session.committing = true;
+    let access = session.state.access();
+    session.state.commits();
     session.activity().enter(ScopeState::Committing);
-    let access = session.access;
     let result = match session.is_lent() {
         true => session.run(DB::sandbox_commit(access)).await,
         false => session.end(DB::commit(access)).await,
     };
-    session.committing = false;
     let Err(error) = result else {
-        session.in_transaction = false;
+        session.state.ended();
         return Ok(());
     };
-    match &error {
-        _ if DB::is_out_of_step(&error) => Err(CommitFailure::Unknown(error)),
-        sqlx::Error::Database(database) => {
-            session.in_transaction = session.is_lent() || !DB::ended_by_failed_commit(&**database);
-            match DB::refused_commit(&**database) {
-                Some(why) => Err(CommitFailure::Refused(why, error)),
-                None if !session.is_lent() && DB::leaves_commit_open(&**database) => {
-                    Err(CommitFailure::Unknown(error))
-                }
-                None => Err(CommitFailure::Failed(error)),
-            }
-        }
-        _ => Err(CommitFailure::Failed(error)),
+    session.state.commit_failed();
+    let database = match &error {
+        sqlx::Error::Database(database) if !DB::is_out_of_step(&error) => &**database,
+        _ if DB::is_out_of_step(&error) => return Err(CommitFailure::Unknown(error)),
+        _ => return Err(CommitFailure::Failed(error)),
+    };
+    let is_own = !session.is_lent();
+    if is_own && DB::ended_by_failed_commit(database) {
+        session.state.ended();
+    }
+    match DB::refused_commit(database) {
+        Some(why) => Err(CommitFailure::Refused(why, error)),
+        None if is_own && DB::leaves_commit_open(database) => Err(CommitFailure::Unknown(error)),
+        None => Err(CommitFailure::Failed(error)),
     }
 }
 
@@ -109,31 +108,33 @@ pub(crate) enum Undid {
 pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
     session.activity().enter(ScopeState::RollingBack);
     finish_exchange(session).await?;
-    let is_over = match session.to_look_at() {
+    let is_over = match session.state.to_look_at() {
         None => false,
         Some(unsure) if unsure.ends => true,
         Some(_) => !Box::pin(is_ours(session)).await?,
     };
-    let undid = match session.is_looked_at() {
+    let undid = match session.state.looked_at(DB::RESTORE.is_some()) {
         Some(unsure) if is_over => Undid::Part(unsure),
         _ => Undid::All,
     };
     if session.is_lent() {
-        session.run(DB::sandbox_rollback(session.access)).await?;
-        session.in_transaction = false;
+        session
+            .run(DB::sandbox_rollback(session.state.access()))
+            .await?;
+        session.state.ended();
         return Ok(undid);
     }
-    match session.end(DB::rollback(session.access)).await {
+    match session.end(DB::rollback(session.state.access())).await {
         Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
         result => result?,
     }
-    session.in_transaction = false;
+    session.state.ended();
     Ok(undid)
 }
 
 /// Boxed where there is something, or every rollback would have room for the cancel.
 async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
-    if session.wire != Wire::Idle {
+    if !session.state.is_idle() {
         Box::pin(session.drain()).await?;
     }
     Ok(())
@@ -184,7 +185,7 @@ pub(crate) async fn open_sandbox<DB: Engine>(session: &mut Session<DB>) -> Resul
 /// A scope has nothing to begin in there.
 async fn enter_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     match DB::SANDBOX_READ_ONLY {
-        Some(read_only) if session.access.read_only => session.run(read_only).await,
+        Some(read_only) if session.state.access().read_only => session.run(read_only).await,
         _ => Ok(()),
     }
 }

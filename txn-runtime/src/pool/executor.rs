@@ -13,28 +13,10 @@ use crate::engine::statement::Statement;
 use crate::engine::{Engine, Step};
 use crate::model::course::Course;
 use crate::model::error::{Cause, Class};
-use crate::model::transaction::{Effect, Health, Wire};
+use crate::model::transaction::{Effect, State};
 use crate::observe::scopes::Busy;
 use crate::pool::Session;
 use crate::pool::session::Hold;
-
-/// Sees to it that a transaction learns of its failed statements, even if the user swallows the error.
-pub(crate) struct Watch<'a> {
-    pub(crate) health: &'a mut Health,
-    pub(crate) course: &'a mut Course,
-}
-
-impl Watch<'_> {
-    pub(crate) fn failed<DB: Engine>(&mut self, error: &sqlx::Error) {
-        self.course.meets(Class::of(error));
-        let effect = match error {
-            _ if DB::is_out_of_step(error) => Effect::Gone,
-            sqlx::Error::Database(error) => DB::effect(&**error),
-            _ => Effect::None,
-        };
-        self.health.after(effect, || Cause::of(error));
-    }
-}
 
 /// Whose statement it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,8 +28,8 @@ pub(crate) enum By {
 /// The answer to one statement, step by step. Keeps the wire's state true whenever it is dropped (invariant 2).
 pub(crate) struct Rows<'a, DB: Engine> {
     steps: BoxStream<'a, Result<Step<DB>, sqlx::Error>>,
-    wire: &'a mut Wire,
-    watch: Option<Watch<'a>>,
+    state: &'a mut State,
+    course: Option<&'a mut Course>,
     by: By,
     hold: Hold<'a, DB>,
     busy: Busy<'a>,
@@ -57,15 +39,15 @@ impl<'a, DB: Engine> Rows<'a, DB> {
     pub(crate) fn new<'q: 'a>(
         session: &'a mut Session<DB>,
         query: impl Execute<'q, DB> + 'q,
-        watch: Option<Watch<'a>>,
+        course: Option<&'a mut Course>,
         by: By,
     ) -> Self {
-        let (connection, wire, hold, busy) = session.split();
+        let (connection, state, hold, busy) = session.split();
         let steps = DB::fetch_many(connection, query);
         Self {
             steps,
-            wire,
-            watch,
+            state,
+            course,
             by,
             hold,
             busy,
@@ -98,71 +80,84 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        *this.wire = Wire::Busy;
+        this.state.sent();
         let step = this.steps.as_mut().poll_next(cx);
         this.busy.waits(step.is_pending());
-        *this.wire = match &step {
-            Poll::Pending => Wire::Busy,
-            Poll::Ready(Some(Ok(_))) => Wire::Partial,
-            Poll::Ready(None) => Wire::Idle,
+        match &step {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(_))) => this.state.row_read(),
+            Poll::Ready(None) => this.state.answered(),
             Poll::Ready(Some(Err(error))) => {
-                wire_after(error, &mut this.watch, this.by, &mut this.hold)
+                failed(error, this.state, &mut this.course, this.by, &mut this.hold);
             }
-        };
-        step.map_err(|error| told(error, &this.watch))
+        }
+        step.map_err(|error| told(error, &this.course))
     }
 }
 
 /// An operation that yields one value, with the same care.
 pub(crate) async fn operate<'a, T, DB: Engine, F>(
     session: &'a mut Session<DB>,
-    mut watch: Option<Watch<'a>>,
+    mut course: Option<&'a mut Course>,
     by: By,
     operation: impl FnOnce(&'a mut DB::Connection) -> F,
 ) -> Result<T, sqlx::Error>
 where
     F: Future<Output = Result<T, sqlx::Error>>,
 {
-    let (connection, wire, mut hold, mut busy) = session.split();
-    *wire = Wire::Busy;
+    let (connection, state, mut hold, mut busy) = session.split();
+    state.sent();
     busy.waits(true);
     let result = operation(connection).await;
-    *wire = match &result {
-        Ok(_) => Wire::Idle,
-        Err(error) => wire_after(error, &mut watch, by, &mut hold),
-    };
-    result.map_err(|error| told(error, &watch))
+    match &result {
+        Ok(_) => state.answered(),
+        Err(error) => failed(error, state, &mut course, by, &mut hold),
+    }
+    result.map_err(|error| told(error, &course))
 }
 
 /// As the body gets it.
 #[cold]
-fn told(error: sqlx::Error, watch: &Option<Watch<'_>>) -> sqlx::Error {
-    match watch {
-        Some(watch) => watch.course.tell(error),
+fn told(error: sqlx::Error, course: &Option<&mut Course>) -> sqlx::Error {
+    match course {
+        Some(course) => course.tell(error),
         None => error,
     }
 }
 
-fn wire_after<DB: Engine>(
+/// A statement of a transaction, whose `course` this is, has failed, or one outside of any. The
+/// transaction learns of it even if the user swallows the error.
+pub(crate) fn learns<DB: Engine>(state: &mut State, course: &mut Course, error: &sqlx::Error) {
+    course.meets(Class::of(error));
+    let effect = match error {
+        _ if DB::is_out_of_step(error) => Effect::Gone,
+        sqlx::Error::Database(error) => DB::effect(&**error),
+        _ => Effect::None,
+    };
+    state.failed(effect, || Cause::of(error));
+}
+
+fn failed<DB: Engine>(
     error: &sqlx::Error,
-    watch: &mut Option<Watch<'_>>,
+    state: &mut State,
+    course: &mut Option<&mut Course>,
     by: By,
     hold: &mut Hold<'_, DB>,
-) -> Wire {
-    if let Some(watch) = watch {
-        watch.failed::<DB>(error);
+) {
+    if let Some(course) = course {
+        learns::<DB>(state, course, error);
     }
-    hold.refused(error);
-    match DB::is_out_of_step(error) {
-        true => {
-            // The runtime's own statements are followed by what becomes of the session.
-            if by == By::User {
-                hold.release();
-            }
-            Wire::Broken
+    hold.refused(error, state.access().read_only);
+    if DB::is_out_of_step(error) {
+        // The runtime's own statements are followed by what becomes of the session.
+        if by == By::User {
+            hold.release();
         }
-        false if Class::of(error) == Class::Stale => Wire::Stale,
-        false => Wire::Idle,
+        state.lost();
+    } else if Class::of(error) == Class::Stale {
+        state.outdated();
+    } else {
+        state.answered();
     }
 }
 
@@ -219,8 +214,8 @@ macro_rules! executor_for {
                 let statement = Statement::new(query);
                 Box::pin(async move {
                     self.ready(statement.as_str()).await?;
-                    let (session, watch) = self.watched();
-                    operate(session, watch, By::User, |connection| {
+                    let (session, course) = self.watched();
+                    operate(session, course, By::User, |connection| {
                         DB::fetch_optional(connection, statement)
                     })
                     .await
@@ -237,8 +232,8 @@ macro_rules! executor_for {
             {
                 Box::pin(async move {
                     self.ready(sql.as_str()).await?;
-                    let (session, watch) = self.watched();
-                    operate(session, watch, By::User, |connection| {
+                    let (session, course) = self.watched();
+                    operate(session, course, By::User, |connection| {
                         DB::prepare_with(connection, sql, parameters)
                     })
                     .await
@@ -251,8 +246,8 @@ macro_rules! executor_for {
             {
                 Box::pin(async move {
                     self.ready(sql.as_str()).await?;
-                    let (session, watch) = self.watched();
-                    operate(session, watch, By::User, |connection| {
+                    let (session, course) = self.watched();
+                    operate(session, course, By::User, |connection| {
                         DB::describe(connection, sql)
                     })
                     .await
@@ -266,8 +261,8 @@ macro_rules! executor_for {
                 statement: Statement<DB>,
             ) -> Result<Rows<'_, DB>, sqlx::Error> {
                 self.ready(statement.as_str()).await?;
-                let (session, watch) = self.watched();
-                Ok(Rows::new(session, statement, watch, By::User))
+                let (session, course) = self.watched();
+                Ok(Rows::new(session, statement, course, By::User))
             }
         }
     };

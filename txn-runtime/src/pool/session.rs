@@ -19,7 +19,6 @@ mod pooled;
 mod queries;
 mod release;
 mod slot;
-mod unsure;
 mod upkeep;
 
 pub(crate) use self::eras::Eras;
@@ -27,16 +26,16 @@ pub(crate) use self::pooled::{Manager, Pooled};
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
 use crate::engine::{Engine, Place, statement};
+use crate::model::course::Course;
 use crate::model::error::Error;
 use crate::model::open_scope::ScopeState;
 use crate::model::reset::Left;
-use crate::model::transaction::{Access, Wire};
+use crate::model::transaction::{State, Wire};
 use crate::model::unsure::Unsure;
 use crate::model::words::Closed;
 use crate::observe::metrics::Point;
 use crate::observe::scopes::{Activity, Busy};
 use crate::observe::trace::Trace;
-use crate::pool::executor::Watch;
 use crate::pool::hooks::Hooks;
 use crate::pool::{Db, Permits, settle};
 
@@ -58,26 +57,13 @@ pub struct Session<DB: Engine> {
     /// `None` only while dropping.
     pooled: Option<Box<Pooled<DB>>>,
     slot: Slot<DB>,
-    pub(crate) wire: Wire,
-    /// BEGIN was sent, and the end of the transaction is not confirmed.
-    pub(crate) in_transaction: bool,
-    /// COMMIT was sent, and not answered.
-    pub(crate) committing: bool,
-    /// What that transaction has set on the session.
-    pub(crate) access: Access,
-    /// What has run on it that may have changed its state unseen. Boxed, as it is rare.
-    unsure: Option<Box<Unsure>>,
-    /// An operation was dropped on it that the driver does not survive.
-    lost: bool,
+    /// The one place where its state is known.
+    pub(crate) state: State,
     pub(crate) hooks: Hooks,
     /// What its user has left on it, where that matters.
     pub(crate) left: Left,
-    /// What is to be done before others get it was done.
-    ready_for_others: bool,
     /// Of the root scope whose body runs on it.
     pub(crate) trace: Trace,
-    /// Already in the hands of [`settle`]: what it leaves unclean is closed.
-    settling: bool,
     db: Db<DB>,
     lease: TaskTrackerToken,
 }
@@ -96,17 +82,10 @@ impl<DB: Engine> Session<DB> {
         Self {
             pooled,
             slot,
-            wire: Wire::Idle,
-            in_transaction: false,
-            committing: false,
-            access: Access::default(),
-            unsure: None,
-            lost: false,
+            state: State::default(),
             hooks: Hooks::default(),
             left: Left::default(),
-            ready_for_others: false,
             trace: Trace::none(),
-            settling: false,
             db,
             lease,
         }
@@ -125,7 +104,7 @@ impl<DB: Engine> Session<DB> {
     pub fn connection(&mut self) -> &mut DB::Connection {
         self.forget_limits();
         self.left = Left::Seen;
-        self.suspect(Unsure::raw_connection());
+        self.state.suspects(Unsure::raw_connection());
         self.raw()
     }
 
@@ -163,14 +142,14 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// The guard says that an operation is in flight.
-    pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut Wire, Hold<'_, DB>, Busy<'_>) {
+    pub(crate) fn split(&mut self) -> (&mut DB::Connection, &mut State, Hold<'_, DB>, Busy<'_>) {
         let pooled = &mut **self.pooled.as_mut().expect(TAKEN);
         let busy = pooled.activity.busy();
         let hold = Hold {
             slot: &mut self.slot,
             presence: &mut pooled.presence,
         };
-        (&mut pooled.connection, &mut self.wire, hold, busy)
+        (&mut pooled.connection, &mut self.state, hold, busy)
     }
 
     /// What goes on in it, for others to see.
@@ -180,30 +159,28 @@ impl<DB: Engine> Session<DB> {
 
     /// An operation was dropped on it, and the driver does not survive that: closing it is what there is to do.
     pub(crate) fn is_lost_by_a_drop(&self) -> bool {
-        self.lost || (DB::DROPS_BREAK && self.wire == Wire::Busy)
+        self.state.is_lost_by_a_drop(DB::DROPS_BREAK)
     }
 
     fn is_clean(&self) -> bool {
-        self.wire == Wire::Idle
-            && !self.in_transaction
-            && self.to_look_at().is_none()
-            // What belongs to a sandbox is left as it is until that ends.
-            && (self.is_lent() || !self.was_unsure() && !self.is_counted_by_the_driver())
+        let is_lent = self.is_lent();
+        // What belongs to a sandbox is left as it is until that ends.
+        self.state.is_at_rest(is_lent) && (is_lent || !self.is_counted_by_the_driver())
     }
 
     /// Then who takes it next sees to that.
     fn is_only_stale(&mut self) -> bool {
-        if self.wire != Wire::Stale {
+        if self.state.wire() != Wire::Stale {
             return false;
         }
         self.note_stale();
-        self.wire = Wire::Idle;
+        self.state.left_to_the_next();
         self.is_clean()
     }
 
-    /// Another session might do what this one has refused: it was not asked to only read, and is not the whole of a database in memory.
+    /// Another session might do what this one has refused: it is not the whole of a database in memory.
     fn may_be_replaced(&self) -> bool {
-        !self.access.read_only && DB::session_limit(self.db.options()).is_none()
+        DB::session_limit(self.db.options()).is_none()
     }
 
     /// For the end of the scope that is on it.
@@ -224,7 +201,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Frees the place of a session that broke under its user, who may go on to hold it for as long as he likes.
     pub(crate) fn release_if_broken(&mut self) {
-        if self.wire == Wire::Broken {
+        if self.state.is_broken() {
             let (_, _, mut hold, _) = self.split();
             hold.release();
         }
@@ -234,7 +211,7 @@ impl<DB: Engine> Session<DB> {
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let reach = statement::judge::<DB>(sql, Place::Session, self.db.options())
             .map_err(|why| Error::refused("a session in autocommit mode", why))?;
-        if self.wire != Wire::Idle {
+        if !self.state.is_idle() {
             let drained = self.read_on().await;
             self.release_if_broken();
             drained?;
@@ -244,14 +221,14 @@ impl<DB: Engine> Session<DB> {
             self.forget_limits();
         }
         if let Some(unsure) = Unsure::statement(sql, reach) {
-            self.suspect(unsure);
+            self.state.suspects(unsure);
         }
         self.look_for_leftovers(sql);
         self.activity().count_statement();
         Ok(())
     }
 
-    pub(crate) fn watched(&mut self) -> (&mut Self, Option<Watch<'_>>) {
+    pub(crate) fn watched(&mut self) -> (&mut Self, Option<&mut Course>) {
         (self, None)
     }
 }
@@ -261,7 +238,7 @@ impl<DB: Engine> Drop for Session<DB> {
         if self.pooled.is_none() {
             return;
         }
-        self.trace.look_at(self.wire);
+        self.trace.look_at(self.state.wire());
         drop(self.take_trace());
         let clean = self.is_clean() || self.is_only_stale();
         let Some(mut pooled) = self.pooled.take() else {
@@ -288,12 +265,11 @@ impl<DB: Engine> Drop for Session<DB> {
             return session.discard_because(Closed::ReadOnly);
         }
         // There is nothing to settle on a connection that is of no more use.
-        let hopeless =
-            session.wire == Wire::Broken && session.hooks.is_empty() && !session.lingers();
-        if self.settling || hopeless {
+        let hopeless = session.state.is_broken() && session.hooks.is_empty() && !session.lingers();
+        if session.state.was_settled() || hopeless {
             session.discard();
         } else {
-            session.settling = true;
+            session.state.is_settling();
             session.slot.settles();
             session.activity().enter(ScopeState::Settling);
             match work {
@@ -309,7 +285,7 @@ impl<DB: Engine> fmt::Debug for Session<DB> {
         f.debug_struct("Session")
             .field("engine", &DB::SYSTEM)
             .field("backend", &self.backend())
-            .field("wire", &self.wire)
+            .field("wire", &self.state.wire())
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::model::error::Cause;
-use crate::model::transaction::Wire;
 use crate::model::unsure::Unsure;
 use crate::model::words::{Closed, Settled};
 use crate::pool::Session;
@@ -26,7 +25,7 @@ pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
 
 /// Hooks that are still there belong to a transaction that was dropped.
 async fn settle<DB: Engine>(mut session: Session<DB>) {
-    let cause = match session.committing {
+    let cause = match session.state.is_committing() {
         true => Cause::unknown("its commit had not been answered when it was given up"),
         false => Cause::new("it was dropped before it had ended"),
     };
@@ -40,7 +39,7 @@ pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
     let cleanup = session.db().meter().settling();
-    if session.wire == Wire::Broken {
+    if session.state.is_broken() {
         // In vain past the limit, as everything here. Whoever had the session was told that it broke.
         let kill = Box::pin(session.kill_if_it_lingers());
         timeout(limit, kill).await.ok();
@@ -102,10 +101,10 @@ async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
 }
 
 async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
-    if session.wire != Wire::Idle {
+    if !session.state.is_idle() {
         Box::pin(session.drain()).await?;
     }
-    if session.in_transaction
+    if session.state.is_inside()
         && let Undid::Part(by) = control::rollback(session).await?
     {
         tracing::error!(
@@ -114,7 +113,7 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
         );
     }
     // Boxed, as it is rare and would have its room in every cleanup.
-    if session.was_unsure() {
+    if session.state.is_to_be_restored() {
         Box::pin(make_sure(session)).await?;
     }
     match session.is_counted_by_the_driver() && !session.is_lent() {
@@ -128,9 +127,9 @@ const ENDED_BY_HAND: &str = "the transaction was ended by something that ran in 
 
 /// Something ran that may have left a transaction open, or have changed what the runtime relies on.
 async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
-    if session.to_look_at().is_some() {
+    if session.state.to_look_at().is_some() {
         let inside = session.probe().await?;
-        let by = session.is_looked_at();
+        let by = session.state.looked_at(DB::RESTORE.is_some());
         if session.is_lent() && !inside {
             return Err(sqlx::Error::Protocol(ENDED_BY_HAND.into()));
         }
@@ -145,7 +144,7 @@ async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Er
     if let Some(restore) = DB::RESTORE {
         session.run(restore).await?;
     }
-    session.is_sure_again();
+    session.state.restored();
     Ok(())
 }
 

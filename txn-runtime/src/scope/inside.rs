@@ -132,7 +132,7 @@ impl<DB: Engine> Nested<'_, DB> {
 
 impl<DB: Engine> Drop for Nested<'_, DB> {
     fn drop(&mut self) {
-        self.trace.look_at(self.tx.session.wire);
+        self.trace.look_at(self.tx.session.state.wire());
         if self.is_exchanged() {
             // The other transaction cannot commit: the level around this one is lost to it.
             let outer = self.outer.take();
@@ -184,7 +184,7 @@ impl<'a, DB: Engine> Joined<'a, DB> {
 impl<DB: Engine> Drop for Joined<'_, DB> {
     fn drop(&mut self) {
         if !self.ended {
-            let moment = Moment::Body.seen_with(self.tx.session.wire);
+            let moment = Moment::Body.seen_with(self.tx.session.state.wire());
             self.span.complete(Finish::unasked(), moment);
             let why = match std::thread::panicking() {
                 true => "it panicked",

@@ -11,7 +11,6 @@ use crate::model::deadline::{Phase, probe_until};
 use crate::model::error::Error;
 use crate::model::open_scope::ScopeState;
 use crate::model::request::Request;
-use crate::model::transaction::Wire;
 use crate::model::words::{Closed, Moment};
 use crate::observe::trace::Trace;
 use crate::pool::{Db, Session, control};
@@ -71,7 +70,7 @@ impl<DB: Engine> Tx<DB> {
                     tx.session.was_reset();
                     return Ok(tx);
                 }
-                Err(error) if tx.session.wire == Wire::Broken && tx.session.is_reused() => {
+                Err(error) if tx.session.state.is_broken() && tx.session.is_reused() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
                     tx.session.discard_because(Closed::BeginFailed);
                 }
@@ -138,7 +137,7 @@ impl<DB: Engine> Tx<DB> {
         }
         if suspect {
             // It is replaced, and those that have lain there for as long are not tried one after the other.
-            self.session.wire = Wire::Broken;
+            self.session.state.lost();
             self.db().forget_idle(Closed::BeginFailed);
         } else if let Some(deadline) = deadline {
             // Boxed, or every scope's future would have room for it. What is not done by then is done in the background.

@@ -11,7 +11,7 @@ use crate::engine::{Engine, Refusal};
 use crate::model::conclusion::Conclusion;
 use crate::model::error::{Cause, Error};
 use crate::model::outcome::Verdict;
-use crate::model::transaction::{Health, Wire};
+use crate::model::transaction::Health;
 use crate::model::unsure::Unsure;
 use crate::model::words::{Finish, Undone};
 use crate::observe::metrics::Point;
@@ -167,7 +167,7 @@ impl<DB: Engine> Tx<DB> {
             }
             Err(failure) => failure,
         };
-        if self.session.in_transaction && self.session.wire == Wire::Idle {
+        if self.session.state.is_inside() && self.session.state.is_idle() {
             // The failure of the COMMIT tells all that there is to be told.
             let _ = Box::pin(self.roll_back()).await;
         }
@@ -200,25 +200,23 @@ impl<DB: Engine> Tx<DB> {
     pub(super) async fn roll_back(&mut self) -> Undid {
         let limit = self.db().settle_timeout();
         let lost = self.session.is_lost_by_a_drop();
+        let ended_by = match self.session.state.health() {
+            Some(Health::Ended(by)) => Some(by.clone()),
+            _ => None,
+        };
         let problem = match timeout(limit, control::rollback(&mut self.session)).await {
-            Ok(Ok(undid)) => return self.known_before(undid),
+            Ok(Ok(Undid::All)) => return ended_by.map_or(Undid::All, Undid::Part),
+            Ok(Ok(undid)) => return undid,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {limit:?}"),
         };
-        self.session.wire = Wire::Broken;
+        self.session.state.given_up(lost);
         if !lost {
             let scope = self.level.scope;
             tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
         }
         // Nobody can be asked any more.
-        let undid = self.session.is_looked_at().map_or(Undid::All, Undid::Part);
-        self.known_before(undid)
-    }
-
-    fn known_before(&self, undid: Undid) -> Undid {
-        match (&self.health, undid) {
-            (Health::Ended(by), Undid::All) => Undid::Part(by.clone()),
-            (_, undid) => undid,
-        }
+        let unseen = self.session.state.looked_at(DB::RESTORE.is_some());
+        unseen.or(ended_by).map_or(Undid::All, Undid::Part)
     }
 }

@@ -7,7 +7,7 @@ use super::state::{Ending, REFUSED};
 use crate::engine::{Engine, timed_out};
 use crate::model::error::{Cause, Class, Error};
 use crate::model::options::{Isolation, Options};
-use crate::model::transaction::{Effect, Health};
+use crate::model::transaction::Effect;
 use crate::pool::control;
 
 /// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
@@ -115,13 +115,12 @@ impl<DB: Engine> Tx<DB> {
     /// Dropped with its SAVEPOINT in flight nothing has run under it: the outer level goes on after a drain.
     pub(crate) async fn push(&mut self, scope: &'static str, terms: Terms) -> Result<Level, Error> {
         self.steady(scope, REFUSED).await?;
-        self.savepoints += 1;
-        let savepoint = self.savepoints;
-        self.setting = true;
-        let set = control::savepoint(&mut self.session, savepoint, self.release.take()).await;
-        self.setting = false;
+        let (savepoint, release) = self.session.state.sets_savepoint();
+        let set = control::savepoint(&mut self.session, savepoint, release).await;
+        self.session.state.savepoint_set();
         if let Err(error) = set {
-            self.health.after(Effect::Failed, || Cause::of(&error));
+            let state = &mut self.session.state;
+            state.failed(Effect::Failed, || Cause::of(&error));
             let class = Class::of(&error);
             self.course.meets(class);
             let tried = self.course.tried(class);
@@ -139,13 +138,15 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) async fn close_level(&mut self, ending: Ending) -> Result<(), Error> {
         match ending {
             Ending::Keep => {
-                self.release = self.level.savepoint;
+                if let Some(savepoint) = self.level.savepoint {
+                    self.session.state.keeps(savepoint);
+                }
                 self.keep_hooks();
                 Ok(())
             }
             Ending::Undo { result, cause, .. } => {
                 self.undo_hooks(&cause);
-                self.undo = self.level.savepoint;
+                self.undo_level();
                 if let Err(error) = self.undo().await {
                     let scope = self.level.scope;
                     tracing::warn!(target: "txn", system = DB::SYSTEM, scope, %error, "rollback to savepoint failed");
@@ -165,39 +166,40 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) fn abandon(&mut self, outer: Level) {
         let cause = Cause::new("it was dropped before it had ended");
         self.undo_hooks(&cause);
-        self.undo = self.level.savepoint;
+        self.undo_level();
         self.pop(outer);
     }
 
+    /// What the innermost level has done is to be undone before anything else is sent.
+    fn undo_level(&mut self) {
+        if let Some(savepoint) = self.level.savepoint {
+            self.session.state.undoes(savepoint);
+        }
+    }
+
     pub(super) async fn undo(&mut self) -> Result<(), sqlx::Error> {
-        let Some(savepoint) = self.undo else {
+        if self.session.state.to_roll_back_to().is_none() {
             return Ok(());
-        };
-        if self.session.to_look_at().is_some() && self.session.drain().await.is_ok() {
+        }
+        if self.session.state.to_look_at().is_some() && self.session.drain().await.is_ok() {
             self.make_sure().await;
         }
-        if let Health::Gone(_) | Health::Ended(_) = self.health {
-            self.undo = None; // with everything else
+        // Where the transaction is over, it is undone with everything else.
+        let Some(savepoint) = self.session.state.to_roll_back_to() else {
             return Ok(());
-        }
-        // Whatever is on the wire is drained now, be it a SAVEPOINT or not.
-        self.setting = false;
+        };
         let limit = self.db().settle_timeout();
         let undone = timeout(limit, control::rollback_to(&mut self.session, savepoint)).await;
         if let Err(error) = undone.unwrap_or_else(|_| Err(timed_out())) {
-            if self.health.confirms_doubt(&error) {
-                self.undo = None; // with everything else
-                return Ok(());
-            }
-            self.health.after(Effect::Gone, || Cause::of(&error));
-            return Err(error);
+            let answered = error.as_database_error().is_some();
+            let state = &mut self.session.state;
+            return match state.not_rolled_back_to(answered, || Cause::of(&error)) {
+                true => Ok(()),
+                false => Err(error),
+            };
         }
-        self.undo = None;
+        self.session.state.rolled_back_to(savepoint);
         self.course.undo(savepoint);
-        self.release = Some(savepoint);
-        if let Health::Failed(_) | Health::Doubt(_) = self.health {
-            self.health = Health::Active;
-        }
         Ok(())
     }
 }

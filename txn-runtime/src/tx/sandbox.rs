@@ -63,9 +63,8 @@ pub struct Sandbox<DB: Engine> {
 }
 
 impl<DB: Engine> Sandbox<DB> {
-    fn new(mut session: Session<DB>) -> Self {
+    fn new(session: Session<DB>) -> Self {
         let db = session.db().clone();
-        session.access = Default::default();
         let lent = Arc::new(Lent::new(session));
         let db = db.inside_of_sandbox(Arc::clone(&lent));
         Self { db, lent }

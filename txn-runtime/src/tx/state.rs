@@ -4,13 +4,14 @@ use super::Tx;
 use super::level::Mark;
 use crate::engine::{Engine, Place, statement};
 use crate::model::conclusion::Conclusion;
+use crate::model::course::Course;
 use crate::model::error::{Cause, Error};
 use crate::model::outcome::Verdict;
-use crate::model::transaction::{Effect, Health, Wire};
+use crate::model::transaction::{Health, OnWire};
 use crate::model::unsure::Unsure;
 use crate::model::words::{Finish, Undone};
 use crate::pool::Session;
-use crate::pool::executor::Watch;
+use crate::pool::executor::learns;
 
 /// How a level is to end.
 pub(crate) enum Ending {
@@ -32,9 +33,8 @@ impl Ending {
     }
 }
 
-const DROPPED: &str = "a statement was dropped before it had finished";
-const LOST: &str = "the connection was lost";
 pub(super) const REFUSED: &str = "statement refused, an earlier one had failed";
+const OVER: &str = "the transaction has ended";
 const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing was written";
 
 impl<DB: Engine> Tx<DB> {
@@ -78,95 +78,61 @@ impl<DB: Engine> Tx<DB> {
         scope: &'static str,
         what: &'static str,
     ) -> Result<(), Error> {
-        let is_steady = matches!(
-            (&self.health, self.session.wire),
-            (Health::Active, Wire::Idle)
-        );
-        if is_steady && self.undo.is_none() && self.session.to_look_at().is_none() {
+        if self.session.state.is_steady() {
             return Ok(());
         }
         // Boxed, or the future of every statement would have room for it.
         Box::pin(self.catch_up()).await;
-        match &self.health {
-            Health::Active => Ok(()),
-            Health::Ended(by) => Err(Error::ended(scope, &**by, None)),
-            Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause) => {
+        match self.session.state.health() {
+            Some(Health::Active) => Ok(()),
+            Some(Health::Ended(by)) => Err(Error::ended(scope, &**by, None)),
+            Some(Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause)) => {
                 let tried = self.course.tried(cause.class());
                 Err(Error::aborted(scope, what, cause.clone()).after(tried))
             }
+            None => Err(Error::aborted(scope, what, Cause::new(OVER))),
         }
     }
 
     /// What a drop has left behind is brought to its end.
     async fn catch_up(&mut self) {
-        if self.undo.is_some() {
-            // Its failure is in the state.
-            self.undo().await.ok();
+        // Its failure is in the state.
+        self.undo().await.ok();
+        if self.session.state.looks_at_wire(DB::DROPS_BREAK) == OnWire::ToRead {
+            self.finish_exchange().await;
         }
-        self.look_at_wire().await;
         self.make_sure().await;
-        if let Health::Doubt(_) = self.health {
-            self.resolve_doubt().await;
+        if self.session.state.is_in_doubt() {
+            let inside = matches!(self.session.probe().await, Ok(true));
+            self.session.state.resolves_doubt(inside);
         }
     }
 
     /// What has run may have ended the transaction. Where a dropped operation is still on the
     /// wire nothing can be asked, and the rollback that has to follow will tell.
     pub(super) async fn make_sure(&mut self) {
-        let ends = match self.session.to_look_at() {
-            Some(unsure) if self.session.wire == Wire::Idle => unsure.ends,
+        let ends = match self.session.state.to_look_at() {
+            Some(unsure) if self.session.state.is_idle() => unsure.ends,
             _ => return,
         };
         let is_over = ends || !matches!(self.session.probe().await, Ok(true));
-        let unsure = self.session.is_looked_at();
+        let unsure = self.session.state.looked_at(DB::RESTORE.is_some());
         if let (true, Some(unsure)) = (is_over, unsure) {
-            self.health = Health::Ended(unsure);
+            self.session.state.ended_unseen(unsure);
         }
-    }
-
-    async fn look_at_wire(&mut self) {
-        let (effect, why) = match self.session.wire {
-            Wire::Idle => return,
-            Wire::Partial | Wire::Stale => return self.finish_exchange().await,
-            Wire::Busy if self.setting => {
-                // Dropped in here it is still no more than a SAVEPOINT.
-                self.finish_exchange().await;
-                self.setting = false;
-                return;
-            }
-            // The operation stays on the wire until a rollback drains it.
-            Wire::Busy if DB::DROPS_BREAK => (Effect::Gone, DROPPED),
-            Wire::Busy => (Effect::Failed, DROPPED),
-            Wire::Broken => (Effect::Gone, LOST),
-        };
-        self.health.after(effect, || Cause::new(why));
     }
 
     /// What is left of a row stream, or of a SAVEPOINT, is read and forgotten. If it was an error, the transaction
     /// has it.
     async fn finish_exchange(&mut self) {
         let drained = self.session.read_on().await;
+        self.session.state.savepoint_set();
         self.session.release_if_broken();
         let problem = match drained {
             Ok(None) => return,
             Ok(Some(error)) | Err(error) => error,
         };
-        let mut watch = Watch {
-            health: &mut self.health,
-            course: &mut self.course,
-        };
-        watch.failed::<DB>(&problem);
-    }
-
-    /// A failed statement may have taken the transaction with it.
-    async fn resolve_doubt(&mut self) {
-        let inside = self.session.probe().await;
-        let Health::Doubt(cause) = std::mem::replace(&mut self.health, Health::Active) else {
-            return;
-        };
-        if !matches!(inside, Ok(true)) {
-            self.health = Health::Gone(cause);
-        }
+        learns::<DB>(&mut self.session.state, &mut self.course, &problem);
     }
 
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
@@ -184,18 +150,14 @@ impl<DB: Engine> Tx<DB> {
             self.session.forget_limits();
         }
         if let Some(unsure) = Unsure::statement(sql, reach) {
-            self.session.suspect(unsure);
+            self.session.state.suspects(unsure);
         }
         self.session.look_for_leftovers(sql);
         self.session.activity().count_statement();
         Ok(())
     }
 
-    pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<Watch<'_>>) {
-        let watch = Watch {
-            health: &mut self.health,
-            course: &mut self.course,
-        };
-        (&mut self.session, Some(watch))
+    pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<&mut Course>) {
+        (&mut self.session, Some(&mut self.course))
     }
 }

@@ -10,10 +10,10 @@ use crate::model::words::Closed;
 impl<DB: Engine> Session<DB> {
     /// Closes the connection instead of giving it back; its slot becomes free.
     pub(crate) fn discard(self) {
-        let why = match (self.is_lost_by_a_drop(), self.wire) {
-            (true, _) => Closed::DroppedOperation,
-            (false, Wire::Broken) => Closed::Broken,
-            (false, _) => Closed::Unsettled,
+        let why = match self.state.wire() {
+            _ if self.is_lost_by_a_drop() => Closed::DroppedOperation,
+            Wire::Broken(_) => Closed::Broken,
+            _ => Closed::Unsettled,
         };
         self.discard_because(why);
     }
@@ -49,8 +49,8 @@ impl<DB: Engine> Session<DB> {
     /// as long as that takes.
     pub(super) fn lingers(&self) -> bool {
         let lingers = |pooled: &Pooled<DB>| pooled.backend.lingers;
-        self.wire == Wire::Broken
-            && self.in_transaction
+        self.state.is_broken()
+            && self.state.is_inside()
             && self.pooled.as_deref().is_some_and(lingers)
     }
 
@@ -59,6 +59,6 @@ impl<DB: Engine> Session<DB> {
         if let (true, Some(pooled)) = (self.lingers(), &mut self.pooled) {
             self.db.kill(&mut pooled.backend).await;
         }
-        self.in_transaction = false;
+        self.state.ended();
     }
 }

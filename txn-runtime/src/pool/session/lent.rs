@@ -17,8 +17,8 @@ impl<DB: Engine> Session<DB> {
             trace: self.trace.take(),
             db,
             lease: self.lease.clone(),
-            unsure: self.unsure.take(),
-            ..*self
+            state: std::mem::take(&mut self.state),
+            left: self.left,
         }
     }
 
@@ -32,7 +32,7 @@ impl<DB: Engine> Session<DB> {
         let pooled = self.pooled.take()?;
         let mut session = self.moved(pooled, db);
         session.slot.permits.get_or_insert_default().sandbox = Some(turn);
-        session.in_transaction = false;
+        session.state.is_lent();
         Some(session)
     }
 
@@ -40,8 +40,7 @@ impl<DB: Engine> Session<DB> {
     pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
         self.activity().close();
         self.db = self.db.outside_of_sandbox();
-        self.in_transaction = true;
-        self.settling = false;
+        self.state.is_back();
         self.slot.permits.as_mut()?.sandbox.take()
     }
 

@@ -6,7 +6,6 @@ use sqlx_core::transaction::TransactionManager;
 
 use super::pooled::Pooled;
 use crate::engine::Engine;
-use crate::model::transaction::Wire;
 use crate::pool::Session;
 use crate::pool::executor::{By, Rows, operate};
 
@@ -53,7 +52,7 @@ impl<DB: Engine> Session<DB> {
             Err(error) => Err(error),
             Ok(()) => {
                 // What the driver has begun it rolls back along with what comes next.
-                self.wire = Wire::Busy;
+                self.state.sent();
                 Err(sqlx::Error::Protocol(NOT_ENDED.into()))
             }
         }

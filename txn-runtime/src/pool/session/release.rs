@@ -8,7 +8,6 @@ use super::Session;
 use super::pooled::Pooled;
 use crate::engine::{Engine, Renewal, statement};
 use crate::model::reset::{Left, SessionMeta, When};
-use crate::model::transaction::Wire;
 use crate::model::words::Closed;
 
 impl<DB: Engine> Session<DB> {
@@ -33,7 +32,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Whether something is to be done with it before others get it; what can wait until then is noted.
     pub(super) fn has_work_before_others(&self, pooled: &mut Pooled<DB>) -> bool {
-        if !self.db.is_careful() || self.ready_for_others {
+        if !self.db.is_careful() || self.state.needs_nothing_before_others() {
             return false;
         }
         let callbacks = self.db.callbacks();
@@ -48,7 +47,7 @@ impl<DB: Engine> Session<DB> {
     ///
     /// Dropped in flight its wire is busy, so that nobody else gets it.
     pub(crate) async fn make_ready_for_others(&mut self) -> Result<Option<Closed>, sqlx::Error> {
-        if self.is_lent() || self.db.is_closed() || self.ready_for_others {
+        if self.is_lent() || self.db.is_closed() || self.state.needs_nothing_before_others() {
             return Ok(None);
         }
         let db = self.db.clone();
@@ -70,7 +69,7 @@ impl<DB: Engine> Session<DB> {
         if self.when_to_reset() == When::Now && !self.reset(limit).await? {
             return Ok(Some(Closed::Reset));
         }
-        self.ready_for_others = true;
+        self.state.is_ready_for_others();
         Ok(None)
     }
 
@@ -104,7 +103,7 @@ impl<DB: Engine> Session<DB> {
         if self.reset(limit).await? {
             return Ok(());
         }
-        self.wire = Wire::Broken;
+        self.state.lost();
         Err(sqlx::Error::Io(ErrorKind::NotConnected.into()))
     }
 

@@ -100,8 +100,10 @@ pub(crate) struct Hold<'a, DB: Engine> {
 
 impl<DB: Engine> Hold<'_, DB> {
     /// What the server has said against a statement may be an answer of its session, which another would not give.
-    pub(crate) fn refused(&mut self, error: &sqlx::Error) {
-        self.slot.only_reads |= error.as_database_error().is_some_and(DB::only_reads);
+    ///
+    /// Not so where the transaction was asked to only read.
+    pub(crate) fn refused(&mut self, error: &sqlx::Error, reads: bool) {
+        self.slot.only_reads |= !reads && error.as_database_error().is_some_and(DB::only_reads);
     }
 
     /// The connection is lost, whatever its holder goes on to do.

@@ -11,7 +11,7 @@ use super::eras::{Era, Eras};
 use super::pooled::Pooled;
 use crate::engine::{Engine, OwnLimits, timed_out};
 use crate::model::deadline::LONGEST;
-use crate::model::transaction::Wire;
+use crate::model::transaction::{Access, Wire};
 
 impl<DB: Engine> Session<DB> {
     /// Finishes what a dropped operation left on the wire, because all of it is to be undone: what still runs is cancelled on
@@ -23,26 +23,24 @@ impl<DB: Engine> Session<DB> {
     /// The same where its scope goes on: what is left of a row stream is read, for as long as that takes. To cancel it would
     /// fail a transaction on some engines, and undo a statement that writes on all.
     pub(crate) async fn read_on(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
-        let ends = self.wire != Wire::Partial;
+        let ends = self.state.wire() != Wire::Partial;
         self.finish_exchange(ends).await
     }
 
     async fn finish_exchange(&mut self, ends: bool) -> Result<Option<sqlx::Error>, sqlx::Error> {
-        let left = self.wire;
-        self.lost = self.is_lost_by_a_drop();
-        if left == Wire::Idle {
+        if self.state.is_idle() {
             return Ok(None);
         }
-        // Where a drop does no harm, what is left is no worse for being drained in part.
-        self.wire = if DB::DROPS_BREAK { Wire::Busy } else { left };
+        let lost = self.is_lost_by_a_drop();
+        let left = self.state.drains(DB::DROPS_BREAK);
         let drained = match left {
-            Wire::Broken => Err(sqlx::Error::Io(ErrorKind::NotConnected.into())),
+            Wire::Broken(_) => Err(sqlx::Error::Io(ErrorKind::NotConnected.into())),
             _ => self.wait_for_answer(left, ends).await,
         };
-        self.wire = match drained {
-            Ok(_) => Wire::Idle,
-            Err(_) => Wire::Broken,
-        };
+        match drained {
+            Ok(_) => self.state.drained(),
+            Err(_) => self.state.given_up(lost),
+        }
         drained
     }
 
@@ -134,7 +132,7 @@ impl<DB: Engine> Session<DB> {
     /// Forgets what may be out of date.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         if self.has_lost_its_runtime() {
-            self.wire = Wire::Broken;
+            self.state.lost();
             return Err(sqlx::Error::Io(ErrorKind::NotConnected.into()));
         }
         // Should a runtime have ended, this one may have no keeper yet.
@@ -159,10 +157,10 @@ impl<DB: Engine> Session<DB> {
 
     /// Whether a scope that writes would be served on it. If not, it is of no more use.
     pub(crate) async fn check_writes(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
-        self.in_transaction = true;
+        self.state.begins(Access::default());
         self.attend(limit, |connection| DB::check_writes(connection))
             .await?;
-        self.in_transaction = false;
+        self.state.ended();
         Ok(())
     }
 
@@ -180,15 +178,15 @@ impl<DB: Engine> Session<DB> {
         limit: Duration,
         operation: impl FnOnce(&'a mut DB::Connection) -> F,
     ) -> Result<T, sqlx::Error> {
-        let (connection, wire, _, mut busy) = self.split();
-        *wire = Wire::Busy;
+        let (connection, state, _, mut busy) = self.split();
+        state.sent();
         busy.waits(true);
         let result = timeout(limit, operation(connection)).await;
         let result = result.unwrap_or_else(|_| Err(timed_out()));
-        *wire = match result {
-            Ok(_) => Wire::Idle,
-            Err(_) => Wire::Broken,
-        };
+        match result {
+            Ok(_) => state.answered(),
+            Err(_) => state.lost(),
+        }
         result
     }
 }
