@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::mem::discriminant;
-use std::time::Duration;
 
 mod beside;
 mod carried;
 mod cause;
 pub(crate) mod class;
 mod gate;
+mod in_vain;
 mod public;
 mod text;
 
@@ -18,6 +18,7 @@ pub use self::cause::Cause;
 use self::cause::code;
 pub(crate) use self::class::Class;
 pub(crate) use self::gate::{Outage, Overload, Refused};
+pub(crate) use self::in_vain::{InVain, Lacked, PoolFigures, Starved};
 use crate::model::deadline::Overrun;
 use crate::model::open_scope::OpenScope;
 use crate::model::retry::Tried;
@@ -70,7 +71,7 @@ enum Kind {
         by: &'static str,
         asked: bool,
     },
-    AcquireTimeout(Exhausted),
+    AcquireTimeout(InVain),
     Starved(Starved),
     Timeout(Overrun),
     /// While the COMMIT was on its way.
@@ -79,34 +80,6 @@ enum Kind {
     Unavailable(Outage),
     Closed,
     Refused(Cow<'static, str>),
-}
-
-/// Who would wait for whom for ever.
-#[derive(Debug)]
-pub(crate) struct Starved {
-    pub(crate) max: usize,
-    pub(crate) others: Vec<&'static str>,
-}
-
-/// The figures of a pool that had no session to give.
-#[derive(Debug)]
-pub(crate) struct Exhausted {
-    pub(crate) limit: Duration,
-    pub(crate) waited: Duration,
-    /// To write, where only one can at a time.
-    pub(crate) has_turn: bool,
-    /// A session was being opened for it.
-    pub(crate) opens: bool,
-    /// The scope that holds the one session of a sandbox.
-    pub(crate) holder: Option<&'static str>,
-    pub(crate) max: usize,
-    pub(crate) in_use: usize,
-    pub(crate) settling: usize,
-    pub(crate) waiting: usize,
-    /// Who has what was waited for, the one who has had it for longest first.
-    pub(crate) holders: Vec<OpenScope>,
-    /// All of them have had it for the whole wait.
-    pub(crate) is_stuck: bool,
 }
 
 // ---- how the runtime makes them ---------------------------------------------------------------------------
@@ -189,8 +162,8 @@ impl Error {
         Self::new(kind, Some(scope), Source::Cause(cause))
     }
 
-    pub(crate) fn acquire_timeout(figures: Exhausted) -> Self {
-        Self::new(Kind::AcquireTimeout(figures), None, Source::None)
+    pub(crate) fn acquire_timeout(wait: InVain) -> Self {
+        Self::new(Kind::AcquireTimeout(wait), None, Source::None)
     }
 
     pub(crate) fn starved(scope: &'static str, starved: Starved) -> Self {
@@ -271,7 +244,7 @@ impl Error {
     #[must_use]
     pub fn holders(&self) -> &[OpenScope] {
         match &self.0.kind {
-            Kind::AcquireTimeout(figures) => &figures.holders,
+            Kind::AcquireTimeout(wait) => wait.holders(),
             Kind::Overloaded(figures) => &figures.holders,
             _ => &[],
         }

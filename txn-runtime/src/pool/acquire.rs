@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::seconds::Entry;
 use crate::engine::Engine;
-use crate::model::error::{Error, Exhausted, Overload, Refused};
+use crate::model::error::{Error, InVain, Lacked, Overload, PoolFigures, Refused};
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
 use crate::observe::opening::Stage;
@@ -134,7 +134,7 @@ impl<DB: Engine> Db<DB> {
                     deadline,
                     so_far: &so_far,
                 };
-                Err(self.exhausted(&wait, Some(by)))
+                Err(self.in_vain(&wait, Some(by)))
             }
             Err(Refusal::Closed) => Err(Error::closed()),
             Err(Refusal::Over(why)) => Err(Error::refused(need.scope, why)),
@@ -170,7 +170,7 @@ impl<DB: Engine> Db<DB> {
     fn turned_away(&self, need: &Need, turned: Turned, wait: &Wait<'_>) -> Error {
         let settings = self.shared.gate.settings();
         let refused = match turned {
-            Turned::TimedOut => return self.exhausted(wait, None),
+            Turned::TimedOut => return self.in_vain(wait, None),
             Turned::Shed { waited } => Refused::Waiting {
                 waited,
                 target: settings.target.unwrap_or_default(),
@@ -202,24 +202,38 @@ impl<DB: Engine> Db<DB> {
         (holders, is_stuck)
     }
 
-    fn exhausted(&self, wait: &Wait<'_>, holder: Option<&'static str>) -> Error {
-        let (holders, is_stuck) = self.holders_since(wait);
-        let status = self.status();
+    fn in_vain(&self, wait: &Wait<'_>, sandbox: Option<&'static str>) -> Error {
         let limit = self.shared.limits.acquire_timeout;
         let waited = limit + Instant::now().saturating_duration_since(wait.deadline);
-        Error::acquire_timeout(Exhausted {
+        let lacked = match sandbox {
+            Some(holder) => Lacked::Sandbox {
+                holder,
+                holders: self.holders_since(wait).0,
+            },
+            None => self.lacked(wait),
+        };
+        Error::acquire_timeout(InVain {
             limit,
             waited,
-            has_turn: wait.has_turn(),
-            opens: wait.so_far.opens.load(Ordering::Relaxed),
-            holder,
+            lacked,
+        })
+    }
+
+    fn lacked(&self, wait: &Wait<'_>) -> Lacked {
+        let (holders, is_stuck) = self.holders_since(wait);
+        let status = self.status();
+        let pool = PoolFigures {
             max: status.max,
             in_use: status.in_use,
             settling: status.settling,
             waiting: status.waiting.saturating_sub(1),
             holders,
-            is_stuck,
-        })
+        };
+        match (wait.has_turn(), wait.so_far.opens.load(Ordering::Relaxed)) {
+            (false, _) => Lacked::Turn(pool),
+            (true, true) => Lacked::Connection(pool),
+            (true, false) => Lacked::Session { pool, is_stuck },
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Error, Exhausted, Kind, Source, Starved};
+use super::{Error, Kind, Source};
 use crate::model::open_scope::OpenScope;
 
 impl fmt::Display for Error {
@@ -42,7 +42,7 @@ impl fmt::Display for Kind {
                 let did = if *asked { "asked for it" } else { "failed" };
                 return write!(f, "rolled back because `{by}` inside it {did}");
             }
-            Self::AcquireTimeout(figures) => return fmt::Display::fmt(figures, f),
+            Self::AcquireTimeout(wait) => return fmt::Display::fmt(wait, f),
             Self::Starved(starved) => return fmt::Display::fmt(starved, f),
             Self::Timeout(overrun) | Self::CommitLate(overrun) => {
                 return fmt::Display::fmt(overrun, f);
@@ -66,63 +66,6 @@ fn write_ended(f: &mut fmt::Formatter<'_>, by: Option<&str>, undone: bool) -> fm
         f,
         ", the transaction was ended by {by}, which may have committed what ran before"
     )
-}
-
-impl fmt::Display for Starved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let max = self.max;
-        write!(
-            f,
-            "would wait for a second session for ever, all {max} are held by scopes that do: this one"
-        )?;
-        for other in &self.others {
-            write!(f, ", `{other}`")?;
-        }
-        f.write_str("; raise `max_sessions`, set `reserve`, or make it `nested`")
-    }
-}
-
-impl fmt::Display for Exhausted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            limit,
-            waited,
-            has_turn,
-            holder,
-            max,
-            in_use,
-            settling,
-            waiting,
-            opens,
-            holders,
-            is_stuck,
-        } = self;
-        if let Some(holder) = holder {
-            return write!(
-                f,
-                "no session within {limit:?} (waited {waited:?}), a sandbox has one and `{holder}` holds it: pass its `tx` on, or \
-                 end it first"
-            );
-        }
-        write!(
-            f,
-            "no session within {limit:?} (waited {waited:?}), of {max} sessions {in_use} are in use and {settling} are \
-             settling, {waiting} other callers wait"
-        )?;
-        write_holders(f, holders)?;
-        f.write_str(": ")?;
-        if *has_turn && !opens && *is_stuck {
-            return write_stuck(f, false);
-        }
-        f.write_str(if !has_turn {
-            "another scope writes for that long, and this engine has one writer at a time; mark what only reads \
-             `read_only`, and write through the `tx` of the scope that you are in"
-        } else if *opens {
-            "the server took too long to open one"
-        } else {
-            "raise `max_sessions`, or hold sessions for less long"
-        })
-    }
 }
 
 /// Where nothing was given back for the whole wait.
