@@ -13,23 +13,25 @@ use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlS
 
 mod backend;
 pub(crate) mod clock;
-mod given_up;
-mod manners;
+mod greeting;
+mod local_errors;
 #[cfg(feature = "mysql")]
 mod mysql;
-mod pace;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod resets;
+mod round_trip;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 pub(crate) mod statement;
 
 pub(crate) use self::backend::{Backend, Target};
-pub(crate) use self::given_up::{dropped_in_flight, haunted, left_to_its_server, timed_out};
-pub(crate) use self::manners::Manners;
-pub(crate) use self::pace::Pace;
+pub(crate) use self::greeting::Greeting;
+pub(crate) use self::local_errors::{
+    cancel_at_large, dropped_in_flight, left_to_its_server, timed_out,
+};
 pub(crate) use self::resets::{AsOpened, Renewal, Resets};
+pub(crate) use self::round_trip::RoundTrip;
 use self::statement::Dialect;
 use crate::model::error::Class;
 use crate::model::options::{Lacks, Options};
@@ -163,7 +165,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     fn greet(
         connection: &mut Self::Connection,
         options: &ConnectOptionsOf<Self>,
-        manners: &Manners,
+        greeting: &Greeting,
     ) -> impl Future<Output = Result<Backend, sqlx::Error>> + Send;
     /// The server does not take this greeting, and will not: one that asks for less may do.
     #[doc(hidden)]
@@ -411,12 +413,12 @@ mod sealed {
 /// Opens a connection and sets it up.
 pub(crate) async fn connect<DB: Engine>(
     options: &ConnectOptionsOf<DB>,
-    manners: &Manners,
-    pace: &Pace,
+    greeting: &Greeting,
+    round_trip: &RoundTrip,
 ) -> Result<(DB::Connection, Backend), sqlx::Error> {
     let mut connection = options.connect().await?;
     let greeted = Instant::now();
-    let backend = DB::greet(&mut connection, options, manners).await?;
-    pace.note(greeted.elapsed());
+    let backend = DB::greet(&mut connection, options, greeting).await?;
+    round_trip.note(greeted.elapsed());
     Ok((connection, backend))
 }

@@ -1,9 +1,10 @@
 //! What the runtime knows and decides, without asking anybody: no connection, no waiting.
 
 pub(crate) mod conclusion;
-pub(crate) mod course;
+pub(crate) mod conflicts;
 pub(crate) mod deadline;
 pub(crate) mod error;
+pub(crate) mod labels;
 pub(crate) mod location;
 pub(crate) mod open_scope;
 pub(crate) mod options;
@@ -13,5 +14,4 @@ pub(crate) mod request;
 pub(crate) mod reset;
 pub(crate) mod retry;
 pub(crate) mod transaction;
-pub(crate) mod unsure;
-pub(crate) mod words;
+pub(crate) mod untracked;

@@ -21,21 +21,21 @@ mod build;
 pub(crate) mod callbacks;
 pub(crate) mod cancel;
 mod check;
+mod cleanup_runtime;
 mod close;
-pub(crate) mod control;
 pub(crate) mod executor;
 pub(crate) mod gate;
-mod home;
 pub(crate) mod hooks;
-mod keeper;
-pub(crate) mod lent;
+mod long_scopes;
 mod open_scopes;
-mod outside;
-mod seconds;
+mod reaper;
+pub(crate) mod sandbox_session;
+mod second_sessions;
+mod server_requests;
 pub(crate) mod session;
 pub(crate) mod settle;
 mod status;
-mod watch;
+pub(crate) mod transaction_sql;
 mod weak;
 
 pub(crate) use self::acquire::Permits;
@@ -43,15 +43,15 @@ pub(crate) use self::build::{Limits, Settings};
 use self::callbacks::Callbacks;
 pub use self::cancel::Cancel;
 use self::cancel::Control;
+pub(crate) use self::cleanup_runtime::CleanupRuntime;
 use self::gate::Gate;
-pub(crate) use self::home::Home;
-use self::keeper::Keepers;
-use self::lent::Lent;
-use self::seconds::Seconds;
+use self::long_scopes::LongScopeWatch;
+use self::reaper::Reapers;
+use self::sandbox_session::SandboxSession;
+use self::second_sessions::SecondSessions;
 pub use self::session::Session;
-use self::session::{Eras, Manager};
+use self::session::{Epochs, Manager};
 pub use self::status::Status;
-use self::watch::Watch;
 pub(crate) use self::weak::WeakDb;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::retry::Retry;
@@ -75,15 +75,15 @@ use crate::observe::metrics::Meter;
 pub struct Db<DB: Engine> {
     shared: Arc<Shared<DB>>,
     /// Where this is the handle of a sandbox: its transaction, which all scopes run in.
-    sandbox: Option<Arc<Lent<DB>>>,
+    sandbox: Option<Arc<SandboxSession<DB>>>,
 }
 
 struct Shared<DB: Engine> {
     pool: Pool<Manager<DB>>,
     limits: Limits,
     /// Invariant 8: cleanups run here.
-    home: Arc<Home>,
-    keepers: Keepers,
+    cleanup_runtime: Arc<CleanupRuntime>,
+    reapers: Reapers,
     /// Ends the keepers with it.
     _closing: DropGuard,
     /// One token for each session that is out of the pool, settling ones included.
@@ -100,8 +100,8 @@ struct Shared<DB: Engine> {
     writers: Option<Arc<Semaphore>>,
     /// Callers that hold no session yet queue here where some are reserved for those who do.
     firsts: Option<Arc<Semaphore>>,
-    seconds: Seconds,
-    watch: Watch,
+    second_sessions: SecondSessions,
+    watch: LongScopeWatch,
     meter: Meter,
 }
 
@@ -118,15 +118,15 @@ impl<DB: Engine> Db<DB> {
     /// Whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.pool.is_closed() || self.lent().is_some_and(|lent| lent.is_closed())
+        self.shared.pool.is_closed() || self.sandbox_session().is_some_and(|lent| lent.is_closed())
     }
 
-    pub(crate) fn lent(&self) -> Option<&Arc<Lent<DB>>> {
+    pub(crate) fn sandbox_session(&self) -> Option<&Arc<SandboxSession<DB>>> {
         self.sandbox.as_ref()
     }
 
     /// The handle of a sandbox in this database.
-    pub(crate) fn inside_of_sandbox(&self, lent: Arc<Lent<DB>>) -> Self {
+    pub(crate) fn inside_of_sandbox(&self, lent: Arc<SandboxSession<DB>>) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
             sandbox: Some(lent),
@@ -145,8 +145,8 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Something is, or may be, to be done with a session that was used before others get it.
-    pub(crate) fn is_careful(&self) -> bool {
-        self.shared.limits.careful
+    pub(crate) fn acts_on_release(&self) -> bool {
+        self.shared.limits.acts_on_release
     }
 
     pub(crate) fn options(&self) -> &ConnectOptionsOf<DB> {
@@ -157,8 +157,8 @@ impl<DB: Engine> Db<DB> {
         &self.shared.meter
     }
 
-    pub(crate) fn eras(&self) -> &Eras {
-        &self.shared.pool.manager().eras
+    pub(crate) fn epochs(&self) -> &Epochs {
+        &self.shared.pool.manager().epochs
     }
 
     /// For as long as hooks of a scope run that has ended.
@@ -182,7 +182,7 @@ impl<DB: Engine> Db<DB> {
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
         let cleanup = self.shared.meter.counting(cleanup);
         let cleanup = self.shared.cleanups.track_future(cleanup);
-        self.shared.home.spawn(cleanup);
+        self.shared.cleanup_runtime.spawn(cleanup);
     }
 }
 

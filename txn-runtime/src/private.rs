@@ -7,13 +7,13 @@ use std::pin::Pin;
 
 use tracing::Span;
 
-mod known;
+mod capabilities;
 mod run;
 mod said;
 pub mod test;
 
-pub use self::known::{AnyEngine, EngineOf};
-use self::known::{HasDeferrable, HasWeakIsolation};
+pub use self::capabilities::{AnyEngine, EngineOf};
+use self::capabilities::{HasDeferrable, HasWeakIsolation};
 pub use self::run::Run;
 pub use self::said::{Said, SaidByAny, SaidByError, SaidByNobody, SaidByOurs};
 use crate::engine::Engine;

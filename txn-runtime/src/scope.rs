@@ -23,10 +23,10 @@ use crate::engine::Engine;
 use crate::model::conclusion::Conclusion;
 use crate::model::deadline::{Deadline, Phase};
 use crate::model::error::Error;
+use crate::model::labels::ScopePhase;
 use crate::model::options::Options;
 use crate::model::request::Request;
 use crate::model::retry::Attempts;
-use crate::model::words::Moment;
 use crate::observe::trace::{Spanned, Trace};
 use crate::pool::Db;
 use crate::tx::{Terms, Tx, end, end_attempt};
@@ -96,7 +96,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         loop {
             let error = match Tx::begin(db, request, trace).await {
                 Ok(mut tx) => {
-                    tx.course.attempts = *attempts;
+                    tx.conflicts.attempts = *attempts;
                     return Ok(Self {
                         body: Body::Root(Root::new(tx)),
                         options: request.options,
@@ -123,7 +123,13 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         tx: &'a mut Tx<DB>,
         options: &'static Options,
     ) -> Result<Self, Error> {
-        Self::push(tx, options, Terms::judged(options), Body::OnItsOwn).await
+        Self::push(
+            tx,
+            options,
+            Terms::checked_by_keyword(options),
+            Body::OnItsOwn,
+        )
+        .await
     }
 
     async fn push(
@@ -134,7 +140,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
     ) -> Result<Self, Error> {
         let deadline = options.deadline();
         let mut trace = Trace::nested::<DB>(tx.db().meter(), options, tx.depth() + 1);
-        trace.at(Moment::Beginning);
+        trace.at(ScopePhase::Beginning);
         let outer = match tx.push(options.name, terms).await {
             Ok(outer) => Some(outer),
             Err(error) => return Err(trace.refused(error)),
@@ -201,9 +207,9 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
             Body::Root(root) if root.has_its_own() => root.tx,
             other => return Next::Done(other.end(conclusion, self.deadline).await),
         };
-        let (db, course) = (tx.db().clone(), tx.course());
-        let (request, mut attempts) = (tx.request, course.attempts);
-        let mended = course.may_be_mended(conclusion.says_conflict);
+        let (db, conflicts) = (tx.db().clone(), tx.conflicts());
+        let (request, mut attempts) = (tx.request, conflicts.attempts);
+        let mended = conflicts.may_be_mended(conclusion.says_conflict);
         let mut trace = tx.session.take_trace();
         let result = end_attempt(tx, conclusion, &mut trace).await;
         let again = may_be_retried(verdict, &result, mended);

@@ -19,10 +19,10 @@ use self::hooks::Checks;
 pub(crate) use self::late::left_behind;
 pub(crate) use self::level::{Level, Terms};
 pub use self::sandbox::Sandbox;
-pub(crate) use self::state::Ending;
+pub(crate) use self::state::Decision;
 use self::state::REFUSED;
 use crate::engine::Engine;
-use crate::model::course::Course;
+use crate::model::conflicts::ConflictHistory;
 use crate::model::error::{Cause, Error};
 use crate::model::options::{Isolation, Options};
 use crate::model::outcome::Verdict;
@@ -48,7 +48,7 @@ pub struct Tx<DB: Engine> {
     owner: Owner,
     /// What it was opened with, for another attempt.
     pub(crate) request: Request,
-    pub(crate) course: Course,
+    pub(crate) conflicts: ConflictHistory,
     /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
     pub(crate) level: Level,
     checks: Checks<DB>,
@@ -74,8 +74,8 @@ fn next_serial() -> u64 {
 impl<DB: Engine> Tx<DB> {
     pub(super) fn new(session: Session<DB>, request: Request) -> Self {
         let options = request.options;
-        let terms = match session.is_lent() {
-            true if DB::SANDBOX_READ_ONLY.is_none() => Terms::judged(options),
+        let terms = match session.is_in_sandbox() {
+            true if DB::SANDBOX_READ_ONLY.is_none() => Terms::checked_by_keyword(options),
             _ => Terms::of(options),
         };
         Self {
@@ -83,7 +83,7 @@ impl<DB: Engine> Tx<DB> {
             serial: next_serial(),
             owner: Owner::Caller,
             request,
-            course: Course::new(),
+            conflicts: ConflictHistory::new(),
             level: Level::new(options.name, None, terms),
             checks: Checks::default(),
             id: None,
@@ -124,16 +124,16 @@ impl<DB: Engine> Tx<DB> {
     /// Which attempt at the root scope this is, from 1; more than 1 only with `retry`.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.course.attempts.count()
+        self.conflicts.attempts.count()
     }
 
     /// How it has gone so far, what a dropped scope has left to be undone included.
-    pub(crate) fn course(&self) -> Course {
-        let mut course = self.course;
+    pub(crate) fn conflicts(&self) -> ConflictHistory {
+        let mut conflicts = self.conflicts;
         if let Some(savepoint) = self.session.state.to_roll_back_to() {
-            course.undo(savepoint);
+            conflicts.undo(savepoint);
         }
-        course
+        conflicts
     }
 
     /// The raw sqlx connection, for what no executor offers (COPY, advisory locks), and for code that
@@ -194,7 +194,7 @@ impl<DB: Engine> Tx<DB> {
         if let sqlx::Error::BeginFailed = error {
             return Error::ended_unseen(scope, error);
         }
-        learns::<DB>(&mut self.session.state, &mut self.course, &error);
+        learns::<DB>(&mut self.session.state, &mut self.conflicts, &error);
         Error::aborted(scope, REFUSED, Cause::of(&error))
     }
 

@@ -32,7 +32,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 reserve: 0,
                 retry: Retry::DEFAULT,
                 warn_after: Some(Duration::from_secs(30)),
-                careful: false,
+                acts_on_release: false,
             },
             gate: Gate::DEFAULT,
             idle_timeout: Some(Duration::from_secs(10 * 60)),

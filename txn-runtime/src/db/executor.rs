@@ -43,7 +43,7 @@ macro_rules! on {
 
 impl<DB: Engine> Db<DB> {
     async fn lease(&self, sql: &str) -> Result<Lease<DB>, sqlx::Error> {
-        if self.lent().is_none() {
+        if self.sandbox_session().is_none() {
             return Ok(Lease::Session(self.session_for(sql).await?));
         }
         // It is no scope elsewhere.

@@ -8,7 +8,7 @@ use self::watched::Watched;
 use super::{Db, Need};
 use crate::engine::Engine;
 use crate::model::error::Error;
-use crate::model::words::Closed;
+use crate::model::labels::CloseReason;
 use crate::pool::Session;
 
 impl<DB: Engine> Db<DB>
@@ -67,7 +67,7 @@ impl<DB: Engine> Drop for Locked<DB> {
         };
         // The database may be in memory, and in this session only; there is no such lock then.
         if DB::session_limit(session.db().options()).is_none() {
-            session.discard_because(Closed::MigrationFailed);
+            session.discard_because(CloseReason::MigrationFailed);
         }
     }
 }

@@ -23,9 +23,9 @@ pub(crate) fn is_paused() -> bool {
 
 /// Keeps a paused clock where it is until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Still(#[expect(dead_code, reason = "its drop is the signal")] Sender<()>);
+pub(crate) struct ClockHold(#[expect(dead_code, reason = "its drop is the signal")] Sender<()>);
 
-impl Still {
+impl ClockHold {
     pub(crate) fn new() -> Self {
         let (still, dropped) = channel();
         // Ends with an error, which is what it waits for.
@@ -36,7 +36,7 @@ impl Still {
 
 /// Waits for a database.
 pub(crate) async fn real<F: Future>(future: F) -> F::Output {
-    let _still = is_paused().then(Still::new);
+    let _still = is_paused().then(ClockHold::new);
     future.await
 }
 

@@ -14,7 +14,7 @@ mod binds;
 
 use self::binds::{places, refuse_miscounted};
 use super::{
-    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Resets, Step, Wire,
+    Access, ConnectOptionsOf, Effect, Engine, Greeting, OwnLimits, Refusal, Resets, Step, Wire,
     delegate_to_sqlx, dropped_in_flight,
 };
 use crate::engine::statement::{Statement, is_one_of};
@@ -194,9 +194,9 @@ impl Engine for MySql {
     async fn greet(
         connection: &mut MySqlConnection,
         _options: &ConnectOptionsOf<Self>,
-        manners: &Manners,
+        greeting: &Greeting,
     ) -> Result<Backend, sqlx::Error> {
-        let row = manners.greet::<Self>(connection, &GREETINGS).await?;
+        let row = greeting.greet::<Self>(connection, &GREETINGS).await?;
         let target = Target {
             id: row.try_get(0)?,
             server: row.try_get::<Option<String>, _>(1)?.map(String::into),

@@ -12,7 +12,7 @@ use sqlx::{Connection, Describe, Execute, Executor, Row, SqlStr};
 mod reset;
 
 use super::{
-    Access, ConnectOptionsOf, Effect, Engine, Manners, OwnLimits, Refusal, Step, Wire,
+    Access, ConnectOptionsOf, Effect, Engine, Greeting, OwnLimits, Refusal, Step, Wire,
     delegate_to_sqlx,
 };
 use crate::engine::statement::Dialect;
@@ -136,9 +136,9 @@ impl Engine for Postgres {
     async fn greet(
         connection: &mut PgConnection,
         _options: &ConnectOptionsOf<Self>,
-        manners: &Manners,
+        greeting: &Greeting,
     ) -> Result<Backend, sqlx::Error> {
-        let row = manners.greet::<Self>(connection, &GREETINGS).await?;
+        let row = greeting.greet::<Self>(connection, &GREETINGS).await?;
         let pid: i32 = row.try_get(0)?;
         let notices: bool = row.try_get(3)?;
         let target = Target {

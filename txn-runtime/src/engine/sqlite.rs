@@ -17,7 +17,7 @@ mod reset;
 
 use self::place::{in_memory, leaves_the_journal_to_us};
 use super::{
-    Access, Effect, Engine, Manners, OwnLimits, Place, Refusal, Step, Wire, delegate_to_sqlx,
+    Access, Effect, Engine, Greeting, OwnLimits, Place, Refusal, Step, Wire, delegate_to_sqlx,
 };
 use crate::engine::Backend;
 use crate::model::error::Class;
@@ -73,7 +73,7 @@ impl Engine for Sqlite {
     async fn greet(
         connection: &mut SqliteConnection,
         options: &SqliteConnectOptions,
-        _manners: &Manners,
+        _manners: &Greeting,
     ) -> Result<Backend, sqlx::Error> {
         // Foreign keys and a busy timeout are sqlx's own defaults.
         if leaves_the_journal_to_us(options) {

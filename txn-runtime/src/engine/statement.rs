@@ -15,7 +15,7 @@ use self::script::statements;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::tokens::{Token, Tokens};
 use crate::engine::{ConnectOptionsOf, Engine, Place};
-use crate::model::unsure::Reach;
+use crate::model::untracked::Reach;
 
 /// What [`Execute`] gives only piece by piece, and the SQL only by value.
 pub(crate) struct Statement<DB: Database> {
@@ -91,7 +91,7 @@ const CONTROL: &[&str] = &[
 ];
 
 /// Looks at a statement before it is sent: how far it reaches, or why it may not be sent.
-pub(crate) fn judge<DB: Engine>(
+pub(crate) fn check<DB: Engine>(
     sql: &str,
     place: Place,
     options: &ConnectOptionsOf<DB>,
@@ -328,9 +328,9 @@ mod tests {
         let (lite, my) = (SqliteConnectOptions::new(), MySqlConnectOptions::new());
         let refused = |sql| {
             (
-                judge::<sqlx::Sqlite>(sql, Transaction, &lite).is_err(),
-                judge::<sqlx::MySql>(sql, Transaction, &my).is_err(),
-                judge::<sqlx::MySql>(sql, Session, &my).is_err(),
+                check::<sqlx::Sqlite>(sql, Transaction, &lite).is_err(),
+                check::<sqlx::MySql>(sql, Transaction, &my).is_err(),
+                check::<sqlx::MySql>(sql, Session, &my).is_err(),
             )
         };
         for (sql, expected) in [
@@ -392,14 +392,14 @@ mod tests {
                 MayEnd,
             ),
         ] {
-            let lite = judge::<sqlx::Sqlite>(sql, Place::Transaction, &lite).unwrap();
+            let lite = check::<sqlx::Sqlite>(sql, Place::Transaction, &lite).unwrap();
             assert_eq!(lite, sqlite, "{sql}");
-            let my = judge::<sqlx::MySql>(sql, Place::Session, &my).unwrap();
+            let my = check::<sqlx::MySql>(sql, Place::Session, &my).unwrap();
             assert_eq!(my, mysql, "{sql}");
         }
         let block = "BEGIN NOT ATOMIC SELECT 1; END";
         assert_eq!(
-            judge::<sqlx::MySql>(block, Place::Transaction, &my),
+            check::<sqlx::MySql>(block, Place::Transaction, &my),
             Ok(MayEnd)
         );
     }

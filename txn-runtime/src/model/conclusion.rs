@@ -1,8 +1,8 @@
 //! What a scope is to end with.
 
 use crate::model::error::Cause;
+use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
-use crate::model::words::{Finish, Undone};
 
 /// How a scope ends, and why, if it is not with a commit.
 #[derive(Debug)]
@@ -34,19 +34,19 @@ impl Conclusion {
     }
 
     /// How a scope comes out that has joined.
-    pub(crate) fn joined(&self) -> Finish {
+    pub(crate) fn joined(&self) -> ScopeOutcome {
         match (self.verdict, self.late) {
-            (Verdict::Commit, _) => Finish::Joined,
-            (Verdict::Rollback, false) => Finish::RolledBack,
-            (Verdict::Rollback, true) => Finish::TimedOut,
+            (Verdict::Commit, _) => ScopeOutcome::Joined,
+            (Verdict::Rollback, false) => ScopeOutcome::RolledBack,
+            (Verdict::Rollback, true) => ScopeOutcome::TimedOut,
         }
     }
 
     /// Why what it is the end of is rolled back.
-    pub(crate) fn undone(&self) -> Undone {
+    pub(crate) fn undone(&self) -> RollbackCause {
         match self.late {
-            true => Undone::TimedOut,
-            false => Undone::Outcome,
+            true => RollbackCause::TimedOut,
+            false => RollbackCause::Outcome,
         }
     }
 

@@ -5,20 +5,20 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::mem::discriminant;
 
-mod beside;
+mod acquire_timeout;
 mod carried;
 mod cause;
 pub(crate) mod class;
 mod gate;
-mod in_vain;
 mod public;
+mod recall;
 mod text;
 
+pub(crate) use self::acquire_timeout::{AcquireTimeout, PoolFigures, Starved, WaitedFor};
 pub use self::cause::Cause;
 use self::cause::code;
 pub(crate) use self::class::Class;
 pub(crate) use self::gate::{Outage, Overload, Refused};
-pub(crate) use self::in_vain::{InVain, Lacked, PoolFigures, Starved};
 use crate::model::deadline::Overrun;
 use crate::model::open_scope::OpenScope;
 use crate::model::retry::Tried;
@@ -71,7 +71,7 @@ enum Kind {
         by: &'static str,
         asked: bool,
     },
-    AcquireTimeout(InVain),
+    AcquireTimeout(AcquireTimeout),
     Starved(Starved),
     Timeout(Overrun),
     /// While the COMMIT was on its way.
@@ -162,7 +162,7 @@ impl Error {
         Self::new(kind, Some(scope), Source::Cause(cause))
     }
 
-    pub(crate) fn acquire_timeout(wait: InVain) -> Self {
+    pub(crate) fn acquire_timeout(wait: AcquireTimeout) -> Self {
         Self::new(Kind::AcquireTimeout(wait), None, Source::None)
     }
 

@@ -50,17 +50,17 @@
 //! |---|---|
 //! | `pool/executor`, `pool/session/upkeep` | `sent`, `row_read`, `answered`, `outdated`, `lost`, `drained`, `failed` |
 //! | `pool/control` | `begins`, `commits`, `commit_failed`, `ended` |
-//! | `pool/session` | `suspects`, `restored`, `is_settling`, `is_ready_for_others`, `is_lent`, `is_back` |
+//! | `pool/session` | `suspects`, `restored`, `is_settling`, `is_ready_for_others`, `is_in_sandbox`, `is_back` |
 //! | `pool/settle` | `looked_at` |
 //! | `tx/level`, `tx/state` | `sets_savepoint`, `savepoint_set`, `keeps`, `undoes`, `rolled_back_to`, `looks_at_wire`, `looked_at`, `resolves_doubt` |
-
-use crate::model::error::Cause;
-use crate::model::unsure::Unsure;
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod walk;
+
+use crate::model::error::Cause;
+use crate::model::untracked::Untracked;
 
 /// How far a connection is from the end of its last protocol exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub(crate) enum Health {
     Gone(Cause),
     /// What ran in the transaction has ended it, and may have committed a part of it; what
     /// follows would autocommit.
-    Ended(Box<Unsure>),
+    Ended(Box<Untracked>),
 }
 
 /// What comes before the next statement of a transaction.
@@ -161,14 +161,14 @@ enum Unseen {
     #[default]
     Nothing,
     /// Since this ran, the session was not asked whether it is inside of a transaction.
-    ToLookAt(Box<Unsure>),
+    ToLookAt(Box<Untracked>),
     /// It was asked. What else may have been changed is to be restored before others get it.
     ToRestore,
 }
 
 /// Who has the session in hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Hands {
+enum Custody {
     /// A scope, a caller, or a sandbox.
     #[default]
     User,
@@ -184,7 +184,7 @@ pub(crate) struct State {
     wire: Wire,
     stage: Stage,
     unseen: Unseen,
-    hands: Hands,
+    custody: Custody,
 }
 
 impl Default for State {
@@ -193,7 +193,7 @@ impl Default for State {
             wire: Wire::Idle,
             stage: Stage::Outside,
             unseen: Unseen::Nothing,
-            hands: Hands::User,
+            custody: Custody::User,
         }
     }
 }
@@ -521,16 +521,16 @@ impl State {
 impl State {
     /// Something is about to run that may begin or end a transaction unseen. What was noted before
     /// goes on to count.
-    pub(crate) fn suspects(&mut self, unsure: Unsure) {
+    pub(crate) fn suspects(&mut self, untracked: Untracked) {
         let ended = self.to_look_at().is_some_and(|before| before.ends);
-        self.unseen = Unseen::ToLookAt(Box::new(unsure.and_ends(ended)));
+        self.unseen = Unseen::ToLookAt(Box::new(untracked.and_ends(ended)));
     }
 
     /// What has run since the session was last looked at, if it may have changed its state.
     #[inline(always)]
-    pub(crate) fn to_look_at(&self) -> Option<&Unsure> {
+    pub(crate) fn to_look_at(&self) -> Option<&Untracked> {
         match &self.unseen {
-            Unseen::ToLookAt(unsure) => Some(unsure),
+            Unseen::ToLookAt(untracked) => Some(untracked),
             Unseen::Nothing | Unseen::ToRestore => None,
         }
     }
@@ -538,15 +538,15 @@ impl State {
     /// The session was asked, or what it would say is known. Tells what had run.
     ///
     /// Where more than its transaction may have been changed, that is still to be restored.
-    pub(crate) fn looked_at(&mut self, restores: bool) -> Option<Box<Unsure>> {
+    pub(crate) fn looked_at(&mut self, restores: bool) -> Option<Box<Untracked>> {
         let looked_at = match restores {
             true => Unseen::ToRestore,
             false => Unseen::Nothing,
         };
         match std::mem::take(&mut self.unseen) {
-            Unseen::ToLookAt(unsure) => {
+            Unseen::ToLookAt(untracked) => {
                 self.unseen = looked_at;
-                Some(unsure)
+                Some(untracked)
             }
             before => {
                 self.unseen = before;
@@ -556,7 +556,7 @@ impl State {
     }
 
     /// The transaction is not open any more: what ran in it has ended it.
-    pub(crate) fn ended_unseen(&mut self, by: Box<Unsure>) {
+    pub(crate) fn ended_unseen(&mut self, by: Box<Untracked>) {
         if let Stage::Open(open) = &mut self.stage {
             open.health = Health::Ended(by);
         }
@@ -579,44 +579,44 @@ impl State {
     /// It may go back to the pool, or to its sandbox (invariant 1). What a sandbox has changed is
     /// restored when that ends.
     #[inline]
-    pub(crate) fn is_at_rest(&self, is_lent: bool) -> bool {
+    pub(crate) fn is_at_rest(&self, is_in_sandbox: bool) -> bool {
         self.wire == Wire::Idle
             && !self.is_inside()
             && match self.unseen {
                 Unseen::Nothing => true,
-                Unseen::ToRestore => is_lent,
+                Unseen::ToRestore => is_in_sandbox,
                 Unseen::ToLookAt(_) => false,
             }
     }
 
     /// A cleanup has it from now on.
     pub(crate) fn is_settling(&mut self) {
-        self.hands = Hands::Cleanup;
+        self.custody = Custody::Cleanup;
     }
 
     /// A cleanup has, or had it: what is unclean now is closed.
     pub(crate) fn was_settled(&self) -> bool {
-        self.hands != Hands::User
+        self.custody != Custody::User
     }
 
     /// All is done that comes before others get it.
     pub(crate) fn is_ready_for_others(&mut self) {
-        self.hands = Hands::Done;
+        self.custody = Custody::Done;
     }
 
     pub(crate) fn needs_nothing_before_others(&self) -> bool {
-        self.hands == Hands::Done
+        self.custody == Custody::Done
     }
 
     /// A sandbox lends it: its transaction is no concern of the scope that gets it.
-    pub(crate) fn is_lent(&mut self) {
+    pub(crate) fn is_in_sandbox(&mut self) {
         self.stage = Stage::Outside;
     }
 
     /// It is back in the transaction of the sandbox.
     pub(crate) fn is_back(&mut self) {
         self.stage = Stage::Open(Open::new(Access::default()));
-        self.hands = Hands::User;
+        self.custody = Custody::User;
     }
 }
 

@@ -9,22 +9,22 @@ mod by_name;
 mod cost;
 #[cfg(feature = "metrics")]
 mod describe;
+#[cfg(not(feature = "metrics"))]
+mod disabled;
 #[cfg(feature = "metrics")]
 mod family;
 #[cfg(feature = "metrics")]
 mod meter;
-#[cfg(not(feature = "metrics"))]
-mod nothing;
 #[cfg(feature = "metrics")]
 mod scopes;
 #[cfg(feature = "metrics")]
 mod sessions;
 
 #[cfg(not(feature = "metrics"))]
-pub(crate) use self::nothing::{Meter, Point, PoolName, Presence, Timer};
+pub(crate) use self::disabled::{Meter, PoolName, SessionTracker, Timer, Timestamp};
 #[cfg(feature = "metrics")]
 pub(crate) use self::{
-    meter::{Meter, Point, PoolName},
+    meter::{Meter, PoolName, Timestamp},
     scopes::Timer,
-    sessions::Presence,
+    sessions::SessionTracker,
 };

@@ -5,11 +5,11 @@
 //! its own.
 
 mod activity;
-mod outside;
 mod registry;
+mod sessionless;
 mod waits;
 
 pub(crate) use self::activity::{Activity, Busy, Holding, Registered};
-pub(crate) use self::outside::{Ending, SoFar};
 pub(crate) use self::registry::{Scopes, Seen};
+pub(crate) use self::sessionless::{EndedScope, WaitProgress};
 pub(crate) use self::waits::for_sessions;

@@ -11,14 +11,14 @@ use tracing::level_filters::LevelFilter;
 use crate::engine::Engine;
 use crate::model::conclusion::Conclusion;
 use crate::model::error::Error;
+use crate::model::labels::{ScopeKind, ScopeOutcome, ScopePhase};
 use crate::model::location::Caller;
 use crate::model::options::Options;
 use crate::model::outcome::Verdict;
 use crate::model::request::Request;
 use crate::model::retry::Asked;
 use crate::model::transaction::Wire;
-use crate::model::words::{Finish, Kind, Moment};
-use crate::observe::metrics::{Meter, Point, Timer};
+use crate::observe::metrics::{Meter, Timer, Timestamp};
 
 /// The span of an attempt; nothing where nobody listens.
 pub(crate) struct Spanned(Option<Box<Open>>);
@@ -80,7 +80,7 @@ impl Spanned {
     }
 
     #[inline(always)]
-    pub(crate) fn complete(&mut self, how: Finish, when: Moment) {
+    pub(crate) fn complete(&mut self, how: ScopeOutcome, when: ScopePhase) {
         if let Some(open) = self.0.take() {
             open.complete(how, when);
         }
@@ -88,7 +88,7 @@ impl Spanned {
 }
 
 impl Open {
-    fn complete(&self, how: Finish, when: Moment) {
+    fn complete(&self, how: ScopeOutcome, when: ScopePhase) {
         let elapsed = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.span.record("txn.outcome", how.as_str());
         self.span.record("txn.phase", when.as_str());
@@ -107,9 +107,9 @@ pub(crate) struct Trace {
     open: Spanned,
     /// Of an attempt that has ended: the next one is linked to it.
     before: Spanned,
-    moment: Moment,
-    came: Option<(Finish, Moment)>,
-    at: Option<Point>,
+    moment: ScopePhase,
+    came: Option<(ScopeOutcome, ScopePhase)>,
+    at: Option<Timestamp>,
     timer: Timer,
 }
 
@@ -122,14 +122,14 @@ impl Trace {
     pub(crate) fn root<DB: Engine>(meter: &Meter, request: &Request, attempt: u32) -> Self {
         let options = request.options;
         let retries = !matches!(options.retry, Asked::Never);
-        let timer = meter.scope(options.name, Kind::Root, retries);
+        let timer = meter.scope(options.name, ScopeKind::Root, retries);
         let open = Spanned::new::<DB>(options, request.caller, request.depth, attempt);
         Self::new(open, timer)
     }
 
     /// For a nested scope at this depth.
     pub(crate) fn nested<DB: Engine>(meter: &Meter, options: &'static Options, depth: u32) -> Self {
-        let timer = meter.scope(options.name, Kind::Nested, false);
+        let timer = meter.scope(options.name, ScopeKind::Nested, false);
         let open = Spanned::new::<DB>(options, None, depth, 1);
         Self::new(open, timer)
     }
@@ -149,7 +149,7 @@ impl Trace {
         Self {
             open,
             before: Spanned(None),
-            moment: Moment::Waiting,
+            moment: ScopePhase::Waiting,
             came: None,
             at: None,
             timer,
@@ -166,17 +166,17 @@ impl Trace {
         self.open.span()
     }
 
-    pub(crate) fn at(&mut self, moment: Moment) {
+    pub(crate) fn at(&mut self, moment: ScopePhase) {
         self.moment = moment;
     }
 
-    pub(crate) fn is_at(&self, moment: Moment) -> bool {
+    pub(crate) fn is_at(&self, moment: ScopePhase) -> bool {
         self.moment == moment
     }
 
     /// As it is while the body runs.
     pub(crate) fn of_body(mut self) -> Self {
-        self.moment = Moment::Body;
+        self.moment = ScopePhase::Body;
         self
     }
 
@@ -188,20 +188,20 @@ impl Trace {
     /// Its body has ended.
     pub(crate) fn ending(&mut self, conclusion: &Conclusion) {
         self.moment = match conclusion.verdict {
-            Verdict::Commit => Moment::Committing,
-            Verdict::Rollback => Moment::RollingBack,
+            Verdict::Commit => ScopePhase::Committing,
+            Verdict::Rollback => ScopePhase::RollingBack,
         };
     }
 
     /// How it came out; hooks may still run.
-    pub(crate) fn came_out(&mut self, how: Finish, error: Option<&Error>) {
-        self.came = Some((how, Moment::End));
-        self.moment = Moment::Hooks;
+    pub(crate) fn came_out(&mut self, how: ScopeOutcome, error: Option<&Error>) {
+        self.came = Some((how, ScopePhase::End));
+        self.moment = ScopePhase::Hooks;
         self.tell(error);
     }
 
     /// When it came out, if that was its end.
-    pub(crate) fn ends_at(&mut self, at: Option<Point>) {
+    pub(crate) fn ends_at(&mut self, at: Option<Timestamp>) {
         self.at = at;
     }
 
@@ -215,8 +215,8 @@ impl Trace {
     /// It could not be opened.
     pub(crate) fn not_opened(&mut self, error: &Error) {
         let how = match error.is_timeout() {
-            true => Finish::TimedOut,
-            false => Finish::Failed,
+            true => ScopeOutcome::TimedOut,
+            false => ScopeOutcome::Failed,
         };
         self.came = Some((how, self.moment));
         self.tell(Some(error));
@@ -229,7 +229,7 @@ impl Trace {
             open.complete(how, when);
             self.before = Spanned(Some(open));
         }
-        self.moment = Moment::Pausing;
+        self.moment = ScopePhase::Pausing;
     }
 
     /// It has ended as it came out.
@@ -250,7 +250,7 @@ impl Trace {
 impl Drop for Trace {
     fn drop(&mut self) {
         if self.open.0.is_some() || self.timer.runs() {
-            let how = Finish::unasked();
+            let how = ScopeOutcome::unasked();
             self.open.complete(how, self.moment);
             self.timer.ended(how, self.moment, None);
         }

@@ -9,16 +9,16 @@ use deadpool::managed::{Object, PoolError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::seconds::Entry;
+use super::second_sessions::Entry;
 use crate::engine::Engine;
-use crate::model::error::{Error, InVain, Lacked, Overload, PoolFigures, Refused};
+use crate::model::error::{AcquireTimeout, Error, Overload, PoolFigures, Refused, WaitedFor};
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
 use crate::observe::opening::Stage;
-use crate::observe::scopes::SoFar;
+use crate::observe::scopes::WaitProgress;
 use crate::pool::Db;
-use crate::pool::gate::Turned;
-use crate::pool::lent::{Lent, Refusal};
+use crate::pool::gate::Rejection;
+use crate::pool::sandbox_session::{LendError, SandboxSession};
 use crate::pool::session::{Manager, Session};
 
 /// Permits that a session is given out with, and that end with it.
@@ -67,28 +67,28 @@ impl<DB: Engine> Db<DB> {
             // Boxed, or every scope's future would have room for it.
             return Box::pin(self.borrow(lent, deadline, need)).await;
         }
-        let so_far = SoFar::default();
-        let mut leased = pin!(self.take(need, &so_far.has_turn));
+        let progress = WaitProgress::default();
+        let mut leased = pin!(self.take(need, &progress.has_turn));
         // Who need not wait needs no timer, and is no waiter.
         let (object, permits) = match self.shared.gate.at_once(need, leased.as_mut()).await {
             Ok(leased) => leased?,
             Err(stage) => {
                 let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
                 let _seconds = self.enter(need)?;
-                so_far
+                progress
                     .opens
                     .store(stage == Stage::Opening, Ordering::Relaxed);
                 let since = Instant::now();
                 // Boxed, or every scope's future would have room for it.
-                match Box::pin(self.wait(need, stage, deadline, &so_far, leased)).await {
+                match Box::pin(self.wait(need, stage, deadline, &progress, leased)).await {
                     Ok(leased) => leased?,
-                    Err(turned) => {
+                    Err(rejection) => {
                         let wait = Wait {
                             since,
                             deadline,
-                            so_far: &so_far,
+                            progress: &progress,
                         };
-                        return Err(self.turned_away(need, turned, &wait));
+                        return Err(self.rejected(need, rejection, &wait));
                     }
                 }
             }
@@ -108,43 +108,43 @@ impl<DB: Engine> Db<DB> {
         need: &Need,
         stage: Stage,
         deadline: Instant,
-        so_far: &SoFar,
+        progress: &WaitProgress,
         leased: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, Turned> {
-        let listed = pin!(self.scopes_here().listing(need, None, so_far, leased));
+    ) -> Result<T, Rejection> {
+        let listed = pin!(self.scopes_here().listing(need, None, progress, leased));
         self.shared.gate.pass(need, stage, deadline, listed).await
     }
 
     /// The session of a sandbox.
     async fn borrow(
         &self,
-        lent: &Lent<DB>,
+        lent: &SandboxSession<DB>,
         deadline: Instant,
         need: &Need,
     ) -> Result<Session<DB>, Error> {
         let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
         let lend = pin!(lent.lend(self, deadline, need));
-        let so_far = SoFar::default();
-        so_far.has_turn.store(true, Ordering::Relaxed);
+        let progress = WaitProgress::default();
+        progress.has_turn.store(true, Ordering::Relaxed);
         let (since, scopes) = (Instant::now(), self.scopes_here());
-        match scopes.listing(need, lent.id(), &so_far, lend).await {
-            Err(Refusal::Held(by)) => {
+        match scopes.listing(need, lent.id(), &progress, lend).await {
+            Err(LendError::Held(by)) => {
                 let wait = Wait {
                     since,
                     deadline,
-                    so_far: &so_far,
+                    progress: &progress,
                 };
-                Err(self.in_vain(&wait, Some(by)))
+                Err(self.acquire_timed_out(&wait, Some(by)))
             }
-            Err(Refusal::Closed) => Err(Error::closed()),
-            Err(Refusal::Over(why)) => Err(Error::refused(need.scope, why)),
+            Err(LendError::Closed) => Err(Error::closed()),
+            Err(LendError::Over(why)) => Err(Error::refused(need.scope, why)),
             Ok(session) => Ok(self.opened(session, need)),
         }
     }
 
     fn enter(&self, need: &Need) -> Result<Option<Entry<'_>>, Error> {
         let max = self.shared.limits.max_sessions;
-        self.shared.seconds.enter(*need, max)
+        self.shared.second_sessions.enter(*need, max)
     }
 
     async fn take(
@@ -167,16 +167,16 @@ impl<DB: Engine> Db<DB> {
         Ok((object, Some(Box::new(permits))))
     }
 
-    fn turned_away(&self, need: &Need, turned: Turned, wait: &Wait<'_>) -> Error {
+    fn rejected(&self, need: &Need, rejection: Rejection, wait: &Wait<'_>) -> Error {
         let settings = self.shared.gate.settings();
-        let refused = match turned {
-            Turned::TimedOut => return self.in_vain(wait, None),
-            Turned::Shed { waited } => Refused::Waiting {
+        let refused = match rejection {
+            Rejection::TimedOut => return self.acquire_timed_out(wait, None),
+            Rejection::Shed { waited } => Refused::Waiting {
                 waited,
                 target: settings.target.unwrap_or_default(),
                 interval: settings.interval,
             },
-            Turned::Full => Refused::New {
+            Rejection::Full => Refused::New {
                 max_waiting: settings.max_waiting.unwrap_or_default(),
             },
         };
@@ -202,24 +202,24 @@ impl<DB: Engine> Db<DB> {
         (holders, is_stuck)
     }
 
-    fn in_vain(&self, wait: &Wait<'_>, sandbox: Option<&'static str>) -> Error {
+    fn acquire_timed_out(&self, wait: &Wait<'_>, sandbox: Option<&'static str>) -> Error {
         let limit = self.shared.limits.acquire_timeout;
         let waited = limit + Instant::now().saturating_duration_since(wait.deadline);
-        let lacked = match sandbox {
-            Some(holder) => Lacked::Sandbox {
+        let waited_for = match sandbox {
+            Some(holder) => WaitedFor::Sandbox {
                 holder,
                 holders: self.holders_since(wait).0,
             },
-            None => self.lacked(wait),
+            None => self.waited_for(wait),
         };
-        Error::acquire_timeout(InVain {
+        Error::acquire_timeout(AcquireTimeout {
             limit,
             waited,
-            lacked,
+            waited_for,
         })
     }
 
-    fn lacked(&self, wait: &Wait<'_>) -> Lacked {
+    fn waited_for(&self, wait: &Wait<'_>) -> WaitedFor {
         let (holders, is_stuck) = self.holders_since(wait);
         let status = self.status();
         let pool = PoolFigures {
@@ -229,10 +229,10 @@ impl<DB: Engine> Db<DB> {
             waiting: status.waiting.saturating_sub(1),
             holders,
         };
-        match (wait.has_turn(), wait.so_far.opens.load(Ordering::Relaxed)) {
-            (false, _) => Lacked::Turn(pool),
-            (true, true) => Lacked::Connection(pool),
-            (true, false) => Lacked::Session { pool, is_stuck },
+        match (wait.has_turn(), wait.progress.opens.load(Ordering::Relaxed)) {
+            (false, _) => WaitedFor::Turn(pool),
+            (true, true) => WaitedFor::Connection(pool),
+            (true, false) => WaitedFor::Session { pool, is_stuck },
         }
     }
 }
@@ -241,12 +241,12 @@ impl<DB: Engine> Db<DB> {
 struct Wait<'a> {
     since: Instant,
     deadline: Instant,
-    so_far: &'a SoFar,
+    progress: &'a WaitProgress,
 }
 
 impl Wait<'_> {
     fn has_turn(&self) -> bool {
-        self.so_far.has_turn.load(Ordering::Relaxed)
+        self.progress.has_turn.load(Ordering::Relaxed)
     }
 }
 

@@ -6,8 +6,8 @@ use super::Db;
 use crate::engine::{Engine, Place, statement};
 use crate::model::deadline::probe_until;
 use crate::model::error::Error;
+use crate::model::labels::CloseReason;
 use crate::model::request::Need;
-use crate::model::words::Closed;
 use crate::pool::Session;
 
 const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one transaction; migrate the `Db` before \
@@ -44,7 +44,7 @@ impl<DB: Engine> Db<DB> {
                 // What it answers is as good as a ping.
                 match session.reset(left).await {
                     Ok(true) => return Ok(session),
-                    Ok(false) | Err(_) => session.discard_because(Closed::Reset),
+                    Ok(false) | Err(_) => session.discard_because(CloseReason::Reset),
                 }
                 continue;
             }
@@ -55,9 +55,9 @@ impl<DB: Engine> Db<DB> {
                 Ok(()) => return Ok(session),
                 // What would have run on it could not have been repeated, unlike a BEGIN.
                 Err(_) => {
-                    session.discard_because(Closed::PingFailed);
+                    session.discard_because(CloseReason::PingFailed);
                     if DB::EMBEDDED.is_none() {
-                        self.forget_idle(Closed::PingFailed);
+                        self.forget_idle(CloseReason::PingFailed);
                     }
                 }
             }

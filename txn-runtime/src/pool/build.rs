@@ -12,14 +12,14 @@ use tokio_util::task::TaskTracker;
 
 use super::callbacks::Callbacks;
 use super::cancel::{Cancel, Control};
+use super::cleanup_runtime::CleanupRuntime;
 use super::gate::{self, Gate, Switch};
-use super::home::Home;
-use super::keeper::Keepers;
-use super::seconds::Seconds;
-use super::session::{Eras, Manager};
-use super::watch::Watch;
+use super::long_scopes::LongScopeWatch;
+use super::reaper::Reapers;
+use super::second_sessions::SecondSessions;
+use super::session::{Epochs, Manager};
 use super::{Db, Shared};
-use crate::engine::{ConnectOptionsOf, Engine, Manners};
+use crate::engine::{ConnectOptionsOf, Engine, Greeting};
 use crate::model::deadline::LONGEST;
 use crate::model::retry::Retry;
 use crate::observe::metrics::{Meter, PoolName};
@@ -34,8 +34,8 @@ pub(crate) struct Limits {
     pub(crate) reserve: usize,
     pub(crate) retry: Retry,
     pub(crate) warn_after: Option<Duration>,
-    /// See [`Db::is_careful`].
-    pub(crate) careful: bool,
+    /// See [`Db::acts_on_release`].
+    pub(crate) acts_on_release: bool,
 }
 
 impl Limits {
@@ -73,7 +73,7 @@ pub(crate) struct Settings<DB: Engine> {
 impl<DB: Engine> Settings<DB> {
     pub(crate) fn build(self) -> Db<DB> {
         let mut limits = self.limits.saturated();
-        limits.careful = self.callbacks.act_on_release();
+        limits.acts_on_release = self.callbacks.act_on_release();
         let options = self.options;
         // A database in memory lasts as long as its one session does.
         let (idle_timeout, max_lifetime) = match DB::session_limit(&options) {
@@ -86,8 +86,8 @@ impl<DB: Engine> Settings<DB> {
         limits.assert_some_are_left();
         let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
         let closing = CancellationToken::new();
-        let home = Home::new(Handle::current());
-        let control = Control::new(options.clone(), &home);
+        let cleanup_runtime = CleanupRuntime::new(Handle::current());
+        let control = Control::new(options.clone(), &cleanup_runtime);
         let manager = Manager {
             meter: meter.clone(),
             options,
@@ -95,11 +95,11 @@ impl<DB: Engine> Settings<DB> {
             max_lifetime,
             patience: limits.acquire_timeout * 3 / 4,
             switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
-            manners: Manners::default(),
-            pace: Arc::clone(control.pace()),
+            greeting: Greeting::default(),
+            round_trip: Arc::clone(control.round_trip()),
             scopes: Arc::default(),
-            outlived: Arc::default(),
-            eras: Eras::default(),
+            orphaned: Arc::default(),
+            epochs: Epochs::default(),
             callbacks: self.callbacks,
             closing: closing.clone(),
         };
@@ -110,8 +110,8 @@ impl<DB: Engine> Settings<DB> {
         let shared = Arc::new(Shared {
             pool: pool.expect("only timeouts need a runtime, and none is set"),
             limits,
-            home,
-            keepers: Keepers::default(),
+            cleanup_runtime,
+            reapers: Reapers::default(),
             _closing: closing.drop_guard(),
             leases: closed_tracker(),
             cleanups: closed_tracker(),
@@ -123,8 +123,8 @@ impl<DB: Engine> Settings<DB> {
             writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
             firsts: (limits.reserve > 0)
                 .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
-            seconds: Seconds::default(),
-            watch: Watch::new(limits.warn_after),
+            second_sessions: SecondSessions::default(),
+            watch: LongScopeWatch::new(limits.warn_after),
             meter,
         });
         Db {

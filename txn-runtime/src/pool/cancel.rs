@@ -17,11 +17,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 mod batch;
-mod line;
+mod control_connection;
 
 pub(crate) use self::batch::Control;
-use self::batch::{Answer, Told};
-use crate::engine::{self, Backend, Engine, clock, haunted, left_to_its_server};
+use self::batch::{Answer, CancelResult};
+use crate::engine::{self, Backend, Engine, cancel_at_large, clock, left_to_its_server};
 use crate::model::transaction::Wire;
 
 /// What to do with an operation that was dropped in flight.
@@ -44,7 +44,7 @@ pub(crate) struct Cancellable {
     /// hit what is sent next.
     asked: Option<oneshot::Receiver<Answer>>,
     /// A cancel was sent, and whether it has arrived is not known and will not be.
-    haunted: bool,
+    cancel_at_large: bool,
 }
 
 impl From<Backend> for Cancellable {
@@ -52,7 +52,7 @@ impl From<Backend> for Cancellable {
         Self {
             backend,
             asked: None,
-            haunted: false,
+            cancel_at_large: false,
         }
     }
 }
@@ -83,12 +83,12 @@ impl Cancellable {
     /// # Cancel safety
     ///
     /// Nothing is lost: dropped, the cancel stays known as being on its way.
-    async fn told(&mut self) -> Option<Told> {
+    async fn told(&mut self) -> Option<CancelResult> {
         let answer = self.asked.as_mut()?.await;
         self.asked = None;
         // Only a runtime that shuts down drops whoever would answer.
         let answer = answer.unwrap_or_default();
-        self.haunted |= answer.late;
+        self.cancel_at_large |= answer.late;
         Some(answer.told)
     }
 
@@ -115,12 +115,12 @@ impl Cancellable {
 
 /// How often the control connection has led to another server.
 #[derive(Default)]
-struct Strays(u32);
+struct WrongServers(u32);
 
-impl Strays {
-    fn are_enough(&mut self, told: Told) -> bool {
-        self.0 += u32::from(told == Told::Elsewhere);
-        self.0 == TRIES_ELSEWHERE || told == Told::Nameless
+impl WrongServers {
+    fn are_enough(&mut self, told: CancelResult) -> bool {
+        self.0 += u32::from(told == CancelResult::Elsewhere);
+        self.0 == TRIES_ELSEWHERE || told == CancelResult::Nameless
     }
 }
 
@@ -140,8 +140,8 @@ pub(crate) async fn until_answered<DB: Engine, T>(
 ) -> Result<T, sqlx::Error> {
     let _reset = Reset(backend.interrupt.clone());
     let mut answer = pin!(answer);
-    let mut pauses = control.pace().pauses();
-    let mut strays = Strays::default();
+    let mut pauses = control.round_trip().pauses();
+    let mut strays = WrongServers::default();
     let mut pause = GRACE;
     loop {
         if let Some(told) = backend.told().await
@@ -150,7 +150,7 @@ pub(crate) async fn until_answered<DB: Engine, T>(
             return Err(backend.left::<DB>());
         }
         match clock::within(pause, answer.as_mut()).await {
-            Some(Ok(_)) if backend.haunted => return Err(haunted()),
+            Some(Ok(_)) if backend.cancel_at_large => return Err(cancel_at_large()),
             Some(answer) => return answer,
             None => backend.ask(control, left),
         }
@@ -160,12 +160,12 @@ pub(crate) async fn until_answered<DB: Engine, T>(
 
 /// Ends a session on the server that is of no more use here; asks until the server has understood.
 pub(crate) async fn kill<DB: Engine>(control: &Control<DB>, backend: &mut Cancellable) {
-    let mut pauses = control.pace().pauses();
-    let mut strays = Strays::default();
+    let mut pauses = control.round_trip().pauses();
+    let mut strays = WrongServers::default();
     loop {
         backend.ask(control, Wire::Busy);
         match backend.told().await {
-            None | Some(Told::Heard) => return,
+            None | Some(CancelResult::Heard) => return,
             Some(told) if strays.are_enough(told) => return drop(backend.left::<DB>()),
             Some(_) => clock::sleep(pauses.next()).await,
         }

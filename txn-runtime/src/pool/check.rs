@@ -13,7 +13,7 @@ use super::Db;
 use super::acquire::Permits;
 use crate::engine::Engine;
 use crate::model::error::Error;
-use crate::model::words::Closed;
+use crate::model::labels::CloseReason;
 use crate::pool::Session;
 
 const AT_ONCE: Timeouts = Timeouts {
@@ -61,7 +61,7 @@ impl<DB: Engine> Db<DB> {
         // Half of it, so that there is time for another if that one has gone bad.
         let look = async |limit| match self.ping_idle(limit / 2).await {
             true => Ok(()),
-            false => self.knock(false).await,
+            false => self.check_on_new_connection(false).await,
         };
         self.in_time(look).await
     }
@@ -96,7 +96,7 @@ impl<DB: Engine> Db<DB> {
                     Err(error) => session.discard_because(why_closed::<DB>(&error)),
                 }
             }
-            self.knock(true).await
+            self.check_on_new_connection(true).await
         };
         self.in_time(look).await
     }
@@ -149,13 +149,13 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Connects outside of the pool, and hangs up.
-    async fn knock(&self, writes: bool) -> Result<(), Error> {
+    async fn check_on_new_connection(&self, writes: bool) -> Result<(), Error> {
         let manager = self.shared.pool.manager();
         if DB::session_limit(&manager.options).is_some() {
             return Ok(());
         }
         let _one = self.shared.checks.lock().await;
-        let mut attempt = manager.switch.insist();
+        let mut attempt = manager.switch.admit_always();
         let opened = manager.open(&mut attempt).await;
         let mut opened = opened.map_err(Error::connect)?;
         if writes {
@@ -167,10 +167,10 @@ impl<DB: Engine> Db<DB> {
     }
 }
 
-fn why_closed<DB: Engine>(error: &sqlx::Error) -> Closed {
+fn why_closed<DB: Engine>(error: &sqlx::Error) -> CloseReason {
     match error.as_database_error() {
-        Some(error) if DB::only_reads(error) => Closed::ReadOnly,
-        _ => Closed::PingFailed,
+        Some(error) if DB::only_reads(error) => CloseReason::ReadOnly,
+        _ => CloseReason::PingFailed,
     }
 }
 

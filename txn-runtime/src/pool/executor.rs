@@ -11,7 +11,7 @@ use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use crate::engine::statement::Statement;
 use crate::engine::{Engine, Step};
-use crate::model::course::Course;
+use crate::model::conflicts::ConflictHistory;
 use crate::model::error::{Cause, Class};
 use crate::model::transaction::{Effect, State};
 use crate::observe::scopes::Busy;
@@ -29,7 +29,7 @@ pub(crate) enum By {
 pub(crate) struct Rows<'a, DB: Engine> {
     steps: BoxStream<'a, Result<Step<DB>, sqlx::Error>>,
     state: &'a mut State,
-    course: Option<&'a mut Course>,
+    conflicts: Option<&'a mut ConflictHistory>,
     by: By,
     hold: Hold<'a, DB>,
     busy: Busy<'a>,
@@ -39,7 +39,7 @@ impl<'a, DB: Engine> Rows<'a, DB> {
     pub(crate) fn new<'q: 'a>(
         session: &'a mut Session<DB>,
         query: impl Execute<'q, DB> + 'q,
-        course: Option<&'a mut Course>,
+        conflicts: Option<&'a mut ConflictHistory>,
         by: By,
     ) -> Self {
         let (connection, state, hold, busy) = session.split();
@@ -47,7 +47,7 @@ impl<'a, DB: Engine> Rows<'a, DB> {
         Self {
             steps,
             state,
-            course,
+            conflicts,
             by,
             hold,
             busy,
@@ -88,17 +88,23 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
             Poll::Ready(Some(Ok(_))) => this.state.row_read(),
             Poll::Ready(None) => this.state.answered(),
             Poll::Ready(Some(Err(error))) => {
-                failed(error, this.state, &mut this.course, this.by, &mut this.hold);
+                failed(
+                    error,
+                    this.state,
+                    &mut this.conflicts,
+                    this.by,
+                    &mut this.hold,
+                );
             }
         }
-        step.map_err(|error| told(error, &this.course))
+        step.map_err(|error| told(error, &this.conflicts))
     }
 }
 
 /// An operation that yields one value, with the same care.
 pub(crate) async fn operate<'a, T, DB: Engine, F>(
     session: &'a mut Session<DB>,
-    mut course: Option<&'a mut Course>,
+    mut conflicts: Option<&'a mut ConflictHistory>,
     by: By,
     operation: impl FnOnce(&'a mut DB::Connection) -> F,
 ) -> Result<T, sqlx::Error>
@@ -111,24 +117,28 @@ where
     let result = operation(connection).await;
     match &result {
         Ok(_) => state.answered(),
-        Err(error) => failed(error, state, &mut course, by, &mut hold),
+        Err(error) => failed(error, state, &mut conflicts, by, &mut hold),
     }
-    result.map_err(|error| told(error, &course))
+    result.map_err(|error| told(error, &conflicts))
 }
 
 /// As the body gets it.
 #[cold]
-fn told(error: sqlx::Error, course: &Option<&mut Course>) -> sqlx::Error {
-    match course {
-        Some(course) => course.tell(error),
+fn told(error: sqlx::Error, conflicts: &Option<&mut ConflictHistory>) -> sqlx::Error {
+    match conflicts {
+        Some(conflicts) => conflicts.tell(error),
         None => error,
     }
 }
 
-/// A statement of a transaction, whose `course` this is, has failed, or one outside of any. The
+/// A statement of a transaction, whose `conflicts` this is, has failed, or one outside of any. The
 /// transaction learns of it even if the user swallows the error.
-pub(crate) fn learns<DB: Engine>(state: &mut State, course: &mut Course, error: &sqlx::Error) {
-    course.meets(Class::of(error));
+pub(crate) fn learns<DB: Engine>(
+    state: &mut State,
+    conflicts: &mut ConflictHistory,
+    error: &sqlx::Error,
+) {
+    conflicts.meets(Class::of(error));
     let effect = match error {
         _ if DB::is_out_of_step(error) => Effect::Gone,
         sqlx::Error::Database(error) => DB::effect(&**error),
@@ -140,12 +150,12 @@ pub(crate) fn learns<DB: Engine>(state: &mut State, course: &mut Course, error: 
 fn failed<DB: Engine>(
     error: &sqlx::Error,
     state: &mut State,
-    course: &mut Option<&mut Course>,
+    conflicts: &mut Option<&mut ConflictHistory>,
     by: By,
     hold: &mut Hold<'_, DB>,
 ) {
-    if let Some(course) = course {
-        learns::<DB>(state, course, error);
+    if let Some(conflicts) = conflicts {
+        learns::<DB>(state, conflicts, error);
     }
     hold.refused(error, state.access().read_only);
     if DB::is_out_of_step(error) {
@@ -214,8 +224,8 @@ macro_rules! executor_for {
                 let statement = Statement::new(query);
                 Box::pin(async move {
                     self.ready(statement.as_str()).await?;
-                    let (session, course) = self.watched();
-                    operate(session, course, By::User, |connection| {
+                    let (session, conflicts) = self.watched();
+                    operate(session, conflicts, By::User, |connection| {
                         DB::fetch_optional(connection, statement)
                     })
                     .await
@@ -232,8 +242,8 @@ macro_rules! executor_for {
             {
                 Box::pin(async move {
                     self.ready(sql.as_str()).await?;
-                    let (session, course) = self.watched();
-                    operate(session, course, By::User, |connection| {
+                    let (session, conflicts) = self.watched();
+                    operate(session, conflicts, By::User, |connection| {
                         DB::prepare_with(connection, sql, parameters)
                     })
                     .await
@@ -246,8 +256,8 @@ macro_rules! executor_for {
             {
                 Box::pin(async move {
                     self.ready(sql.as_str()).await?;
-                    let (session, course) = self.watched();
-                    operate(session, course, By::User, |connection| {
+                    let (session, conflicts) = self.watched();
+                    operate(session, conflicts, By::User, |connection| {
                         DB::describe(connection, sql)
                     })
                     .await
@@ -261,8 +271,8 @@ macro_rules! executor_for {
                 statement: Statement<DB>,
             ) -> Result<Rows<'_, DB>, sqlx::Error> {
                 self.ready(statement.as_str()).await?;
-                let (session, course) = self.watched();
-                Ok(Rows::new(session, statement, course, By::User))
+                let (session, conflicts) = self.watched();
+                Ok(Rows::new(session, statement, conflicts, By::User))
             }
         }
     };

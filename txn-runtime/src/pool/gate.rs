@@ -29,7 +29,7 @@ use crate::observe::opening::{self, Stage};
 
 /// Why a caller did not get a place.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Turned {
+pub(crate) enum Rejection {
     /// It waited until its deadline.
     TimedOut,
     /// Under overload, after this time.
@@ -85,7 +85,7 @@ impl Gate {
         stage: Stage,
         deadline: Instant,
         mut place: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, Turned> {
+    ) -> Result<T, Rejection> {
         if let (Stage::Queue, 0) = (stage, need.held) {
             let _waiting = self.room()?;
             let queue = self.queue(need);
@@ -94,7 +94,7 @@ impl Gate {
             }
         }
         let placed = timeout_at(deadline, place).await;
-        placed.map_err(|_| Turned::TimedOut)
+        placed.map_err(|_| Rejection::TimedOut)
     }
 
     pub(crate) fn is_shedding(&self) -> bool {
@@ -115,11 +115,11 @@ impl Gate {
         writers.or(Some(&self.sessions))
     }
 
-    fn room(&self) -> Result<Waiting<'_>, Turned> {
+    fn room(&self) -> Result<Waiting<'_>, Rejection> {
         let waiting = Waiting(&self.waiting);
         let others = self.waiting.fetch_add(1, Ordering::Relaxed);
         match self.settings.max_waiting {
-            Some(max) if others >= max => Err(Turned::Full),
+            Some(max) if others >= max => Err(Rejection::Full),
             _ => Ok(waiting),
         }
     }
@@ -130,7 +130,7 @@ async fn wait<F: Future>(
     queue: Option<&Queue>,
     deadline: Instant,
     mut place: Pin<&mut F>,
-) -> Result<Option<F::Output>, Turned> {
+) -> Result<Option<F::Output>, Rejection> {
     let since = Instant::now();
     let first_question = queue.map(|queue| queue.first_question(since));
     let mut ask = first_question.unwrap_or(deadline);
@@ -148,9 +148,9 @@ async fn wait<F: Future>(
             }
             (Err(_), Some(queue)) if Instant::now() < deadline => match queue.ask(since) {
                 Answer::Wait(until) => ask = until,
-                Answer::Leave { waited } => return Err(Turned::Shed { waited }),
+                Answer::Leave { waited } => return Err(Rejection::Shed { waited }),
             },
-            _ => return Err(Turned::TimedOut),
+            _ => return Err(Rejection::TimedOut),
         }
     }
 }

@@ -12,9 +12,9 @@ use futures_util::FutureExt;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::model::error::Cause;
-use crate::model::words;
+use crate::model::labels;
 use crate::observe::metrics::Meter;
-use crate::observe::scopes::Ending;
+use crate::observe::scopes::EndedScope;
 
 pub(crate) type AfterRollback = Box<dyn FnOnce(Cause) -> BoxFuture<'static, ()> + Send>;
 
@@ -153,7 +153,7 @@ fn call(hook: AfterRollback, cause: Cause) -> BoxFuture<'static, ()> {
 pub(crate) struct Due {
     pub(crate) hooks: Vec<BoxFuture<'static, ()>>,
     /// Their scope, for as long as they run.
-    pub(crate) ending: Option<Ending>,
+    pub(crate) ending: Option<EndedScope>,
     /// The `Db` is not closed before they are done.
     pub(crate) token: Option<TaskTrackerToken>,
 }
@@ -167,7 +167,7 @@ pub(crate) async fn run(due: Due, meter: Meter) {
     } = due;
     for hook in hooks {
         if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
-            meter.hook_failed(words::Hook::After);
+            meter.hook_failed(labels::HookKind::After);
             tracing::error!(target: "txn", "a hook panicked; the transaction had ended, and the other hooks run");
         }
     }

@@ -27,7 +27,7 @@ impl<DB: Engine> Db<DB> {
         session.activity().open(Holding::new(need, has_turn));
         self.watch_scopes();
         if !session.is_reused() {
-            self.keep();
+            self.ensure_reaper();
         }
         session
     }

@@ -13,7 +13,7 @@ use deadpool::managed::Object;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 mod closing;
-mod eras;
+mod epochs;
 mod lent;
 mod pooled;
 mod queries;
@@ -21,19 +21,19 @@ mod release;
 mod slot;
 mod upkeep;
 
-pub(crate) use self::eras::Eras;
+pub(crate) use self::epochs::Epochs;
 pub(crate) use self::pooled::{Manager, Pooled};
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
 use crate::engine::{Engine, Place, statement};
-use crate::model::course::Course;
+use crate::model::conflicts::ConflictHistory;
 use crate::model::error::Error;
+use crate::model::labels::CloseReason;
 use crate::model::open_scope::ScopeState;
 use crate::model::reset::Left;
 use crate::model::transaction::{State, Wire};
-use crate::model::unsure::Unsure;
-use crate::model::words::Closed;
-use crate::observe::metrics::Point;
+use crate::model::untracked::Untracked;
+use crate::observe::metrics::Timestamp;
 use crate::observe::scopes::{Activity, Busy};
 use crate::observe::trace::Trace;
 use crate::pool::hooks::Hooks;
@@ -77,7 +77,7 @@ impl<DB: Engine> Session<DB> {
     ) -> Self {
         let (mut pooled, slot) = Slot::empty(object, permits);
         if let Some(pooled) = &mut pooled {
-            pooled.presence.taken();
+            pooled.tracker.taken();
         }
         Self {
             pooled,
@@ -104,7 +104,7 @@ impl<DB: Engine> Session<DB> {
     pub fn connection(&mut self) -> &mut DB::Connection {
         self.forget_limits();
         self.left = Left::Seen;
-        self.state.suspects(Unsure::raw_connection());
+        self.state.suspects(Untracked::raw_connection());
         self.raw()
     }
 
@@ -138,7 +138,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Its server, or what is between, may have forgotten it: what it is asked first may get no answer, ever.
     pub(crate) fn is_suspect(&self) -> bool {
-        DB::EMBEDDED.is_none() && !self.is_lent() && !self.is_trusted()
+        DB::EMBEDDED.is_none() && !self.is_in_sandbox() && !self.is_trusted()
     }
 
     /// The guard says that an operation is in flight.
@@ -147,7 +147,7 @@ impl<DB: Engine> Session<DB> {
         let busy = pooled.activity.busy();
         let hold = Hold {
             slot: &mut self.slot,
-            presence: &mut pooled.presence,
+            tracker: &mut pooled.tracker,
         };
         (&mut pooled.connection, &mut self.state, hold, busy)
     }
@@ -163,9 +163,9 @@ impl<DB: Engine> Session<DB> {
     }
 
     fn is_clean(&self) -> bool {
-        let is_lent = self.is_lent();
+        let is_in_sandbox = self.is_in_sandbox();
         // What belongs to a sandbox is left as it is until that ends.
-        self.state.is_at_rest(is_lent) && (is_lent || !self.is_counted_by_the_driver())
+        self.state.is_at_rest(is_in_sandbox) && (is_in_sandbox || !self.is_counted_by_the_driver())
     }
 
     /// Then who takes it next sees to that.
@@ -189,9 +189,9 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// When it came out of the pool.
-    pub(crate) fn taken_at(&self) -> Point {
-        let taken = |pooled: &Pooled<DB>| pooled.presence.taken_at();
-        self.pooled.as_deref().map_or_else(Point::now, taken)
+    pub(crate) fn taken_at(&self) -> Timestamp {
+        let taken = |pooled: &Pooled<DB>| pooled.tracker.taken_at();
+        self.pooled.as_deref().map_or_else(Timestamp::now, taken)
     }
 
     /// It counts among the sessions of the pool.
@@ -209,7 +209,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Brings the session to where the next statement may be sent, or says why this one may not.
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let reach = statement::judge::<DB>(sql, Place::Session, self.db.options())
+        let reach = statement::check::<DB>(sql, Place::Session, self.db.options())
             .map_err(|why| Error::refused("a session in autocommit mode", why))?;
         if !self.state.is_idle() {
             let drained = self.read_on().await;
@@ -220,15 +220,15 @@ impl<DB: Engine> Session<DB> {
         if statement::sets_limits::<DB>(sql) {
             self.forget_limits();
         }
-        if let Some(unsure) = Unsure::statement(sql, reach) {
-            self.state.suspects(unsure);
+        if let Some(untracked) = Untracked::statement(sql, reach) {
+            self.state.suspects(untracked);
         }
         self.look_for_leftovers(sql);
         self.activity().count_statement();
         Ok(())
     }
 
-    pub(crate) fn watched(&mut self) -> (&mut Self, Option<&mut Course>) {
+    pub(crate) fn watched(&mut self) -> (&mut Self, Option<&mut ConflictHistory>) {
         (self, None)
     }
 }
@@ -247,22 +247,23 @@ impl<DB: Engine> Drop for Session<DB> {
         if self.slot.only_reads {
             self.slot.only_reads = self.may_be_replaced();
         }
-        let release = clean && !self.slot.only_reads && !self.is_lent() && !self.db.is_closed();
+        let release =
+            clean && !self.slot.only_reads && !self.is_in_sandbox() && !self.db.is_closed();
         let work = release && self.has_work_before_others(&mut pooled);
         if release && !work {
             let now = Instant::now();
             pooled.returned = now;
             pooled.reused = true;
-            pooled.presence.returned(now);
+            pooled.tracker.returned(now);
             pooled.activity.close();
             return std::mem::take(&mut self.slot).fill(pooled);
         }
         let mut session = self.moved(pooled, self.db.clone());
-        if clean && let Some(lent) = self.db.lent() {
+        if clean && let Some(lent) = self.db.sandbox_session() {
             return lent.take_back(session);
         }
         if clean && session.slot.only_reads {
-            return session.discard_because(Closed::ReadOnly);
+            return session.discard_because(CloseReason::ReadOnly);
         }
         // There is nothing to settle on a connection that is of no more use.
         let hopeless = session.state.is_broken() && session.hooks.is_empty() && !session.lingers();

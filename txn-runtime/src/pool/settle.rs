@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::model::error::Cause;
-use crate::model::unsure::Unsure;
-use crate::model::words::{Closed, Settled};
+use crate::model::labels::{CloseReason, SettleOutcome};
+use crate::model::untracked::Untracked;
 use crate::pool::Session;
-use crate::pool::control::{self, Undid};
 use crate::pool::hooks::{self, Fate};
+use crate::pool::transaction_sql::{self, RolledBack};
 
 /// Settles in the background.
 ///
@@ -43,26 +43,29 @@ pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
         // In vain past the limit, as everything here. Whoever had the session was told that it broke.
         let kill = Box::pin(session.kill_if_it_lingers());
         timeout(limit, kill).await.ok();
-        cleanup.ended(Settled::Broken);
+        cleanup.ended(SettleOutcome::Broken);
         return session.discard();
     }
     let lost = session.is_lost_by_a_drop();
     let (problem, end) = match timeout(limit, bring_to_rest(&mut session)).await {
         Ok(Ok(())) => {
-            cleanup.ended(Settled::Clean);
+            cleanup.ended(SettleOutcome::Clean);
             return release(session).await;
         }
-        Ok(Err(error)) => (error.to_string(), Settled::Failed),
-        Err(_) => (format!("not settled within {limit:?}"), Settled::TimedOut),
+        Ok(Err(error)) => (error.to_string(), SettleOutcome::Failed),
+        Err(_) => (
+            format!("not settled within {limit:?}"),
+            SettleOutcome::TimedOut,
+        ),
     };
     if lost {
-        cleanup.ended(Settled::DroppedOperation);
+        cleanup.ended(SettleOutcome::DroppedOperation);
         tracing::debug!(target: "txn", system = DB::SYSTEM, backend, "session closed after an operation was dropped");
         return session.discard();
     }
     cleanup.ended(end);
     tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
-    session.discard_because(Closed::Unsettled);
+    session.discard_because(CloseReason::Unsettled);
 }
 
 /// Gives a clean session back in the background, for something is to be done with it first.
@@ -81,11 +84,11 @@ async fn release<DB: Engine>(mut session: Session<DB>) {
         Err(_) => format!("not ready within {limit:?}"),
     };
     tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of given back");
-    session.discard_because(Closed::Rejected);
+    session.discard_because(CloseReason::Rejected);
 }
 
 /// In good order, so that its locks on the server are free when this has ended.
-async fn close<DB: Engine>(mut session: Session<DB>, why: Closed) {
+async fn close<DB: Engine>(mut session: Session<DB>, why: CloseReason) {
     let (limit, backend) = (session.db().settle_timeout(), session.backend());
     session.closes(why);
     if let Ok(Err(error)) = timeout(limit, session.close()).await {
@@ -95,8 +98,8 @@ async fn close<DB: Engine>(mut session: Session<DB>, why: Closed) {
 
 /// A clean session goes back to the pool by being dropped; there may be none any more.
 async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
-    if !session.is_lent() && session.db().is_closed() {
-        close(session, Closed::WithPool).await;
+    if !session.is_in_sandbox() && session.db().is_closed() {
+        close(session, CloseReason::WithPool).await;
     }
 }
 
@@ -105,7 +108,7 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
         Box::pin(session.drain()).await?;
     }
     if session.state.is_inside()
-        && let Undid::Part(by) = control::rollback(session).await?
+        && let RolledBack::Partly(by) = transaction_sql::rollback(session).await?
     {
         tracing::error!(
             target: "txn", system = DB::SYSTEM, backend = session.backend(), %by,
@@ -116,7 +119,7 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     if session.state.is_to_be_restored() {
         Box::pin(make_sure(session)).await?;
     }
-    match session.is_counted_by_the_driver() && !session.is_lent() {
+    match session.is_counted_by_the_driver() && !session.is_in_sandbox() {
         true => Box::pin(session.let_the_driver_count_none()).await,
         false => Ok(()),
     }
@@ -130,14 +133,14 @@ async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Er
     if session.state.to_look_at().is_some() {
         let inside = session.probe().await?;
         let by = session.state.looked_at(DB::RESTORE.is_some());
-        if session.is_lent() && !inside {
+        if session.is_in_sandbox() && !inside {
             return Err(sqlx::Error::Protocol(ENDED_BY_HAND.into()));
         }
         if inside {
             roll_back_what_was_left_open(session, by).await?;
         }
     }
-    if session.is_lent() {
+    if session.is_in_sandbox() {
         // What else was changed is restored when the sandbox ends.
         return Ok(());
     }
@@ -150,9 +153,9 @@ async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Er
 
 async fn roll_back_what_was_left_open<DB: Engine>(
     session: &mut Session<DB>,
-    by: Option<Box<Unsure>>,
+    by: Option<Box<Untracked>>,
 ) -> Result<(), sqlx::Error> {
-    if !session.is_lent() {
+    if !session.is_in_sandbox() {
         let by = by.map(|by| by.to_string());
         tracing::warn!(
             target: "txn", system = DB::SYSTEM, backend = session.backend(), by,
@@ -160,6 +163,6 @@ async fn roll_back_what_was_left_open<DB: Engine>(
         );
     }
     // Whatever it was, there is nothing in it that a scope relies on.
-    let _all = control::rollback(session).await?;
+    let _all = transaction_sql::rollback(session).await?;
     Ok(())
 }

@@ -36,8 +36,8 @@ impl<DB: Engine> Db<DB> {
         let shared = &*self.shared;
         let settling = shared.cleanups.len();
         let manager = shared.pool.manager();
-        let outlived = manager.outlived.load(Ordering::Relaxed);
-        let in_use = (shared.leases.len()).saturating_sub(settling + outlived);
+        let orphaned = manager.orphaned.load(Ordering::Relaxed);
+        let in_use = (shared.leases.len()).saturating_sub(settling + orphaned);
         let open = shared.pool.status().size;
         Status {
             max: shared.limits.max_sessions,

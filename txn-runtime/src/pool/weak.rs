@@ -6,7 +6,7 @@ use super::{Db, Shared};
 use crate::engine::Engine;
 use crate::observe::scopes::Scopes;
 use crate::pool::cancel::Cancel;
-use crate::pool::watch::Watch;
+use crate::pool::long_scopes::LongScopeWatch;
 
 /// A handle that keeps nothing open.
 pub(crate) struct WeakDb<DB: Engine>(Weak<Shared<DB>>);
@@ -30,7 +30,7 @@ impl<DB: Engine> Db<DB> {
         &self.shared.pool.manager().scopes
     }
 
-    pub(crate) fn watch(&self) -> &Watch {
+    pub(crate) fn watch(&self) -> &LongScopeWatch {
         &self.shared.watch
     }
 

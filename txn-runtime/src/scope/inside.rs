@@ -6,12 +6,12 @@ use crate::engine::Engine;
 use crate::model::conclusion::Conclusion;
 use crate::model::deadline::Deadline;
 use crate::model::error::{Cause, Error};
+use crate::model::labels::{ScopeOutcome, ScopePhase};
 use crate::model::outcome::Verdict;
-use crate::model::words::{Finish, Moment};
 use crate::observe::trace::{Spanned, Trace};
 use crate::pool::hooks::{Due, Fate};
-use crate::tx::shield::{Ended, Shield};
-use crate::tx::{Ending, Level, Tx, left_behind};
+use crate::tx::shield::{EndReport, Shield};
+use crate::tx::{Decision, Level, Tx, left_behind};
 
 /// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
 pub(super) struct Nested<'a, DB: Engine> {
@@ -61,8 +61,8 @@ impl<DB: Engine> Nested<'_, DB> {
         ended.unwrap_or_else(|_| left_behind(verdict, scope, deadline))
     }
 
-    async fn close(mut self, ending: Ending) -> Result<(), Error> {
-        let how = ending.finish(Finish::Kept);
+    async fn close(mut self, ending: Decision) -> Result<(), Error> {
+        let how = ending.finish(ScopeOutcome::Kept);
         let result = self.tx.close_level(ending).await;
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);
@@ -70,7 +70,7 @@ impl<DB: Engine> Nested<'_, DB> {
         self.finish(how, result)
     }
 
-    fn finish(mut self, how: Finish, result: Result<(), Error>) -> Result<(), Error> {
+    fn finish(mut self, how: ScopeOutcome, result: Result<(), Error>) -> Result<(), Error> {
         let mut trace = self.trace.take();
         trace.came_out(how, result.as_ref().err());
         trace.ended();
@@ -86,10 +86,10 @@ impl<DB: Engine> Nested<'_, DB> {
             return Ok(()); // The drop marks what is there now.
         }
         let ending = self.tx.conclude(conclusion).await;
-        let how = ending.finish(Finish::Committed);
+        let how = ending.finish(ScopeOutcome::Committed);
         let fate = match &ending {
-            Ending::Keep => Fate::Committed,
-            Ending::Undo { cause, .. } => Fate::RolledBack(cause.clone()),
+            Decision::Keep => Fate::Committed,
+            Decision::Undo { cause, .. } => Fate::RolledBack(cause.clone()),
         };
         let hooks = self.tx.session.hooks.split(self.tx.depth());
         let name = self.tx.name();
@@ -98,7 +98,7 @@ impl<DB: Engine> Nested<'_, DB> {
             self.tx.pop(outer);
         }
         let db = self.tx.db().clone();
-        let Some(lent) = db.lent() else {
+        let Some(lent) = db.sandbox_session() else {
             return self.finish(how, result);
         };
         if let Fate::Committed = fate {
@@ -111,7 +111,7 @@ impl<DB: Engine> Nested<'_, DB> {
         };
         let mut trace = self.trace.take();
         let at = None;
-        let ended = Ended {
+        let ended = EndReport {
             result,
             how,
             at,
@@ -174,7 +174,7 @@ impl<'a, DB: Engine> Joined<'a, DB> {
     #[inline(always)]
     pub(super) fn end(mut self, conclusion: Conclusion) {
         self.ended = true;
-        self.span.complete(conclusion.joined(), Moment::End);
+        self.span.complete(conclusion.joined(), ScopePhase::End);
         if conclusion.verdict == Verdict::Rollback {
             self.tx.level.joined_failed(conclusion.cause());
         }
@@ -184,8 +184,8 @@ impl<'a, DB: Engine> Joined<'a, DB> {
 impl<DB: Engine> Drop for Joined<'_, DB> {
     fn drop(&mut self) {
         if !self.ended {
-            let moment = Moment::Body.seen_with(self.tx.session.state.wire());
-            self.span.complete(Finish::unasked(), moment);
+            let moment = ScopePhase::Body.seen_with(self.tx.session.state.wire());
+            self.span.complete(ScopeOutcome::unasked(), moment);
             let why = match std::thread::panicking() {
                 true => "it panicked",
                 false => "it was dropped before it had ended",

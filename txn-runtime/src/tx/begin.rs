@@ -9,11 +9,11 @@ use super::Tx;
 use crate::engine::{Engine, timed_out};
 use crate::model::deadline::{Phase, probe_until};
 use crate::model::error::Error;
+use crate::model::labels::{CloseReason, ScopePhase};
 use crate::model::open_scope::ScopeState;
 use crate::model::request::Request;
-use crate::model::words::{Closed, Moment};
 use crate::observe::trace::Trace;
-use crate::pool::{Db, Session, control};
+use crate::pool::{Db, Session, transaction_sql};
 
 /// The server ends a transaction that is over its time only if nobody here does.
 const SERVER_SLACK: Duration = Duration::from_secs(2);
@@ -60,11 +60,11 @@ impl<DB: Engine> Tx<DB> {
         }
         let patience = db.deadline();
         loop {
-            trace.at(Moment::Waiting);
+            trace.at(ScopePhase::Waiting);
             let session = Self::acquire(db, request, patience).await?;
             // Boxed from here on: it is large, and passes through many hands.
             let mut tx = Box::new(Self::new(session, *request));
-            trace.at(Moment::Beginning);
+            trace.at(ScopePhase::Beginning);
             match tx.send_begin(request, patience).await {
                 Ok(()) => {
                     tx.session.was_reset();
@@ -72,12 +72,12 @@ impl<DB: Engine> Tx<DB> {
                 }
                 Err(error) if tx.session.state.is_broken() && tx.session.is_reused() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
-                    tx.session.discard_because(Closed::BeginFailed);
+                    tx.session.discard_because(CloseReason::BeginFailed);
                 }
                 // Nobody knows what of it was refused, the BEGIN or what went before.
                 Err(error) if tx.session.is_to_be_reset() && error.code().is_some() => {
                     tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "session that was not reset replaced");
-                    tx.session.discard_because(Closed::Reset);
+                    tx.session.discard_because(CloseReason::Reset);
                 }
                 Err(error) => return Err(error),
             }
@@ -120,7 +120,7 @@ impl<DB: Engine> Tx<DB> {
         let suspect = watched && self.session.is_suspect();
         let until = if suspect { probe_until(until) } else { until };
         let begun = {
-            let begin = pin!(control::begin(&mut self.session, options, limit));
+            let begin = pin!(transaction_sql::begin(&mut self.session, options, limit));
             match watched {
                 true => timeout_at(until, begin).await.ok(),
                 false => Some(begin.await),
@@ -130,7 +130,7 @@ impl<DB: Engine> Tx<DB> {
             self.id = begun.map_err(|error| Error::begin(name, error))?;
             self.session.activity().enter(ScopeState::Idle);
             // The session of a sandbox was taken long ago.
-            if !self.session.is_lent() {
+            if !self.session.is_in_sandbox() {
                 self.db().meter().begun(self.session.taken_at());
             }
             return Ok(());
@@ -138,7 +138,7 @@ impl<DB: Engine> Tx<DB> {
         if suspect {
             // It is replaced, and those that have lain there for as long are not tried one after the other.
             self.session.state.lost();
-            self.db().forget_idle(Closed::BeginFailed);
+            self.db().forget_idle(CloseReason::BeginFailed);
         } else if let Some(deadline) = deadline {
             // Boxed, or every scope's future would have room for it. What is not done by then is done in the background.
             let undone = Box::pin(self.roll_back());

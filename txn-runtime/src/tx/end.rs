@@ -6,19 +6,19 @@ use tokio::time::timeout;
 
 use super::Tx;
 use super::late::end_in_time;
-use super::state::Ending;
+use super::state::Decision;
 use crate::engine::{Engine, Refusal};
 use crate::model::conclusion::Conclusion;
 use crate::model::error::{Cause, Error};
+use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
 use crate::model::transaction::Health;
-use crate::model::unsure::Unsure;
-use crate::model::words::{Finish, Undone};
-use crate::observe::metrics::Point;
+use crate::model::untracked::Untracked;
+use crate::observe::metrics::Timestamp;
 use crate::observe::trace::Trace;
-use crate::pool::control::{self, CommitFailure, Undid};
 use crate::pool::hooks::Fate;
-use crate::tx::shield::{Ended, Shield};
+use crate::pool::transaction_sql::{self, CommitFailure, RolledBack};
+use crate::tx::shield::{EndReport, Shield};
 use crate::tx::verify::verify;
 
 /// Ends a transaction, which may be boxed.
@@ -56,26 +56,31 @@ pub(crate) async fn end_attempt<DB: Engine>(
 }
 
 impl<DB: Engine> Tx<DB> {
-    async fn finish(&mut self, conclusion: Conclusion) -> Ended {
+    async fn finish(&mut self, conclusion: Conclusion) -> EndReport {
         match self.conclude(conclusion).await {
-            Ending::Keep => {
+            Decision::Keep => {
                 let committed = self.commit_now().await;
                 self.committed(committed)
             }
-            Ending::Undo { result, cause, why } => {
-                let how = Finish::undone(&result, why);
-                let why = why.after(self.course().met());
+            Decision::Undo { result, cause, why } => {
+                let how = ScopeOutcome::undone(&result, why);
+                let why = why.after(self.conflicts().met());
                 self.db().meter().rolled_back(why);
-                let undid = Box::pin(self.roll_back()).await;
-                self.undone(undid, result, cause, how)
+                let rolled_back = Box::pin(self.roll_back()).await;
+                self.undone(rolled_back, result, cause, how)
             }
         }
     }
 
     /// What a COMMIT has come to.
-    pub(super) fn committed(&mut self, committed: Result<Point, Error>) -> Ended {
+    pub(super) fn committed(&mut self, committed: Result<Timestamp, Error>) -> EndReport {
         match committed {
-            Ok(answered) => self.ended(Ok(()), &Fate::Committed, Finish::Committed, Some(answered)),
+            Ok(answered) => self.ended(
+                Ok(()),
+                &Fate::Committed,
+                ScopeOutcome::Committed,
+                Some(answered),
+            ),
             Err(error) => {
                 let (cause, how) = (Cause::of_scope(&error), self.not_committed(&error));
                 self.ended(Err(error), &Fate::RolledBack(cause), how, None)
@@ -86,17 +91,17 @@ impl<DB: Engine> Tx<DB> {
     /// What a ROLLBACK has come to.
     pub(super) fn undone(
         &mut self,
-        undid: Undid,
+        rolled_back: RolledBack,
         result: Result<(), Error>,
         cause: Cause,
-        how: Finish,
-    ) -> Ended {
-        match undid {
-            Undid::All => self.ended(result, &Fate::RolledBack(cause), how, None),
-            Undid::Part(by) => {
+        how: ScopeOutcome,
+    ) -> EndReport {
+        match rolled_back {
+            RolledBack::Fully => self.ended(result, &Fate::RolledBack(cause), how, None),
+            RolledBack::Partly(by) => {
                 let error = self.not_undone(result, &by, &cause);
                 let fate = Fate::RolledBack(Cause::of_scope(&error));
-                self.ended(Err(error), &fate, Finish::Failed, None)
+                self.ended(Err(error), &fate, ScopeOutcome::Failed, None)
             }
         }
     }
@@ -105,11 +110,11 @@ impl<DB: Engine> Tx<DB> {
         &mut self,
         result: Result<(), Error>,
         fate: &Fate,
-        how: Finish,
-        at: Option<Point>,
-    ) -> Ended {
+        how: ScopeOutcome,
+        at: Option<Timestamp>,
+    ) -> EndReport {
         let due = self.session.due(fate);
-        Ended {
+        EndReport {
             result,
             how,
             at,
@@ -119,49 +124,49 @@ impl<DB: Engine> Tx<DB> {
 
     /// Part of the transaction may be committed, whatever it was to come to. If that was known
     /// before, it is what it came to.
-    fn not_undone(&self, result: Result<(), Error>, by: &Unsure, cause: &Cause) -> Error {
+    fn not_undone(&self, result: Result<(), Error>, by: &Untracked, cause: &Cause) -> Error {
         match result {
             Err(error) if error.is_partly_committed() => error,
             _ => Error::ended(self.level.scope, by, Some(cause)),
         }
     }
 
-    fn not_committed(&self, error: &Error) -> Finish {
+    fn not_committed(&self, error: &Error) -> ScopeOutcome {
         if error.is_commit_unknown() {
-            return Finish::Unknown;
+            return ScopeOutcome::Unknown;
         }
-        let why = Undone::Commit.after(error.class());
+        let why = RollbackCause::Commit.after(error.class());
         self.db().meter().rolled_back(why);
-        Finish::Failed
+        ScopeOutcome::Failed
     }
 
     /// Decides, and lets the hooks before the commit change the decision.
-    pub(crate) async fn conclude(&mut self, conclusion: Conclusion) -> Ending {
+    pub(crate) async fn conclude(&mut self, conclusion: Conclusion) -> Decision {
         match self.decide(conclusion).await {
-            Ending::Keep => {}
+            Decision::Keep => {}
             undo => return undo,
         }
         if self.checks.is_empty() {
-            return Ending::Keep;
+            return Decision::Keep;
         }
         if let Err(error) = self.run_before_commit().await {
             let cause = Cause::of_scope(&error);
-            return Ending::Undo {
+            return Decision::Undo {
                 result: Err(error),
                 cause,
-                why: Undone::Hook,
+                why: RollbackCause::Hook,
             };
         }
         self.decide(Verdict::Commit.into()).await
     }
 
     /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
-    pub(super) async fn commit_now(&mut self) -> Result<Point, Error> {
+    pub(super) async fn commit_now(&mut self) -> Result<Timestamp, Error> {
         let scope = self.level.scope;
-        let sent = Point::now();
-        let failure = match control::commit(&mut self.session).await {
+        let sent = Timestamp::now();
+        let failure = match transaction_sql::commit(&mut self.session).await {
             Ok(()) => {
-                let answered = Point::now();
+                let answered = Timestamp::now();
                 self.db().meter().committed(sent, answered);
                 return Ok(answered);
             }
@@ -182,14 +187,14 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// The answer to the COMMIT was lost.
-    async fn verify(&mut self, error: sqlx::Error) -> Result<Point, Error> {
+    async fn verify(&mut self, error: sqlx::Error) -> Result<Timestamp, Error> {
         let scope = self.level.scope;
         let committed = match (&self.id, self.session.server()) {
             (Some(id), Some(server)) => verify(self.db(), id, server).await,
             _ => None,
         };
         match committed {
-            Some(true) => Ok(Point::now()),
+            Some(true) => Ok(Timestamp::now()),
             Some(false) => Err(Error::commit(scope, error)),
             None => Err(Error::commit_unknown(scope, error)),
         }
@@ -197,16 +202,18 @@ impl<DB: Engine> Tx<DB> {
 
     /// Invariant 7: a failure of this is an event; closing the session rolls back as well. That the
     /// transaction had been ended before is none: the caller has to know.
-    pub(super) async fn roll_back(&mut self) -> Undid {
+    pub(super) async fn roll_back(&mut self) -> RolledBack {
         let limit = self.db().settle_timeout();
         let lost = self.session.is_lost_by_a_drop();
         let ended_by = match self.session.state.health() {
             Some(Health::Ended(by)) => Some(by.clone()),
             _ => None,
         };
-        let problem = match timeout(limit, control::rollback(&mut self.session)).await {
-            Ok(Ok(Undid::All)) => return ended_by.map_or(Undid::All, Undid::Part),
-            Ok(Ok(undid)) => return undid,
+        let problem = match timeout(limit, transaction_sql::rollback(&mut self.session)).await {
+            Ok(Ok(RolledBack::Fully)) => {
+                return ended_by.map_or(RolledBack::Fully, RolledBack::Partly);
+            }
+            Ok(Ok(rolled_back)) => return rolled_back,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {limit:?}"),
         };
@@ -217,6 +224,8 @@ impl<DB: Engine> Tx<DB> {
         }
         // Nobody can be asked any more.
         let unseen = self.session.state.looked_at(DB::RESTORE.is_some());
-        unseen.or(ended_by).map_or(Undid::All, Undid::Part)
+        unseen
+            .or(ended_by)
+            .map_or(RolledBack::Fully, RolledBack::Partly)
     }
 }

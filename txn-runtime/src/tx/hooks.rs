@@ -7,7 +7,7 @@ use futures_core::future::BoxFuture;
 use super::Tx;
 use crate::engine::Engine;
 use crate::model::error::{BoxError, Cause, Error};
-use crate::model::words;
+use crate::model::labels;
 use crate::pool::hooks::{AfterRollback, CommittedHook, Hook};
 
 /// A hook that still has a say: it runs inside of the transaction.
@@ -115,7 +115,7 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) async fn run_before_commit(&mut self) -> Result<(), Error> {
         while let Some(hook) = self.checks.next(self.depth()) {
             if let Err(error) = hook(self).await {
-                let which = words::Hook::BeforeCommit;
+                let which = labels::HookKind::BeforeCommit;
                 self.db().meter().hook_failed(which);
                 return Err(Error::before_commit(self.level.scope, error));
             }

@@ -3,7 +3,7 @@
 //! What comes before the COMMIT is part of what the limit is for: when the time is over, it is left, and the transaction
 //! rolled back. A COMMIT or a ROLLBACK that is on its way is never left: the caller waits for its answer a little longer, and
 //! then no more; it goes on behind the caller, as after a drop, and the hooks run as its fate says. What the caller is told
-//! then stands in [`SoFar`].
+//! then stands in [`EndProgress`].
 
 use std::borrow::BorrowMut;
 use std::future::pending;
@@ -14,33 +14,33 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
 
 use super::Tx;
-use super::state::Ending;
+use super::state::Decision;
 use crate::engine::{Engine, timed_out};
 use crate::model::conclusion::Conclusion;
 use crate::model::deadline::{Deadline, Phase};
 use crate::model::error::{Cause, Error};
+use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
-use crate::model::words::{Finish, Undone};
-use crate::observe::metrics::Point;
+use crate::observe::metrics::Timestamp;
 use crate::observe::trace::Trace;
-use crate::tx::shield::{Ended, Shield};
+use crate::tx::shield::{EndReport, Shield};
 use crate::tx::verify::verify;
 
 /// What is known of an end that has not been reached yet.
-enum Known {
+enum EndState {
     /// The COMMIT is on its way, or what decides about it.
     Committing,
     /// It is rolled back, which leaves this for the caller.
-    Undoing(Result<(), Error>, Undone),
+    Undoing(Result<(), Error>, RollbackCause),
     /// The caller has been told, or there is nothing to tell any more.
     Told,
 }
 
 /// Written by the end, read by a caller that does not wait for it.
-struct SoFar(Mutex<Known>);
+struct EndProgress(Mutex<EndState>);
 
-impl SoFar {
-    fn becomes(&self, known: Known) -> Known {
+impl EndProgress {
+    fn becomes(&self, known: EndState) -> EndState {
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *place, known)
     }
@@ -53,8 +53,8 @@ pub(super) async fn end_in_time<DB: Engine>(
     trace: &mut Trace,
 ) -> Result<(), Error> {
     let (db, scope) = (tx.borrow().db().clone(), tx.borrow().level.scope);
-    let so_far = Arc::new(SoFar(Mutex::new(Known::Committing)));
-    let known = Arc::clone(&so_far);
+    let progress = Arc::new(EndProgress(Mutex::new(EndState::Committing)));
+    let known = Arc::clone(&progress);
     let ending = async move {
         let ended = tx.borrow_mut().finish_in_time(conclusion, deadline, &known);
         let ended = ended.await;
@@ -73,7 +73,7 @@ pub(super) async fn end_in_time<DB: Engine>(
         }
     };
     let result = in_time.unwrap_or_else(|| {
-        let (result, how) = told(so_far.becomes(Known::Told), scope, deadline);
+        let (result, how) = told(progress.becomes(EndState::Told), scope, deadline);
         trace.came_out(how, result.as_ref().err());
         result
     });
@@ -82,15 +82,19 @@ pub(super) async fn end_in_time<DB: Engine>(
 }
 
 /// What a caller gets that does not wait for the end.
-fn told(known: Known, scope: &'static str, deadline: Deadline) -> (Result<(), Error>, Finish) {
+fn told(
+    known: EndState,
+    scope: &'static str,
+    deadline: Deadline,
+) -> (Result<(), Error>, ScopeOutcome) {
     match known {
-        Known::Undoing(result, why) => {
-            let how = Finish::undone(&result, why);
+        EndState::Undoing(result, why) => {
+            let how = ScopeOutcome::undone(&result, why);
             (result, how)
         }
-        Known::Committing | Known::Told => {
+        EndState::Committing | EndState::Told => {
             let late = Error::commit_late(scope, deadline.over(Phase::Commit));
-            (Err(late), Finish::Unknown)
+            (Err(late), ScopeOutcome::Unknown)
         }
     }
 }
@@ -100,37 +104,37 @@ impl<DB: Engine> Tx<DB> {
         &mut self,
         conclusion: Conclusion,
         deadline: Deadline,
-        so_far: &SoFar,
-    ) -> Ended {
+        progress: &EndProgress,
+    ) -> EndReport {
         let concluded = timeout_at(deadline.at(), self.conclude(conclusion)).await;
         let ending = self.ending_in_time(concluded.ok(), deadline);
         match ending {
-            Ending::Keep => {
+            Decision::Keep => {
                 let committed = self.commit_or_ask(deadline).await;
                 self.committed(committed)
             }
-            Ending::Undo { result, cause, why } => {
-                let how = Finish::undone(&result, why);
-                so_far.becomes(Known::Undoing(result, why));
-                let why = why.after(self.course().met());
+            Decision::Undo { result, cause, why } => {
+                let how = ScopeOutcome::undone(&result, why);
+                progress.becomes(EndState::Undoing(result, why));
+                let why = why.after(self.conflicts().met());
                 self.db().meter().rolled_back(why);
-                let undid = Box::pin(self.roll_back()).await;
-                let result = match so_far.becomes(Known::Told) {
-                    Known::Undoing(result, _) => result,
-                    Known::Committing | Known::Told => Ok(()),
+                let rolled_back = Box::pin(self.roll_back()).await;
+                let result = match progress.becomes(EndState::Told) {
+                    EndState::Undoing(result, _) => result,
+                    EndState::Committing | EndState::Told => Ok(()),
                 };
-                self.undone(undid, result, cause, how)
+                self.undone(rolled_back, result, cause, how)
             }
         }
     }
 
     /// How the innermost level is to end, whether or not that was decided in time.
-    pub(crate) fn ending_in_time(&self, decided: Option<Ending>, deadline: Deadline) -> Ending {
+    pub(crate) fn ending_in_time(&self, decided: Option<Decision>, deadline: Deadline) -> Decision {
         let scope = self.level.scope;
         let overrun = deadline.over(Phase::End);
         let error = match decided {
             None => Error::timeout(scope, overrun),
-            Some(Ending::Undo {
+            Some(Decision::Undo {
                 result: Err(error),
                 cause,
                 ..
@@ -139,10 +143,10 @@ impl<DB: Engine> Tx<DB> {
             }
             Some(ending) => return ending,
         };
-        Ending::Undo {
+        Decision::Undo {
             cause: Cause::of_scope(&error),
             result: Err(error),
-            why: Undone::TimedOut,
+            why: RollbackCause::TimedOut,
         }
     }
 
@@ -151,13 +155,13 @@ impl<DB: Engine> Tx<DB> {
         &mut self,
         conclusion: Conclusion,
         deadline: Deadline,
-    ) -> Ending {
+    ) -> Decision {
         let decided = timeout_at(deadline.at(), self.decide(conclusion)).await;
         self.ending_in_time(decided.ok(), deadline)
     }
 
     /// Commits. Where the answer does not come and the server can be asked what became of it, it is: the hooks run as it says.
-    async fn commit_or_ask(&mut self, deadline: Deadline) -> Result<Point, Error> {
+    async fn commit_or_ask(&mut self, deadline: Deadline) -> Result<Timestamp, Error> {
         let (id, server) = (self.id.clone(), self.session.server().map(str::to_owned));
         let (Some(id), Some(server)) = (id, server) else {
             return self.commit_now().await;
@@ -169,7 +173,7 @@ impl<DB: Engine> Tx<DB> {
         }
         let asked = async {
             match verify(&db, &id, &server).await {
-                Some(true) => Ok(Point::now()),
+                Some(true) => Ok(Timestamp::now()),
                 Some(false) => Err(Error::commit(scope, timed_out())),
                 None => pending().await,
             }

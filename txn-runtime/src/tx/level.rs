@@ -3,12 +3,12 @@
 use tokio::time::timeout;
 
 use super::Tx;
-use super::state::{Ending, REFUSED};
+use super::state::{Decision, REFUSED};
 use crate::engine::{Engine, timed_out};
 use crate::model::error::{Cause, Class, Error};
 use crate::model::options::{Isolation, Options};
 use crate::model::transaction::Effect;
-use crate::pool::control;
+use crate::pool::transaction_sql;
 
 /// The part of a transaction that can be undone by itself: all of it, or what a nested scope has done.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Level {
     pub(crate) savepoint: Option<u32>,
     pub(crate) terms: Terms,
     /// Boxed, as it is rare.
-    pub(super) mark: Option<Box<Mark>>,
+    pub(super) mark: Option<Box<RollbackMark>>,
 }
 
 /// What was asked for with the transaction.
@@ -29,7 +29,7 @@ pub(crate) struct Terms {
     pub(super) isolation: Option<Isolation>,
     pub(super) read_only: bool,
     /// The server does not know that it is read-only: statements are judged by their first keyword.
-    pub(super) judged: bool,
+    pub(super) checked_by_keyword: bool,
 }
 
 impl Terms {
@@ -37,13 +37,13 @@ impl Terms {
         Self {
             isolation: options.isolation,
             read_only: options.read_only,
-            judged: false,
+            checked_by_keyword: false,
         }
     }
 
-    pub(crate) fn judged(options: &Options) -> Self {
+    pub(crate) fn checked_by_keyword(options: &Options) -> Self {
         Self {
-            judged: options.read_only,
+            checked_by_keyword: options.read_only,
             ..Self::of(options)
         }
     }
@@ -51,7 +51,7 @@ impl Terms {
 
 /// Why a level may only be rolled back.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct RollbackMark {
     /// The joined scope whose doing it is; `None` for the level's own.
     pub(super) by: Option<&'static str>,
     /// It did not fail, it asked for the rollback.
@@ -74,7 +74,7 @@ impl Level {
     pub(crate) fn joined_failed(&mut self, cause: Cause) {
         let by = self.scope;
         self.mark.get_or_insert_with(|| {
-            Box::new(Mark {
+            Box::new(RollbackMark {
                 by: Some(by),
                 asked: false,
                 cause,
@@ -88,7 +88,7 @@ impl Level {
     pub(crate) fn exchanged(&mut self, by: &'static str) {
         let cause = Cause::new("its `Tx` was exchanged for another while it was open");
         self.mark.get_or_insert_with(|| {
-            Box::new(Mark {
+            Box::new(RollbackMark {
                 by: Some(by),
                 asked: false,
                 cause,
@@ -100,7 +100,7 @@ impl Level {
     pub(super) fn set_rollback_only(&mut self, cause: Cause) {
         let by = (self.joined > 0).then_some(self.scope);
         self.mark.get_or_insert_with(|| {
-            Box::new(Mark {
+            Box::new(RollbackMark {
                 by,
                 asked: true,
                 cause,
@@ -116,18 +116,18 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) async fn push(&mut self, scope: &'static str, terms: Terms) -> Result<Level, Error> {
         self.steady(scope, REFUSED).await?;
         let (savepoint, release) = self.session.state.sets_savepoint();
-        let set = control::savepoint(&mut self.session, savepoint, release).await;
+        let set = transaction_sql::savepoint(&mut self.session, savepoint, release).await;
         self.session.state.savepoint_set();
         if let Err(error) = set {
             let state = &mut self.session.state;
             state.failed(Effect::Failed, || Cause::of(&error));
             let class = Class::of(&error);
-            self.course.meets(class);
-            let tried = self.course.tried(class);
+            self.conflicts.meets(class);
+            let tried = self.conflicts.tried(class);
             return Err(Error::savepoint(scope, error).after(tried));
         }
         self.depth += 1;
-        self.course.here = Some(savepoint);
+        self.conflicts.here = Some(savepoint);
         Ok(std::mem::replace(
             &mut self.level,
             Level::new(scope, Some(savepoint), terms),
@@ -135,16 +135,16 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// Ends the innermost level. To be followed by [`pop`](Self::pop), or by [`abandon`](Self::abandon) if dropped.
-    pub(crate) async fn close_level(&mut self, ending: Ending) -> Result<(), Error> {
+    pub(crate) async fn close_level(&mut self, ending: Decision) -> Result<(), Error> {
         match ending {
-            Ending::Keep => {
+            Decision::Keep => {
                 if let Some(savepoint) = self.level.savepoint {
                     self.session.state.keeps(savepoint);
                 }
                 self.keep_hooks();
                 Ok(())
             }
-            Ending::Undo { result, cause, .. } => {
+            Decision::Undo { result, cause, .. } => {
                 self.undo_hooks(&cause);
                 self.undo_level();
                 if let Err(error) = self.undo().await {
@@ -158,7 +158,7 @@ impl<DB: Engine> Tx<DB> {
 
     pub(crate) fn pop(&mut self, outer: Level) {
         self.depth -= 1;
-        self.course.here = outer.savepoint;
+        self.conflicts.here = outer.savepoint;
         self.level = outer;
     }
 
@@ -189,7 +189,11 @@ impl<DB: Engine> Tx<DB> {
             return Ok(());
         };
         let limit = self.db().settle_timeout();
-        let undone = timeout(limit, control::rollback_to(&mut self.session, savepoint)).await;
+        let undone = timeout(
+            limit,
+            transaction_sql::rollback_to(&mut self.session, savepoint),
+        )
+        .await;
         if let Err(error) = undone.unwrap_or_else(|_| Err(timed_out())) {
             let answered = error.as_database_error().is_some();
             let state = &mut self.session.state;
@@ -199,7 +203,7 @@ impl<DB: Engine> Tx<DB> {
             };
         }
         self.session.state.rolled_back_to(savepoint);
-        self.course.undo(savepoint);
+        self.conflicts.undo(savepoint);
         Ok(())
     }
 }

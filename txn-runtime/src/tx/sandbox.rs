@@ -13,8 +13,8 @@ use crate::model::options::Options;
 use crate::model::request::Request;
 use crate::observe::trace::Trace;
 use crate::pool::hooks::CommittedHook;
-use crate::pool::lent::Lent;
-use crate::pool::{Db, Session, control};
+use crate::pool::sandbox_session::SandboxSession;
+use crate::pool::{Db, Session, transaction_sql};
 use crate::tx::Tx;
 
 static SANDBOX: Options = Options::new("a sandbox");
@@ -59,13 +59,13 @@ static SANDBOX: Options = Options::new("a sandbox");
 #[derive(Debug)]
 pub struct Sandbox<DB: Engine> {
     db: Db<DB>,
-    lent: Arc<Lent<DB>>,
+    lent: Arc<SandboxSession<DB>>,
 }
 
 impl<DB: Engine> Sandbox<DB> {
     fn new(session: Session<DB>) -> Self {
         let db = session.db().clone();
-        let lent = Arc::new(Lent::new(session));
+        let lent = Arc::new(SandboxSession::new(session));
         let db = db.inside_of_sandbox(Arc::clone(&lent));
         Self { db, lent }
     }
@@ -126,14 +126,14 @@ impl<DB: Engine> Db<DB> {
     ///
     /// Nothing is lost: dropped, the session is settled.
     pub async fn sandbox(&self) -> Result<Sandbox<DB>, Error> {
-        if self.lent().is_some() {
+        if self.sandbox_session().is_some() {
             let why = "refused: this is the handle of a sandbox already";
             return Err(Error::refused(SANDBOX.name, why));
         }
         // It is no scope.
         let mut trace = Trace::none();
         let mut tx = Tx::begin(self, &Request::outside(&SANDBOX), &mut trace).await?;
-        let opened = control::open_sandbox(&mut tx.session).await;
+        let opened = transaction_sql::open_sandbox(&mut tx.session).await;
         opened.map_err(|error| Error::begin(SANDBOX.name, error))?;
         Ok(Sandbox::new(tx.session))
     }
@@ -141,7 +141,7 @@ impl<DB: Engine> Db<DB> {
 
 impl<DB: Engine> Tx<DB> {
     /// Notes that `scope` has committed inside of this transaction, and would stay committed outside of a sandbox.
-    pub(crate) fn spoils_if_undone(&mut self, lent: &Arc<Lent<DB>>, scope: &'static str) {
+    pub(crate) fn spoils_if_undone(&mut self, lent: &Arc<SandboxSession<DB>>, scope: &'static str) {
         let (lent, around) = (Arc::clone(lent), self.name());
         self.after_rollback(move |_| async move {
             let why = format!(

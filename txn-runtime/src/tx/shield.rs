@@ -9,18 +9,18 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::model::error::Error;
-use crate::model::words::{Finish, Moment};
-use crate::observe::metrics::Point;
+use crate::model::labels::{ScopeOutcome, ScopePhase};
+use crate::observe::metrics::Timestamp;
 use crate::observe::trace::Trace;
 use crate::pool::Db;
 use crate::pool::hooks::{self, Due};
 
 /// What the end of a transaction comes to.
-pub(crate) struct Ended {
+pub(crate) struct EndReport {
     pub(crate) result: Result<(), Error>,
-    pub(crate) how: Finish,
+    pub(crate) how: ScopeOutcome,
     /// When, if that is known.
-    pub(crate) at: Option<Point>,
+    pub(crate) at: Option<Timestamp>,
     /// To run now that the session is back.
     pub(crate) due: Due,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Shield<'a, DB: Engine> {
 }
 
 enum Stage {
-    Ending(BoxFuture<'static, Ended>),
+    Decision(BoxFuture<'static, EndReport>),
     Hooks(BoxFuture<'static, ()>, Result<(), Error>),
     Done,
 }
@@ -48,10 +48,10 @@ impl<'a, DB: Engine> Shield<'a, DB> {
     pub(crate) fn new(
         db: Db<DB>,
         trace: &'a mut Trace,
-        ending: impl Future<Output = Ended> + Send + 'static,
+        ending: impl Future<Output = EndReport> + Send + 'static,
     ) -> Self {
         Self {
-            stage: Stage::Ending(Box::pin(ending)),
+            stage: Stage::Decision(Box::pin(ending)),
             db,
             trace,
         }
@@ -61,7 +61,7 @@ impl<'a, DB: Engine> Shield<'a, DB> {
 impl<DB: Engine> Shield<'_, DB> {
     /// Only hooks are left to run.
     pub(crate) fn is_past_the_end(&self) -> bool {
-        !matches!(self.stage, Stage::Ending(_))
+        !matches!(self.stage, Stage::Decision(_))
     }
 }
 
@@ -73,8 +73,8 @@ impl<DB: Engine> Future for Shield<'_, DB> {
         loop {
             // Out of its place while it runs: what panics is not to be polled again.
             match std::mem::replace(&mut this.stage, Stage::Done) {
-                Stage::Ending(mut ending) => match ending.as_mut().poll(cx) {
-                    Poll::Ready(Ended {
+                Stage::Decision(mut ending) => match ending.as_mut().poll(cx) {
+                    Poll::Ready(EndReport {
                         result,
                         how,
                         at,
@@ -89,7 +89,7 @@ impl<DB: Engine> Future for Shield<'_, DB> {
                         this.stage = Stage::Hooks(Box::pin(hooks), result);
                     }
                     Poll::Pending => {
-                        this.stage = Stage::Ending(ending);
+                        this.stage = Stage::Decision(ending);
                         return Poll::Pending;
                     }
                 },
@@ -109,18 +109,20 @@ impl<DB: Engine> Future for Shield<'_, DB> {
 impl<DB: Engine> Drop for Shield<'_, DB> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Ending(ending) => {
+            Stage::Decision(ending) => {
                 let limit = self.db.settle_timeout();
                 let meter = self.db.meter().clone();
-                let commits = self.trace.is_at(Moment::Committing);
+                let commits = self.trace.is_at(ScopePhase::Committing);
                 self.db.spawn(async move {
                     // Past the limit (invariant 4) the session goes the way of all that are left behind.
                     let ended = timeout(limit, ending).await.ok();
                     if commits {
-                        let how = ended.as_ref().map_or(Finish::Unknown, |ended| ended.how);
+                        let how = ended
+                            .as_ref()
+                            .map_or(ScopeOutcome::Unknown, |ended| ended.how);
                         meter.finished_after_drop(how);
                     }
-                    if let Some(Ended { result, due, .. }) = ended {
+                    if let Some(EndReport { result, due, .. }) = ended {
                         tell(&result);
                         hooks::run(due, meter).await;
                     }

@@ -1,34 +1,34 @@
 //! What is known of a transaction's state, and how it is brought up to date.
 
 use super::Tx;
-use super::level::Mark;
+use super::level::RollbackMark;
 use crate::engine::{Engine, Place, statement};
 use crate::model::conclusion::Conclusion;
-use crate::model::course::Course;
+use crate::model::conflicts::ConflictHistory;
 use crate::model::error::{Cause, Error};
+use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
 use crate::model::transaction::{Health, OnWire};
-use crate::model::unsure::Unsure;
-use crate::model::words::{Finish, Undone};
+use crate::model::untracked::Untracked;
 use crate::pool::Session;
 use crate::pool::executor::learns;
 
 /// How a level is to end.
-pub(crate) enum Ending {
+pub(crate) enum Decision {
     Keep,
     Undo {
         result: Result<(), Error>,
         cause: Cause,
-        why: Undone,
+        why: RollbackCause,
     },
 }
 
-impl Ending {
+impl Decision {
     /// How the scope comes out, if that ending is possible; `kept` if it is to be kept.
-    pub(crate) fn finish(&self, kept: Finish) -> Finish {
+    pub(crate) fn finish(&self, kept: ScopeOutcome) -> ScopeOutcome {
         match self {
             Self::Keep => kept,
-            Self::Undo { result, why, .. } => Finish::undone(result, *why),
+            Self::Undo { result, why, .. } => ScopeOutcome::undone(result, *why),
         }
     }
 }
@@ -38,11 +38,11 @@ const OVER: &str = "the transaction has ended";
 const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing was written";
 
 impl<DB: Engine> Tx<DB> {
-    pub(crate) async fn decide(&mut self, conclusion: Conclusion) -> Ending {
+    pub(crate) async fn decide(&mut self, conclusion: Conclusion) -> Decision {
         if conclusion.verdict == Verdict::Rollback {
             let why = conclusion.undone();
             let cause = conclusion.cause();
-            return Ending::Undo {
+            return Decision::Undo {
                 result: Ok(()),
                 cause,
                 why,
@@ -51,25 +51,25 @@ impl<DB: Engine> Tx<DB> {
         let scope = self.level.scope;
         if let Err(error) = self.steady(scope, NOT_COMMITTED).await {
             let cause = Cause::of_scope(&error);
-            return Ending::Undo {
+            return Decision::Undo {
                 result: Err(error),
                 cause,
-                why: Undone::Aborted,
+                why: RollbackCause::Aborted,
             };
         }
         let Some(mark) = self.level.mark.take() else {
-            return Ending::Keep;
+            return Decision::Keep;
         };
-        let Mark { by, asked, cause } = *mark;
+        let RollbackMark { by, asked, cause } = *mark;
         let result = match by {
             None => Ok(()),
             Some(by) => Err(Error::rollback_only(scope, by, asked, cause.clone())),
         };
         let why = match asked {
-            true => Undone::Asked,
-            false => Undone::Joined,
+            true => RollbackCause::Asked,
+            false => RollbackCause::Joined,
         };
-        Ending::Undo { result, cause, why }
+        Decision::Undo { result, cause, why }
     }
 
     /// Brings the transaction to where the next statement may be sent, or says why none may.
@@ -87,7 +87,7 @@ impl<DB: Engine> Tx<DB> {
             Some(Health::Active) => Ok(()),
             Some(Health::Ended(by)) => Err(Error::ended(scope, &**by, None)),
             Some(Health::Doubt(cause) | Health::Failed(cause) | Health::Gone(cause)) => {
-                let tried = self.course.tried(cause.class());
+                let tried = self.conflicts.tried(cause.class());
                 Err(Error::aborted(scope, what, cause.clone()).after(tried))
             }
             None => Err(Error::aborted(scope, what, Cause::new(OVER))),
@@ -112,13 +112,13 @@ impl<DB: Engine> Tx<DB> {
     /// wire nothing can be asked, and the rollback that has to follow will tell.
     pub(super) async fn make_sure(&mut self) {
         let ends = match self.session.state.to_look_at() {
-            Some(unsure) if self.session.state.is_idle() => unsure.ends,
+            Some(untracked) if self.session.state.is_idle() => untracked.ends,
             _ => return,
         };
         let is_over = ends || !matches!(self.session.probe().await, Ok(true));
-        let unsure = self.session.state.looked_at(DB::RESTORE.is_some());
-        if let (true, Some(unsure)) = (is_over, unsure) {
-            self.session.state.ended_unseen(unsure);
+        let untracked = self.session.state.looked_at(DB::RESTORE.is_some());
+        if let (true, Some(untracked)) = (is_over, untracked) {
+            self.session.state.ended_unseen(untracked);
         }
     }
 
@@ -132,15 +132,15 @@ impl<DB: Engine> Tx<DB> {
             Ok(None) => return,
             Ok(Some(error)) | Err(error) => error,
         };
-        learns::<DB>(&mut self.session.state, &mut self.course, &problem);
+        learns::<DB>(&mut self.session.state, &mut self.conflicts, &problem);
     }
 
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let scope = self.level.scope;
         let options = self.session.db().options();
-        let reach = statement::judge::<DB>(sql, Place::Transaction, options)
+        let reach = statement::check::<DB>(sql, Place::Transaction, options)
             .map_err(|why| Error::refused(scope, why))?;
-        if self.level.terms.judged && statement::writes(sql) {
+        if self.level.terms.checked_by_keyword && statement::writes(sql) {
             let why = "refused: it writes, and the scope is `read_only`";
             return Err(Error::refused(scope, why).into());
         }
@@ -149,15 +149,15 @@ impl<DB: Engine> Tx<DB> {
         if statement::sets_limits::<DB>(sql) {
             self.session.forget_limits();
         }
-        if let Some(unsure) = Unsure::statement(sql, reach) {
-            self.session.state.suspects(unsure);
+        if let Some(untracked) = Untracked::statement(sql, reach) {
+            self.session.state.suspects(untracked);
         }
         self.session.look_for_leftovers(sql);
         self.session.activity().count_statement();
         Ok(())
     }
 
-    pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<&mut Course>) {
-        (&mut self.session, Some(&mut self.course))
+    pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<&mut ConflictHistory>) {
+        (&mut self.session, Some(&mut self.conflicts))
     }
 }

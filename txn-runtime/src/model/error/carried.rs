@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use sqlx::error::{DatabaseError, ErrorKind};
 
-use super::{Error, Kind, Repr, Source, beside};
+use super::{Error, Kind, Repr, Source, recall};
 
 /// An [`Error`] on its way through [`sqlx::Error`].
 #[derive(Debug)]
@@ -148,11 +148,11 @@ impl From<Error> for sqlx::Error {
             Form::Tls => Self::Tls(Box::new(Carried(error))),
             Form::Configuration => Self::Configuration(Box::new(Carried(error))),
             Form::PoolTimedOut => {
-                beside::remember(error);
+                recall::remember(error);
                 Self::PoolTimedOut
             }
             Form::PoolClosed => {
-                beside::remember(error);
+                recall::remember(error);
                 Self::PoolClosed
             }
         }
@@ -163,7 +163,7 @@ impl From<Error> for sqlx::Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed = error {
-            return beside::recall(&error).unwrap_or_else(|| Self::statement(error));
+            return recall::recall(&error).unwrap_or_else(|| Self::statement(error));
         }
         match Self::carried_by(&error) {
             Some(_) => take_out(error),

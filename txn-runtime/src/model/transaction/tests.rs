@@ -8,9 +8,9 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use super::{Access, Effect, Hands, Health, Loss, Open, Pending, Stage, State, Unseen, Wire};
+use super::{Access, Custody, Effect, Health, Loss, Open, Pending, Stage, State, Unseen, Wire};
 use crate::model::error::Cause;
-use crate::model::unsure::{Reach, Unsure};
+use crate::model::untracked::{Reach, Untracked};
 
 /// What happens, and what the state answers.
 type Event = (&'static str, fn(&mut State) -> String);
@@ -34,8 +34,8 @@ fn cause() -> Cause {
     Cause::new("new")
 }
 
-fn unsure(reach: Reach) -> Unsure {
-    Unsure::statement("CALL p()", reach).expect("it may end the transaction")
+fn untracked(reach: Reach) -> Untracked {
+    Untracked::statement("CALL p()", reach).expect("it may end the transaction")
 }
 
 fn of_the_wire() -> Vec<Event> {
@@ -66,7 +66,7 @@ fn of_the_transaction() -> Vec<Event> {
         "failed with Gone": |state| state.failed(Effect::Gone, cause);
         "resolves_doubt, inside": |state| state.resolves_doubt(true);
         "resolves_doubt, outside": |state| state.resolves_doubt(false);
-        "ended_unseen": |state| state.ended_unseen(Box::new(unsure(Reach::Ends)));
+        "ended_unseen": |state| state.ended_unseen(Box::new(untracked(Reach::Ends)));
         "sets_savepoint": |state| state.sets_savepoint();
         "savepoint_set": |state| state.savepoint_set();
         "keeps 4": |state| state.keeps(4);
@@ -74,7 +74,7 @@ fn of_the_transaction() -> Vec<Event> {
         "rolled_back_to 4": |state| state.rolled_back_to(4);
         "not_rolled_back_to, answered": |state| state.not_rolled_back_to(true, cause);
         "not_rolled_back_to": |state| state.not_rolled_back_to(false, cause);
-        "is_lent": |state| state.is_lent();
+        "is_lent": |state| state.is_in_sandbox();
         "is_back": |state| state.is_back();
     }
 }
@@ -88,8 +88,8 @@ fn of_the_wire_to_the_transaction() -> Vec<Event> {
 
 fn of_what_is_unseen() -> Vec<Event> {
     events! {
-        "suspects one that may end": |state| state.suspects(unsure(Reach::MayEnd));
-        "suspects one that ends": |state| state.suspects(unsure(Reach::Ends));
+        "suspects one that may end": |state| state.suspects(untracked(Reach::MayEnd));
+        "suspects one that ends": |state| state.suspects(untracked(Reach::Ends));
         "looked_at": |state| state.looked_at(false).is_some();
         "looked_at, to restore": |state| state.looked_at(true).is_some();
         "restored": |state| state.restored();
@@ -120,7 +120,7 @@ fn stages() -> Vec<Stage> {
         Health::Doubt(old()),
         Health::Failed(old()),
         Health::Gone(old()),
-        Health::Ended(Box::new(unsure(Reach::MayEnd))),
+        Health::Ended(Box::new(untracked(Reach::MayEnd))),
     ];
     let pendings = [
         Pending::Nothing,
@@ -145,8 +145,8 @@ fn stages() -> Vec<Stage> {
 fn unseens() -> [Unseen; 4] {
     [
         Unseen::Nothing,
-        Unseen::ToLookAt(Box::new(unsure(Reach::MayEnd))),
-        Unseen::ToLookAt(Box::new(unsure(Reach::Ends))),
+        Unseen::ToLookAt(Box::new(untracked(Reach::MayEnd))),
+        Unseen::ToLookAt(Box::new(untracked(Reach::Ends))),
         Unseen::ToRestore,
     ]
 }
@@ -171,14 +171,14 @@ fn stage(state: &State) -> String {
 
 fn unseen(state: &State) -> String {
     match &state.unseen {
-        Unseen::ToLookAt(unsure) if unsure.ends => "ToLookAt(it ends)".to_owned(),
+        Unseen::ToLookAt(untracked) if untracked.ends => "ToLookAt(it ends)".to_owned(),
         Unseen::ToLookAt(_) => "ToLookAt(it may end)".to_owned(),
         other => format!("{other:?}"),
     }
 }
 
-fn hands(state: &State) -> String {
-    format!("{:?}", state.hands)
+fn custody(state: &State) -> String {
+    format!("{:?}", state.custody)
 }
 
 /// A line for each event that changes this part of the state, or has an answer.
@@ -228,12 +228,12 @@ fn table() -> String {
         };
         lines(&mut table, &state, &of_what_is_unseen(), unseen);
     }
-    for hands_before in [Hands::User, Hands::Cleanup, Hands::Done] {
+    for hands_before in [Custody::User, Custody::Cleanup, Custody::Done] {
         let state = State {
-            hands: hands_before,
+            custody: hands_before,
             ..State::default()
         };
-        lines(&mut table, &state, &of_the_hands(), hands);
+        lines(&mut table, &state, &of_the_hands(), custody);
     }
     table
 }

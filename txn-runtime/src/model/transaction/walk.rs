@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::{Access, Effect, Health, OnWire, Pending, Stage, State, Wire};
 use crate::model::error::Cause;
-use crate::model::unsure::{Reach, Unsure};
+use crate::model::untracked::{Reach, Untracked};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Truth {
@@ -228,7 +228,7 @@ fn probe(world: &World) -> Ways<bool> {
 
 fn make_sure(world: World) -> Ways<()> {
     let ends = match world.state.to_look_at() {
-        Some(unsure) if world.state.is_idle() => unsure.ends,
+        Some(untracked) if world.state.is_idle() => untracked.ends,
         _ => return vec![(world, Some(()))],
     };
     let asked = match ends {
@@ -236,9 +236,9 @@ fn make_sure(world: World) -> Ways<()> {
         false => probe(&world),
     };
     then(asked, |mut world, inside| {
-        let unsure = world.state.looked_at(false);
-        if let (false, Some(unsure)) = (inside, unsure) {
-            world.state.ended_unseen(unsure);
+        let untracked = world.state.looked_at(false);
+        if let (false, Some(untracked)) = (inside, untracked) {
+            world.state.ended_unseen(untracked);
         }
         vec![(world, Some(()))]
     })
@@ -378,8 +378,8 @@ fn run_out_of_sight(world: World) -> Vec<World> {
             return vec![(world, Some(()))];
         }
         assert_may_send(&world);
-        let unsure = Unsure::statement("CALL p()", Reach::MayEnd);
-        world.state.suspects(unsure.expect("it may end"));
+        let untracked = Untracked::statement("CALL p()", Reach::MayEnd);
+        world.state.suspects(untracked.expect("it may end"));
         let harmless = exchange(&world, &[Takes::Well], true, |_| ());
         let commits = exchange(&world, &[Takes::Well], true, |world| {
             world.out_of_sight = true;

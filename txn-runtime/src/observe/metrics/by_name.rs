@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::model::words::Kind;
+use crate::model::labels::ScopeKind;
 
 pub(super) type ByName<T> = HashMap<Name, T, BuildHasherDefault<Mixed>>;
 
@@ -12,11 +12,11 @@ pub(super) type ByName<T> = HashMap<Name, T, BuildHasherDefault<Mixed>>;
 pub(super) struct Name {
     at: usize,
     length: usize,
-    kind: Kind,
+    kind: ScopeKind,
 }
 
 impl Name {
-    pub(super) fn new(name: &'static str, kind: Kind) -> Self {
+    pub(super) fn new(name: &'static str, kind: ScopeKind) -> Self {
         Self {
             at: name.as_ptr().addr(),
             length: name.len(),
@@ -62,14 +62,14 @@ mod tests {
         let names = "bank.transfer";
         let mut table = ByName::default();
         for length in 0..=names.len() {
-            table.insert(Name::new(&names[..length], Kind::Root), length);
+            table.insert(Name::new(&names[..length], ScopeKind::Root), length);
         }
         for length in 0..=names.len() {
             assert_eq!(
-                table.get(&Name::new(&names[..length], Kind::Root)),
+                table.get(&Name::new(&names[..length], ScopeKind::Root)),
                 Some(&length)
             );
-            assert!(!table.contains_key(&Name::new(&names[..length], Kind::Nested)));
+            assert!(!table.contains_key(&Name::new(&names[..length], ScopeKind::Nested)));
         }
     }
 }

@@ -9,23 +9,23 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_util::debugging::DebuggingRecorder;
 use sqlx::Sqlite;
 
-use super::{Meter, Point, Presence};
-use crate::model::words::{Finish, Kind, Moment};
+use super::{Meter, SessionTracker, Timestamp};
+use crate::model::labels::{ScopeKind, ScopeOutcome, ScopePhase};
 
 const SCOPES: u32 = 10_000;
 const ROUNDS: usize = 101;
 
 /// A scope that commits, on a session out of the pool.
-fn scope(meter: &Meter, session: &mut Presence, until: tokio::time::Instant) {
-    let mut timer = meter.scope(black_box("bank.transfer"), Kind::Root, false);
+fn scope(meter: &Meter, session: &mut SessionTracker, until: tokio::time::Instant) {
+    let mut timer = meter.scope(black_box("bank.transfer"), ScopeKind::Root, false);
     session.taken();
     meter.waited(Duration::ZERO, until, Ok(session.taken_at()));
     meter.begun(session.taken_at());
-    let (sent, answered) = (Point::now(), Point::now());
+    let (sent, answered) = (Timestamp::now(), Timestamp::now());
     meter.committed(sent, answered);
     // The runtime looks at the clock here in any case.
     session.returned(answered.0);
-    timer.ended(Finish::Committed, Moment::End, Some(answered));
+    timer.ended(ScopeOutcome::Committed, ScopePhase::End, Some(answered));
 }
 
 /// Nanoseconds for one, in the median of all rounds.

@@ -8,7 +8,7 @@ pub(super) const SESSIONS: &str = "db.client.connection.count";
 pub(super) const MAX_SESSIONS: &str = "db.client.connection.max";
 pub(super) const WAITING: &str = "db.client.connection.pending_requests";
 pub(super) const TIMEOUTS: &str = "db.client.connection.timeouts";
-pub(super) const TURNED_AWAY: &str = "txn.callers.refused";
+pub(super) const REJECTED: &str = "txn.callers.refused";
 pub(super) const BREAKER: &str = "txn.breaker.open";
 pub(super) const CREATE_TIME: &str = "db.client.connection.create_time";
 pub(super) const WAIT_TIME: &str = "db.client.connection.wait_time";
@@ -62,7 +62,7 @@ pub(super) const ALL: &[(&str, Is, Unit, &str)] = &[
         "Callers that got no session in time",
     ),
     (
-        TURNED_AWAY,
+        REJECTED,
         Is::Counter,
         Unit::Count,
         "Callers that were refused before their time was over, by reason",

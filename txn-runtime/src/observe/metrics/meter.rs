@@ -16,7 +16,9 @@ use super::scopes::{Scopes, Timer};
 use super::sessions::{Opening, Sessions};
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::error::Error;
-use crate::model::words::{Finish, Hook, Kind, Refused, Settled, Undone};
+use crate::model::labels::{
+    HookKind, RejectionLabel, RollbackCause, ScopeKind, ScopeOutcome, SettleOutcome,
+};
 
 /// What the user calls the pool, if anything.
 pub(crate) type PoolName = Option<String>;
@@ -30,16 +32,16 @@ pub(super) struct Handles {
     max: Gauge,
     waiting: Gauge,
     timeouts: Counter,
-    refused: Family<Counter, { Refused::ALL.len() }>,
+    refused: Family<Counter, { RejectionLabel::ALL.len() }>,
     breaker: Gauge,
     is_open: AtomicIsize,
     wait_time: Histogram,
     begin_time: Histogram,
     commit_time: Histogram,
     settling: Gauge,
-    settle_time: Family<Histogram, { Settled::ALL.len() }>,
-    finished: Family<Counter, { Finish::ALL.len() }>,
-    hooks: Family<Counter, { Hook::ALL.len() }>,
+    settle_time: Family<Histogram, { SettleOutcome::ALL.len() }>,
+    finished: Family<Counter, { ScopeOutcome::ALL.len() }>,
+    hooks: Family<Counter, { HookKind::ALL.len() }>,
     rollbacks: Arc<Rollbacks>,
     /// By the name in the annotation.
     scopes: RwLock<ByName<Arc<Scopes>>>,
@@ -83,7 +85,7 @@ impl Meter {
     }
 
     /// What a caller has got that might wait for so long, until then.
-    pub(crate) fn waited(&self, limit: Duration, until: Instant, got: Result<Point, &Error>) {
+    pub(crate) fn waited(&self, limit: Duration, until: Instant, got: Result<Timestamp, &Error>) {
         match got {
             Ok(taken) => {
                 let asked = until.into_std() - limit;
@@ -91,8 +93,8 @@ impl Meter {
                 self.0.wait_time.record(waited);
             }
             Err(error) if error.is_acquire_timeout() => self.0.timeouts.increment(1),
-            Err(error) if error.is_overloaded() => self.turned_away(Refused::Overloaded),
-            Err(error) if error.is_unavailable() => self.turned_away(Refused::Unavailable),
+            Err(error) if error.is_overloaded() => self.rejected(RejectionLabel::Overloaded),
+            Err(error) if error.is_unavailable() => self.rejected(RejectionLabel::Unavailable),
             Err(_) => {}
         }
     }
@@ -104,9 +106,9 @@ impl Meter {
         }
     }
 
-    fn turned_away(&self, why: Refused) {
+    fn rejected(&self, why: RejectionLabel) {
         let labels = || with(&self.0.labels, "txn.reason", why.as_str());
-        let refused = self.0.refused.at(why as usize, name::TURNED_AWAY, labels);
+        let refused = self.0.refused.at(why as usize, name::REJECTED, labels);
         refused.increment(1);
     }
 
@@ -127,30 +129,30 @@ impl Meter {
     }
 
     /// A scope is asked for.
-    pub(crate) fn scope(&self, name: &'static str, kind: Kind, retries: bool) -> Timer {
+    pub(crate) fn scope(&self, name: &'static str, kind: ScopeKind, retries: bool) -> Timer {
         Timer::start(self.0.scopes(name, kind), retries)
     }
 
-    pub(crate) fn begun(&self, sent: Point) {
+    pub(crate) fn begun(&self, sent: Timestamp) {
         self.0.begin_time.record(sent.0.elapsed());
     }
 
-    pub(crate) fn committed(&self, sent: Point, answered: Point) {
+    pub(crate) fn committed(&self, sent: Timestamp, answered: Timestamp) {
         self.0.commit_time.record(answered.0 - sent.0);
     }
 
-    pub(crate) fn rolled_back(&self, why: Undone) {
+    pub(crate) fn rolled_back(&self, why: RollbackCause) {
         self.0.rollbacks.count(why);
     }
 
     /// The commit of a scope whose caller was dropped meanwhile has come to an end.
-    pub(crate) fn finished_after_drop(&self, how: Finish) {
+    pub(crate) fn finished_after_drop(&self, how: ScopeOutcome) {
         let labels = || with(&self.0.labels, "txn.outcome", how.as_str());
         let finished = self.0.finished.at(how as usize, name::FINISHED, labels);
         finished.increment(1);
     }
 
-    pub(crate) fn hook_failed(&self, which: Hook) {
+    pub(crate) fn hook_failed(&self, which: HookKind) {
         let labels = || with(&self.0.labels, "txn.hook", which.as_str());
         let failed = self.0.hooks.at(which as usize, name::HOOKS_FAILED, labels);
         failed.increment(1);
@@ -206,7 +208,7 @@ impl Handles {
     }
 
     /// Known ones are read only: no allocation, and nobody is held up.
-    fn scopes(&self, name: &'static str, kind: Kind) -> Arc<Scopes> {
+    fn scopes(&self, name: &'static str, kind: ScopeKind) -> Arc<Scopes> {
         let key = Name::new(name, kind);
         let known = self.scopes.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(scopes) = known.get(&key) {
@@ -228,11 +230,11 @@ impl Drop for Handles {
 
 pub(super) struct Rollbacks {
     labels: Vec<Label>,
-    counters: Family<Counter, { Undone::ALL.len() }>,
+    counters: Family<Counter, { RollbackCause::ALL.len() }>,
 }
 
 impl Rollbacks {
-    pub(super) fn count(&self, why: Undone) {
+    pub(super) fn count(&self, why: RollbackCause) {
         let labels = || with(&self.labels, "txn.cause", why.as_str());
         let counter = self.counters.at(why as usize, name::ROLLBACKS, labels);
         counter.increment(1);
@@ -257,9 +259,9 @@ impl Drop for Waiting<'_> {
 
 /// A point in time. To look at the clock is the dearest part of all this: what ends one span of time begins the next.
 #[derive(Clone, Copy)]
-pub(crate) struct Point(pub(super) StdInstant);
+pub(crate) struct Timestamp(pub(super) StdInstant);
 
-impl Point {
+impl Timestamp {
     pub(crate) fn now() -> Self {
         Self(StdInstant::now())
     }
@@ -272,7 +274,7 @@ pub(crate) struct Cleanup {
 }
 
 impl Cleanup {
-    pub(crate) fn ended(self, how: Settled) {
+    pub(crate) fn ended(self, how: SettleOutcome) {
         let handles = &*self.meter.0;
         let labels = || with(&handles.labels, "txn.end", how.as_str());
         let time = handles

@@ -7,23 +7,23 @@ use ::metrics::{Counter, Histogram, Label};
 
 use super::describe as name;
 use super::family::{Family, handle};
-use super::meter::{Point, Rollbacks, with};
-use crate::model::words::{Finish, Kind, Moment, Undone};
+use super::meter::{Rollbacks, Timestamp, with};
+use crate::model::labels::{RollbackCause, ScopeKind, ScopeOutcome, ScopePhase};
 
-const MOMENTS: usize = Moment::ALL.len();
+const MOMENTS: usize = ScopePhase::ALL.len();
 
 /// The handles of all scopes of one name.
 pub(super) struct Scopes {
-    kind: Kind,
+    kind: ScopeKind,
     labels: Vec<Label>,
-    duration: Family<Histogram, { Finish::ALL.len() * MOMENTS }>,
+    duration: Family<Histogram, { ScopeOutcome::ALL.len() * MOMENTS }>,
     rollbacks: Arc<Rollbacks>,
 }
 
 impl Scopes {
     pub(super) fn new(
         name: &'static str,
-        kind: Kind,
+        kind: ScopeKind,
         labels: &[Label],
         rollbacks: Arc<Rollbacks>,
     ) -> Self {
@@ -43,7 +43,7 @@ impl Scopes {
         handle(name::ATTEMPTS, &self.labels)
     }
 
-    fn duration(&self, how: Finish, when: Moment) -> &Histogram {
+    fn duration(&self, how: ScopeOutcome, when: ScopePhase) -> &Histogram {
         let index = how as usize * MOMENTS + when as usize;
         self.duration.at(index, name::SCOPE_TIME, || {
             let mut labels = with(&self.labels, "txn.scope.kind", self.kind.as_str());
@@ -87,21 +87,21 @@ impl Timer {
     }
 
     /// The scope has ended, at a point that is known or just now; only the first end counts.
-    pub(crate) fn ended(&mut self, how: Finish, when: Moment, at: Option<Point>) {
+    pub(crate) fn ended(&mut self, how: ScopeOutcome, when: ScopePhase, at: Option<Timestamp>) {
         let Some(running) = self.0.take() else {
             return;
         };
         let scopes = &running.scopes;
-        let at = at.unwrap_or_else(Point::now);
+        let at = at.unwrap_or_else(Timestamp::now);
         scopes.duration(how, when).record(at.0 - running.begun);
         if let Some(attempts) = running.attempts {
             scopes.attempts().record(attempts);
         }
         // Elsewhere its end has told, or is going to.
-        if let (Kind::Root, Moment::Body | Moment::Statement) = (scopes.kind, when) {
+        if let (ScopeKind::Root, ScopePhase::Body | ScopePhase::Statement) = (scopes.kind, when) {
             match how {
-                Finish::Dropped => scopes.rollbacks.count(Undone::Dropped),
-                Finish::Panicked => scopes.rollbacks.count(Undone::Panicked),
+                ScopeOutcome::Dropped => scopes.rollbacks.count(RollbackCause::Dropped),
+                ScopeOutcome::Panicked => scopes.rollbacks.count(RollbackCause::Panicked),
                 _ => {}
             }
         }

@@ -7,9 +7,9 @@ use ::metrics::{Counter, Gauge, Histogram, Label};
 
 use super::describe as name;
 use super::family::{Family, handle};
-use super::meter::{Meter, Point, with};
+use super::meter::{Meter, Timestamp, with};
 use crate::model::error::Error;
-use crate::model::words::Closed;
+use crate::model::labels::CloseReason;
 
 pub(super) struct Sessions {
     idle: Gauge,
@@ -19,7 +19,7 @@ pub(super) struct Sessions {
     created: Counter,
     create_time: Histogram,
     refused: Counter,
-    closed: Family<Counter, { Closed::ALL.len() }>,
+    closed: Family<Counter, { CloseReason::ALL.len() }>,
     max: usize,
     now_used: AtomicUsize,
 }
@@ -70,10 +70,10 @@ impl Sessions {
 }
 
 /// Where one session is. Goes with its connection, and is the last to be dropped of it.
-pub(crate) struct Presence {
+pub(crate) struct SessionTracker {
     meter: Meter,
     place: Place,
-    closed: Closed,
+    closed: CloseReason,
 }
 
 enum Place {
@@ -85,7 +85,7 @@ enum Place {
     Gone,
 }
 
-impl Presence {
+impl SessionTracker {
     pub(super) fn opened(meter: Meter, since: Instant) -> Self {
         let sessions = &meter.0.sessions;
         sessions.created.increment(1);
@@ -93,7 +93,7 @@ impl Presence {
         Self {
             meter,
             place: Place::New,
-            closed: Closed::WithPool,
+            closed: CloseReason::WithPool,
         }
     }
 
@@ -113,20 +113,20 @@ impl Presence {
     }
 
     /// Why it is about to be closed, if not with its pool.
-    pub(crate) fn closes(&mut self, why: Closed) {
+    pub(crate) fn closes(&mut self, why: CloseReason) {
         self.closed = why;
     }
 
     /// When it was taken out of the pool.
-    pub(crate) fn taken_at(&self) -> Point {
+    pub(crate) fn taken_at(&self) -> Timestamp {
         match self.place {
-            Place::Used(since) => Point(since),
-            Place::New | Place::Idle | Place::Gone => Point::now(),
+            Place::Used(since) => Timestamp(since),
+            Place::New | Place::Idle | Place::Gone => Timestamp::now(),
         }
     }
 
     /// It is of no more use, though somebody goes on to hold it.
-    pub(crate) fn gone(&mut self, why: Closed) {
+    pub(crate) fn gone(&mut self, why: CloseReason) {
         self.closes(why);
         self.tell();
     }
@@ -153,7 +153,7 @@ impl Presence {
     }
 }
 
-impl Drop for Presence {
+impl Drop for SessionTracker {
     fn drop(&mut self) {
         self.tell();
     }
@@ -166,8 +166,8 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn opened(self) -> Presence {
-        Presence::opened(self.meter, self.since)
+    pub(crate) fn opened(self) -> SessionTracker {
+        SessionTracker::opened(self.meter, self.since)
     }
 
     /// Not if the breaker was open, or the handle closed: then it was not tried, or not to the end.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::time::Instant;
 
 use super::registry::{Scopes, Seen, lock};
-use crate::engine::clock::{self, Still};
+use crate::engine::clock::{self, ClockHold};
 use crate::model::location::Location;
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
@@ -181,7 +181,7 @@ pub(crate) struct Busy<'a> {
     /// It is the body's, which goes on when it is over.
     of_body: bool,
     /// While the server is waited for.
-    still: Option<Box<Still>>,
+    clock_hold: Option<Box<ClockHold>>,
 }
 
 impl<'a> Busy<'a> {
@@ -189,7 +189,7 @@ impl<'a> Busy<'a> {
         Self {
             activity,
             of_body,
-            still: None,
+            clock_hold: None,
         }
     }
 
@@ -197,7 +197,7 @@ impl<'a> Busy<'a> {
     #[inline(always)]
     pub(crate) fn waits(&mut self, for_server: bool) {
         if self.activity.paused {
-            self.still = for_server.then(|| Box::new(Still::new()));
+            self.clock_hold = for_server.then(|| Box::new(ClockHold::new()));
         }
     }
 }

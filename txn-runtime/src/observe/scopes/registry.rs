@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::activity::{Activity, Holding, Registered};
-use super::outside::{Outside, Waiter};
+use super::sessionless::{Sessionless, Waiter};
 use crate::engine::Backend;
 use crate::model::open_scope::OpenScope;
 
@@ -17,12 +17,12 @@ pub(crate) struct Scopes {
     /// Of all sessions that are open, those in the pool included.
     sessions: Mutex<Vec<Arc<Activity>>>,
     /// Scopes without a session, in the order in which they came.
-    outside: Mutex<Outsiders>,
+    outside: Mutex<SessionlessList>,
 }
 
 #[derive(Debug, Default)]
-struct Outsiders {
-    all: BTreeMap<NonZeroU64, Outside>,
+struct SessionlessList {
+    all: BTreeMap<NonZeroU64, Sessionless>,
     last: u64,
     /// Where sessions have no name on the server, they are counted.
     sessions: u64,
@@ -41,11 +41,11 @@ pub(crate) struct Seen {
 impl Scopes {
     /// Enters a session that was opened, until it is closed.
     pub(crate) fn register(self: &Arc<Self>, backend: &Backend) -> Registered {
-        let mut outsiders = lock(&self.outside);
-        let counted = NonZeroU64::MIN.saturating_add(outsiders.sessions);
+        let mut sessionless = lock(&self.outside);
+        let counted = NonZeroU64::MIN.saturating_add(sessionless.sessions);
         let session = NonZeroU64::new(backend.target.id).unwrap_or(counted);
-        outsiders.sessions += 1;
-        drop(outsiders);
+        sessionless.sessions += 1;
+        drop(sessionless);
         let activity = Arc::new(Activity::new(session, Arc::downgrade(self)));
         lock(&self.sessions).push(Arc::clone(&activity));
         Registered(activity)
@@ -55,11 +55,11 @@ impl Scopes {
         lock(&self.sessions).retain(|other| !Arc::ptr_eq(other, activity));
     }
 
-    pub(super) fn enter(&self, outside: Outside) -> NonZeroU64 {
-        let mut outsiders = lock(&self.outside);
-        outsiders.last += 1;
-        let place = NonZeroU64::MIN.saturating_add(outsiders.last);
-        outsiders.all.insert(place, outside);
+    pub(super) fn enter(&self, outside: Sessionless) -> NonZeroU64 {
+        let mut sessionless = lock(&self.outside);
+        sessionless.last += 1;
+        let place = NonZeroU64::MIN.saturating_add(sessionless.last);
+        sessionless.all.insert(place, outside);
         place
     }
 
@@ -72,8 +72,8 @@ impl Scopes {
         let sessions = lock(&self.sessions).clone();
         let held = sessions.iter().filter_map(|session| session.look(overdue));
         let mut seen: Vec<_> = held.collect();
-        let mut outsiders = lock(&self.outside);
-        let outside = outsiders.all.values_mut();
+        let mut sessionless = lock(&self.outside);
+        let outside = sessionless.all.values_mut();
         let outside = outside.filter_map(|outside| outside.look(overdue, &seen));
         let outside: Vec<_> = outside.collect();
         seen.extend(outside);

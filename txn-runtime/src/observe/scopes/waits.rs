@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU64;
 
-use super::outside::Waiter;
 use super::registry::Seen;
+use super::sessionless::Waiter;
 use crate::model::open_scope::{Holder, WaitsFor};
 
 /// Says of those that wait for a session what they wait for, and on whom.

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
-use super::line::{Failure, Line};
-use crate::engine::{ConnectOptionsOf, Engine, Pace, Target};
-use crate::pool::Home;
+use super::control_connection::{ControlConnection, Failure};
+use crate::engine::{ConnectOptionsOf, Engine, RoundTrip, Target};
+use crate::pool::CleanupRuntime;
 
 /// What has come of a cancel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum CancelResult {
     /// The server of the session has heard it. There may have been nothing to cancel.
     Heard,
     /// It is another server that answers, and that was told nothing.
@@ -29,7 +29,7 @@ pub(super) enum Told {
 
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    pub(super) told: Told,
+    pub(super) told: CancelResult,
     /// It was sent over a connection that did not answer too, and may arrive yet.
     pub(super) late: bool,
 }
@@ -41,7 +41,7 @@ struct Request {
 
 impl Request {
     /// Whoever asked may be gone.
-    fn answer(self, told: Told, late: bool) {
+    fn answer(self, told: CancelResult, late: bool) {
         let _ = self.answer.send(Answer { told, late });
     }
 }
@@ -50,11 +50,11 @@ impl Request {
 pub(crate) struct Control<DB: Engine>(Arc<Shared<DB>>);
 
 struct Shared<DB: Engine> {
-    line: AsyncMutex<Line<DB>>,
+    line: AsyncMutex<ControlConnection<DB>>,
     queue: Mutex<Queue>,
-    pace: Arc<Pace>,
+    round_trip: Arc<RoundTrip>,
     /// Invariant 8: cancels are sent from here.
-    home: Arc<Home>,
+    cleanup_runtime: Arc<CleanupRuntime>,
 }
 
 #[derive(Default)]
@@ -65,18 +65,21 @@ struct Queue {
 }
 
 impl<DB: Engine> Control<DB> {
-    pub(crate) fn new(options: ConnectOptionsOf<DB>, home: &Arc<Home>) -> Self {
-        let pace = Arc::new(Pace::default());
+    pub(crate) fn new(
+        options: ConnectOptionsOf<DB>,
+        cleanup_runtime: &Arc<CleanupRuntime>,
+    ) -> Self {
+        let round_trip = Arc::new(RoundTrip::default());
         Self(Arc::new(Shared {
-            line: AsyncMutex::new(Line::new(options, Arc::clone(&pace))),
+            line: AsyncMutex::new(ControlConnection::new(options, Arc::clone(&round_trip))),
             queue: Mutex::default(),
-            pace,
-            home: Arc::clone(home),
+            round_trip,
+            cleanup_runtime: Arc::clone(cleanup_runtime),
         }))
     }
 
-    pub(crate) fn pace(&self) -> &Arc<Pace> {
-        &self.0.pace
+    pub(crate) fn round_trip(&self) -> &Arc<RoundTrip> {
+        &self.0.round_trip
     }
 
     /// Has the server end what this session does; what comes of that is received.
@@ -84,7 +87,7 @@ impl<DB: Engine> Control<DB> {
         let (answer, answered) = oneshot::channel();
         let request = Request { target, answer };
         if !DB::tells_apart(&request.target) {
-            request.answer(Told::Nameless, false);
+            request.answer(CancelResult::Nameless, false);
             return answered;
         }
         let mut queue = self.0.lock();
@@ -92,7 +95,7 @@ impl<DB: Engine> Control<DB> {
         if !mem::replace(&mut queue.served, true) {
             drop(queue);
             let service = Service(Some(Arc::clone(&self.0)));
-            self.0.home.spawn(service.serve());
+            self.0.cleanup_runtime.spawn(service.serve());
         }
         answered
     }
@@ -140,7 +143,10 @@ impl<DB: Engine> Shared<DB> {
 }
 
 /// Returns those that the server has not come to.
-async fn send_some<DB: Engine>(line: &mut Line<DB>, batch: Vec<Request>) -> Vec<Request> {
+async fn send_some<DB: Engine>(
+    line: &mut ControlConnection<DB>,
+    batch: Vec<Request>,
+) -> Vec<Request> {
     let targets: Vec<_> = batch.iter().map(|request| request.target.clone()).collect();
     let mut heard = Vec::new();
     let read = |row: Option<&DB::Row>| match row {
@@ -156,7 +162,7 @@ async fn send_some<DB: Engine>(line: &mut Line<DB>, batch: Vec<Request>) -> Vec<
             let sessions = batch.len();
             tracing::warn!(target: "txn", system = DB::SYSTEM, sessions, %error, "cancel failed");
             for request in batch {
-                request.answer(Told::Failed, late);
+                request.answer(CancelResult::Failed, late);
             }
             return Vec::new();
         }
@@ -172,11 +178,11 @@ async fn send_some<DB: Engine>(line: &mut Line<DB>, batch: Vec<Request>) -> Vec<
     let mut rest = Vec::new();
     for (at, request) in (0..).zip(batch) {
         if heard.contains(&(at, true)) {
-            request.answer(Told::Heard, late);
+            request.answer(CancelResult::Heard, late);
         } else if strangers.contains(&request.target.server) {
-            request.answer(Told::Elsewhere, late);
+            request.answer(CancelResult::Elsewhere, late);
         } else if is_all {
-            request.answer(Told::Failed, late);
+            request.answer(CancelResult::Failed, late);
         } else {
             rest.push(request);
         }

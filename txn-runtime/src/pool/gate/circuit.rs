@@ -92,7 +92,7 @@ impl Circuit {
     }
 
     /// Somebody tries, due or not.
-    pub(super) fn insist(&mut self) -> Part {
+    pub(super) fn admit_always(&mut self) -> Part {
         match &mut self.state {
             State::Open {
                 probe: probe @ Probe::Due(_),
@@ -377,8 +377,8 @@ mod tests {
     #[test]
     fn who_insists_is_the_probe_unless_there_is_one() {
         let mut run = Run::open();
-        assert_eq!(run.circuit.insist(), Part::Probe);
-        assert_eq!(run.circuit.insist(), Part::Common);
+        assert_eq!(run.circuit.admit_always(), Part::Probe);
+        assert_eq!(run.circuit.admit_always(), Part::Common);
         run.failed(Part::Common, 6000, 0.0);
         assert_eq!(run.admit(6000), None);
         run.failed(Part::Probe, 6000, 0.0);

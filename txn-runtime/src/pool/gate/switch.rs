@@ -50,8 +50,8 @@ impl Switch {
     }
 
     /// Tries even if it is not time yet.
-    pub(crate) fn insist(&self) -> Attempt<'_> {
-        let part = self.lock().insist();
+    pub(crate) fn admit_always(&self) -> Attempt<'_> {
+        let part = self.lock().admit_always();
         self.attempt(part)
     }
 

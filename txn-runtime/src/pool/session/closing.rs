@@ -4,31 +4,31 @@ use sqlx::Connection;
 
 use super::{Pooled, Session};
 use crate::engine::Engine;
+use crate::model::labels::CloseReason;
 use crate::model::transaction::Wire;
-use crate::model::words::Closed;
 
 impl<DB: Engine> Session<DB> {
     /// Closes the connection instead of giving it back; its slot becomes free.
     pub(crate) fn discard(self) {
         let why = match self.state.wire() {
-            _ if self.is_lost_by_a_drop() => Closed::DroppedOperation,
-            Wire::Broken(_) => Closed::Broken,
-            _ => Closed::Unsettled,
+            _ if self.is_lost_by_a_drop() => CloseReason::DroppedOperation,
+            Wire::Broken(_) => CloseReason::Broken,
+            _ => CloseReason::Unsettled,
         };
         self.discard_because(why);
     }
 
-    pub(crate) fn discard_because(mut self, why: Closed) {
+    pub(crate) fn discard_because(mut self, why: CloseReason) {
         if let Some(pooled) = &mut self.pooled {
-            pooled.presence.closes(why);
+            pooled.tracker.closes(why);
         }
         self.take();
     }
 
     /// Why it is about to be closed.
-    pub(crate) fn closes(&mut self, why: Closed) {
+    pub(crate) fn closes(&mut self, why: CloseReason) {
         if let Some(pooled) = &mut self.pooled {
-            pooled.presence.closes(why);
+            pooled.tracker.closes(why);
         }
     }
 

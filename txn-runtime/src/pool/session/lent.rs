@@ -23,8 +23,8 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// It belongs to a sandbox: what it begins is a savepoint.
-    pub(crate) fn is_lent(&self) -> bool {
-        self.db.lent().is_some()
+    pub(crate) fn is_in_sandbox(&self) -> bool {
+        self.db.sandbox_session().is_some()
     }
 
     /// For one scope of the sandbox that `db` is the handle of; the sandbox's own transaction is no concern of that scope.
@@ -32,7 +32,7 @@ impl<DB: Engine> Session<DB> {
         let pooled = self.pooled.take()?;
         let mut session = self.moved(pooled, db);
         session.slot.permits.get_or_insert_default().sandbox = Some(turn);
-        session.state.is_lent();
+        session.state.is_in_sandbox();
         Some(session)
     }
 
@@ -47,7 +47,7 @@ impl<DB: Engine> Session<DB> {
     /// Takes the hooks that are to run now.
     pub(crate) fn due(&mut self, fate: &Fate) -> Due {
         let hooks = std::mem::take(&mut self.hooks);
-        let hooks = match self.db.lent() {
+        let hooks = match self.db.sandbox_session() {
             Some(lent) => lent.due(hooks, fate),
             None => hooks.after(fate),
         };

@@ -10,12 +10,14 @@ use tokio::runtime::{Handle, Id};
 use tokio_util::sync::CancellationToken;
 
 use super::TRUSTED;
-use super::eras::{Era, Eras};
-use crate::engine::{self, AsOpened, Backend, ConnectOptionsOf, Engine, Manners, Pace, clock};
+use super::epochs::{Epoch, Epochs};
+use crate::engine::{
+    self, AsOpened, Backend, ConnectOptionsOf, Engine, Greeting, RoundTrip, clock,
+};
 use crate::model::error::{Class, Error};
+use crate::model::labels::CloseReason;
 use crate::model::reset::{Reset, SessionMeta};
-use crate::model::words::Closed;
-use crate::observe::metrics::{Meter, Presence};
+use crate::observe::metrics::{Meter, SessionTracker};
 use crate::observe::opening::opening;
 use crate::observe::scopes::{Registered, Scopes};
 use crate::pool::callbacks::Callbacks;
@@ -31,13 +33,13 @@ pub(crate) struct Pooled<DB: Engine> {
     pub(super) returned: Instant,
     /// It lay in the pool before.
     pub(super) reused: bool,
-    pub(super) era: Era,
+    pub(super) epoch: Epoch,
     /// That it was opened on.
     pub(super) runtime: Option<Id>,
     /// It was used, and nobody has brought it back to how it was opened: that is to be done in front of what it is used for next.
     pub(super) to_be_reset: bool,
     pub(super) as_opened: Arc<AsOpened>,
-    pub(super) presence: Presence,
+    pub(super) tracker: SessionTracker,
 }
 
 /// Makes sessions for the pool, and sorts out the ones that are too old.
@@ -48,13 +50,13 @@ pub(crate) struct Manager<DB: Engine> {
     /// How long a refusal that may pass is met with another try: less than a caller waits, who is told of the refusal then.
     pub(crate) patience: Duration,
     pub(crate) switch: Switch,
-    pub(crate) manners: Manners,
-    pub(crate) pace: Arc<Pace>,
+    pub(crate) greeting: Greeting,
+    pub(crate) round_trip: Arc<RoundTrip>,
     pub(crate) scopes: Arc<Scopes>,
     pub(crate) meter: Meter,
     /// Sessions in somebody's hands that have no place in the pool any more.
-    pub(crate) outlived: Arc<AtomicUsize>,
-    pub(crate) eras: Eras,
+    pub(crate) orphaned: Arc<AtomicUsize>,
+    pub(crate) epochs: Epochs,
     pub(crate) callbacks: Callbacks<DB>,
     /// Of the `Db`: nothing is opened any more.
     pub(crate) closing: CancellationToken,
@@ -72,8 +74,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl<DB: Engine> Manager<DB> {
     /// Of the manager of this pool.
-    pub(super) fn outlived(pool: &Pool<Self>) -> &Arc<AtomicUsize> {
-        &pool.manager().outlived
+    pub(super) fn orphaned(pool: &Pool<Self>) -> &Arc<AtomicUsize> {
+        &pool.manager().orphaned
     }
 
     pub(crate) fn shortest_life(&self) -> Option<Duration> {
@@ -85,13 +87,13 @@ impl<DB: Engine> Manager<DB> {
         &self,
         pooled: &Pooled<DB>,
         now: Instant,
-    ) -> Result<Option<Duration>, Closed> {
+    ) -> Result<Option<Duration>, CloseReason> {
         let left = |limit: Option<Duration>, since, why| {
             let left = |limit: Duration| limit.checked_sub(now.duration_since(since)).ok_or(why);
             limit.map(left).transpose()
         };
-        let idle = left(self.idle_timeout, pooled.returned, Closed::IdleTimeout)?;
-        let life = left(self.max_lifetime, pooled.opened, Closed::MaxLifetime)?;
+        let idle = left(self.idle_timeout, pooled.returned, CloseReason::IdleTimeout)?;
+        let life = left(self.max_lifetime, pooled.opened, CloseReason::MaxLifetime)?;
         Ok(idle.into_iter().chain(life).min())
     }
 
@@ -104,7 +106,7 @@ impl<DB: Engine> Manager<DB> {
 
     async fn open_unseen(&self) -> Result<Opened<DB>, sqlx::Error> {
         let options = &self.options;
-        let connected = engine::connect::<DB>(options, &self.manners, &self.pace);
+        let connected = engine::connect::<DB>(options, &self.greeting, &self.round_trip);
         let (mut connection, mut backend) = connected.await?;
         if self.callbacks.after_connect.is_some() {
             backend.limits = None;
@@ -172,11 +174,11 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             opened: now,
             returned: now,
             reused: false,
-            era: self.eras.now(),
+            epoch: self.epochs.now(),
             runtime: Handle::try_current().ok().map(|here| here.id()),
             to_be_reset: false,
             as_opened: opened.as_opened.into(),
-            presence: begun.opened(),
+            tracker: begun.opened(),
         })))
     }
 
@@ -185,7 +187,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             return Err(RecycleError::message("empty"));
         };
         if let Err(why) = self.look_at(pooled, Instant::now()) {
-            pooled.presence.closes(why);
+            pooled.tracker.closes(why);
             return Err(RecycleError::message("too old"));
         }
         if self.callbacks.before_acquire.is_none() {
@@ -210,15 +212,15 @@ impl<DB: Engine> Manager<DB> {
             let backend = pooled.backend.target.id;
             tracing::warn!(target: "txn", system = DB::SYSTEM, backend, %error, "session closed instead of taken");
         }
-        pooled.presence.closes(Closed::Rejected);
+        pooled.tracker.closes(CloseReason::Rejected);
         Err(RecycleError::message("not wanted"))
     }
 }
 
 impl<DB: Engine> Pooled<DB> {
     /// Says goodbye to the server; for one that was taken out of the pool for this.
-    pub(crate) async fn retire(mut self, why: Closed) -> Result<(), sqlx::Error> {
-        self.presence.closes(why);
+    pub(crate) async fn retire(mut self, why: CloseReason) -> Result<(), sqlx::Error> {
+        self.tracker.closes(why);
         self.close().await
     }
 
@@ -228,8 +230,8 @@ impl<DB: Engine> Pooled<DB> {
     }
 
     /// Ends it without a word to the server.
-    pub(crate) fn discard(mut self, why: Closed) {
-        self.presence.closes(why);
+    pub(crate) fn discard(mut self, why: CloseReason) {
+        self.tracker.closes(why);
     }
 
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::Session;
 use super::pooled::Pooled;
 use crate::engine::{Engine, Renewal, statement};
+use crate::model::labels::CloseReason;
 use crate::model::reset::{Left, SessionMeta, When};
-use crate::model::words::Closed;
 
 impl<DB: Engine> Session<DB> {
     /// Notes whether a statement may leave something behind, before it is sent.
     pub(crate) fn look_for_leftovers(&mut self, sql: &str) {
-        if self.db.is_careful() && self.left != Left::Seen {
+        if self.db.acts_on_release() && self.left != Left::Seen {
             self.look_at(sql);
         }
     }
@@ -32,7 +32,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Whether something is to be done with it before others get it; what can wait until then is noted.
     pub(super) fn has_work_before_others(&self, pooled: &mut Pooled<DB>) -> bool {
-        if !self.db.is_careful() || self.state.needs_nothing_before_others() {
+        if !self.db.acts_on_release() || self.state.needs_nothing_before_others() {
             return false;
         }
         let callbacks = self.db.callbacks();
@@ -46,8 +46,10 @@ impl<DB: Engine> Session<DB> {
     /// Does it. Why the session is to be closed, if it is; one that fails in this is of no more use.
     ///
     /// Dropped in flight its wire is busy, so that nobody else gets it.
-    pub(crate) async fn make_ready_for_others(&mut self) -> Result<Option<Closed>, sqlx::Error> {
-        if self.is_lent() || self.db.is_closed() || self.state.needs_nothing_before_others() {
+    pub(crate) async fn make_ready_for_others(
+        &mut self,
+    ) -> Result<Option<CloseReason>, sqlx::Error> {
+        if self.is_in_sandbox() || self.db.is_closed() || self.state.needs_nothing_before_others() {
             return Ok(None);
         }
         let db = self.db.clone();
@@ -64,10 +66,10 @@ impl<DB: Engine> Session<DB> {
             .attend(limit, |on| db.callbacks().keeps(on, meta))
             .await?;
         if !keeps {
-            return Ok(Some(Closed::Rejected));
+            return Ok(Some(CloseReason::Rejected));
         }
         if self.when_to_reset() == When::Now && !self.reset(limit).await? {
-            return Ok(Some(Closed::Reset));
+            return Ok(Some(CloseReason::Reset));
         }
         self.state.is_ready_for_others();
         Ok(None)

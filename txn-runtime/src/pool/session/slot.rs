@@ -10,8 +10,8 @@ use deadpool::managed::Object;
 
 use super::pooled::{Manager, Pooled};
 use crate::engine::Engine;
-use crate::model::words::Closed;
-use crate::observe::metrics::Presence;
+use crate::model::labels::CloseReason;
+use crate::observe::metrics::SessionTracker;
 use crate::pool::Permits;
 
 /// Dropped, the place is free, for a session that is to be opened.
@@ -21,7 +21,7 @@ pub(crate) struct Slot<DB: Engine> {
     /// Most engines and pools have none.
     pub(super) permits: Option<Box<Permits>>,
     /// Set when the place was given back before the session.
-    outlived: Option<Outlived>,
+    orphaned: Option<Orphan>,
     /// A statement that writes was refused on it, as on one that only reads.
     pub(super) only_reads: bool,
 }
@@ -36,7 +36,7 @@ impl<DB: Engine> Slot<DB> {
         let slot = Self {
             shell: Some(shell),
             permits,
-            outlived: None,
+            orphaned: None,
             only_reads: false,
         };
         (pooled, slot)
@@ -59,8 +59,8 @@ impl<DB: Engine> Slot<DB> {
             return;
         };
         // Counted before the place is free, or the one who takes that would be one too many.
-        let count = |pool| Outlived::new(Manager::outlived(&pool));
-        self.outlived = Object::pool(&shell).map(count);
+        let count = |pool| Orphan::new(Manager::orphaned(&pool));
+        self.orphaned = Object::pool(&shell).map(count);
         drop(Object::take(shell));
         if let Some(permits) = &mut self.permits {
             permits.release();
@@ -69,7 +69,7 @@ impl<DB: Engine> Slot<DB> {
 
     /// From here on it is counted among those that are being settled.
     pub(super) fn settles(&mut self) {
-        self.outlived = None;
+        self.orphaned = None;
     }
 }
 
@@ -78,7 +78,7 @@ impl<DB: Engine> Default for Slot<DB> {
         Self {
             shell: None,
             permits: None,
-            outlived: None,
+            orphaned: None,
             only_reads: false,
         }
     }
@@ -95,7 +95,7 @@ impl<DB: Engine> Drop for Slot<DB> {
 /// What a statement needs of the session that it runs on, should that break.
 pub(crate) struct Hold<'a, DB: Engine> {
     pub(super) slot: &'a mut Slot<DB>,
-    pub(super) presence: &'a mut Presence,
+    pub(super) tracker: &'a mut SessionTracker,
 }
 
 impl<DB: Engine> Hold<'_, DB> {
@@ -108,22 +108,22 @@ impl<DB: Engine> Hold<'_, DB> {
 
     /// The connection is lost, whatever its holder goes on to do.
     pub(crate) fn release(&mut self) {
-        self.presence.gone(Closed::Broken);
+        self.tracker.gone(CloseReason::Broken);
         self.slot.release();
     }
 }
 
 /// Counts a session that has no place any more and is still in somebody's hands.
-struct Outlived(Arc<AtomicUsize>);
+struct Orphan(Arc<AtomicUsize>);
 
-impl Outlived {
+impl Orphan {
     fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for Outlived {
+impl Drop for Orphan {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

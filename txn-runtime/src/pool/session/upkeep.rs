@@ -7,7 +7,7 @@ use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::Session;
-use super::eras::{Era, Eras};
+use super::epochs::{Epoch, Epochs};
 use super::pooled::Pooled;
 use crate::engine::{Engine, OwnLimits, timed_out};
 use crate::model::deadline::LONGEST;
@@ -57,7 +57,7 @@ impl<DB: Engine> Session<DB> {
             connection,
             backend,
             activity,
-            era,
+            epoch,
             ..
         } = &mut **pooled;
         let mut busy = activity.busy();
@@ -65,7 +65,7 @@ impl<DB: Engine> Session<DB> {
         if left == Wire::Stale {
             let forgotten = timeout(
                 db.settle_timeout(),
-                forget::<DB>(connection, era, db.eras()),
+                forget::<DB>(connection, epoch, db.epochs()),
             );
             return forgotten
                 .await
@@ -113,7 +113,7 @@ impl<DB: Engine> Session<DB> {
 
     /// It was used last before something happened that made all sessions suspect.
     pub(crate) fn is_behind(&self) -> bool {
-        let behind = |pooled: &Pooled<DB>| pooled.era != self.db.eras().now();
+        let behind = |pooled: &Pooled<DB>| pooled.epoch != self.db.epochs().now();
         self.pooled.as_deref().is_some_and(behind)
     }
 
@@ -125,7 +125,7 @@ impl<DB: Engine> Session<DB> {
     /// What it remembers of the schema is out of date, and that of all others most likely is.
     pub(super) fn note_stale(&mut self) {
         if let Some(pooled) = &self.pooled {
-            self.db.eras().end(pooled.era);
+            self.db.epochs().end(pooled.epoch);
         }
     }
 
@@ -136,12 +136,12 @@ impl<DB: Engine> Session<DB> {
             return Err(sqlx::Error::Io(ErrorKind::NotConnected.into()));
         }
         // Should a runtime have ended, this one may have no keeper yet.
-        self.db.keep();
-        let era = self.db.eras().now();
+        self.db.ensure_reaper();
+        let epoch = self.db.epochs().now();
         self.attend(limit, Connection::clear_cached_statements)
             .await?;
         if let Some(pooled) = &mut self.pooled {
-            pooled.era = era;
+            pooled.epoch = epoch;
         }
         Ok(())
     }
@@ -193,12 +193,12 @@ impl<DB: Engine> Session<DB> {
 
 async fn forget<DB: Engine>(
     connection: &mut DB::Connection,
-    era: &mut Era,
-    eras: &Eras,
+    epoch: &mut Epoch,
+    epochs: &Epochs,
 ) -> Result<(), sqlx::Error> {
-    eras.end(*era);
-    let now = eras.now();
+    epochs.end(*epoch);
+    let now = epochs.now();
     connection.clear_cached_statements().await?;
-    *era = now;
+    *epoch = now;
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::observe::opening::{self, Stage};
 const UNPOLLED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) enum Outside {
+pub(super) enum Sessionless {
     Waits(Waiter),
     Hooks(Hooks),
 }
@@ -66,7 +66,7 @@ pub(super) struct Hooks {
     statements: u64,
 }
 
-impl Outside {
+impl Sessionless {
     /// `seen` is what was seen of sessions.
     pub(super) fn look(&mut self, overdue: Option<Instant>, seen: &[Seen]) -> Option<Seen> {
         match self {
@@ -128,7 +128,7 @@ impl Scopes {
         &'a self,
         need: &'a Need,
         sandbox: Option<NonZeroU64>,
-        so_far: &'a SoFar,
+        so_far: &'a WaitProgress,
         waits: Pin<&'a mut F>,
     ) -> Listing<'a, F> {
         Listing {
@@ -142,9 +142,9 @@ impl Scopes {
     }
 
     /// Notes that a scope has hooks to run; before its session is given back, so that it is always somewhere.
-    pub(crate) fn ending(self: &Arc<Self>, of: Holding, statements: u64) -> Ending {
-        let place = self.enter(Outside::Hooks(Hooks { of, statements }));
-        Ending {
+    pub(crate) fn ending(self: &Arc<Self>, of: Holding, statements: u64) -> EndedScope {
+        let place = self.enter(Sessionless::Hooks(Hooks { of, statements }));
+        EndedScope {
             scopes: Arc::clone(self),
             place,
         }
@@ -153,7 +153,7 @@ impl Scopes {
 
 /// What a caller has seen of its own progress.
 #[derive(Debug, Default)]
-pub(crate) struct SoFar {
+pub(crate) struct WaitProgress {
     pub(crate) has_turn: AtomicBool,
     pub(crate) opens: AtomicBool,
 }
@@ -164,7 +164,7 @@ pub(crate) struct Listing<'a, F> {
     scopes: &'a Scopes,
     need: &'a Need,
     sandbox: Option<NonZeroU64>,
-    so_far: &'a SoFar,
+    so_far: &'a WaitProgress,
     place: Option<(NonZeroU64, Arc<Progress>)>,
 }
 
@@ -197,13 +197,13 @@ impl<F> Listing<'_, F> {
                 sandbox: self.sandbox,
                 progress: Arc::clone(&progress),
             };
-            (self.scopes.enter(Outside::Waits(waiter)), progress)
+            (self.scopes.enter(Sessionless::Waits(waiter)), progress)
         });
         Arc::clone(progress)
     }
 
     fn note(&self, stage: Stage, progress: &Progress) {
-        let SoFar { has_turn, opens } = self.so_far;
+        let WaitProgress { has_turn, opens } = self.so_far;
         if stage == Stage::Opening {
             opens.store(true, Ordering::Relaxed);
         }
@@ -225,12 +225,12 @@ impl<F> Drop for Listing<'_, F> {
 
 /// A scope that has hooks to run, until they have.
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(crate) struct EndedScope {
     scopes: Arc<Scopes>,
     place: NonZeroU64,
 }
 
-impl Drop for Ending {
+impl Drop for EndedScope {
     fn drop(&mut self) {
         self.scopes.leave(self.place);
     }

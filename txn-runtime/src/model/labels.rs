@@ -4,7 +4,7 @@ use crate::model::error::{Class, Error};
 use crate::model::transaction::Wire;
 
 /// A set of words: an enumeration whose variants have a text and a place in a table.
-macro_rules! words {
+macro_rules! labels {
     ($(#[$about:meta])* $name:ident { $($(#[$one:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,17 +21,17 @@ macro_rules! words {
     };
 }
 
-words! {
+labels! {
     /// What a scope is in its transaction.
-    Kind {
+    ScopeKind {
         Root = "root",
         Nested = "nested",
     }
 }
 
-words! {
+labels! {
     /// Why a session was closed.
-    Closed {
+    CloseReason {
         /// It lay in the pool for too long.
         IdleTimeout = "idle_timeout",
         MaxLifetime = "max_lifetime",
@@ -58,18 +58,18 @@ words! {
     }
 }
 
-words! {
+labels! {
     /// Why a caller was refused before its time was over.
-    Refused {
+    RejectionLabel {
         Overloaded = "overloaded",
         /// The server was out of reach.
         Unavailable = "unavailable",
     }
 }
 
-words! {
+labels! {
     /// How a cleanup ended for its session.
-    Settled {
+    SettleOutcome {
         Clean = "clean",
         /// The driver does not survive what was dropped on it.
         DroppedOperation = "dropped_operation",
@@ -80,9 +80,9 @@ words! {
     }
 }
 
-words! {
+labels! {
     /// Why a transaction was rolled back.
-    Undone {
+    RollbackCause {
         /// Its outcome said so.
         Outcome = "outcome",
         /// `set_rollback_only`.
@@ -108,7 +108,7 @@ words! {
     }
 }
 
-impl Undone {
+impl RollbackCause {
     /// What the engine had said explains more than what the scope made of it.
     pub(crate) fn after(self, class: Class) -> Self {
         match (self, class) {
@@ -122,18 +122,18 @@ impl Undone {
     }
 }
 
-words! {
+labels! {
     /// Which hook failed.
-    Hook {
+    HookKind {
         BeforeCommit = "before_commit",
         /// After the end of a transaction, commit or rollback.
         After = "after",
     }
 }
 
-words! {
+labels! {
     /// How a scope ended, for its caller.
-    Finish {
+    ScopeOutcome {
         Committed = "committed",
         /// A nested scope: what it did goes the way of what is around it.
         Kept = "kept",
@@ -148,11 +148,11 @@ words! {
     }
 }
 
-impl Finish {
+impl ScopeOutcome {
     /// How a scope comes out that is rolled back.
-    pub(crate) fn undone(result: &Result<(), Error>, why: Undone) -> Self {
+    pub(crate) fn undone(result: &Result<(), Error>, why: RollbackCause) -> Self {
         match (why, result) {
-            (Undone::TimedOut, _) => Self::TimedOut,
+            (RollbackCause::TimedOut, _) => Self::TimedOut,
             (_, Err(_)) => Self::Failed,
             (_, Ok(())) => Self::RolledBack,
         }
@@ -167,9 +167,9 @@ impl Finish {
     }
 }
 
-words! {
+labels! {
     /// Where a scope was when it ended.
-    Moment {
+    ScopePhase {
         Waiting = "waiting",
         Beginning = "beginning",
         Body = "body",
@@ -185,7 +185,7 @@ words! {
     }
 }
 
-impl Moment {
+impl ScopePhase {
     /// A body was waiting for the answer to a statement, or it was not.
     pub(crate) fn seen_with(self, wire: Wire) -> Self {
         match (self, wire) {

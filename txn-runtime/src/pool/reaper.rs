@@ -20,9 +20,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The runtimes that have a keeper.
 #[derive(Debug, Default)]
-pub(super) struct Keepers(Mutex<Vec<Id>>);
+pub(super) struct Reapers(Mutex<Vec<Id>>);
 
-impl Keepers {
+impl Reapers {
     /// True for the one who is to start it.
     fn begin(&self, here: Id) -> bool {
         let mut all = self.lock();
@@ -47,40 +47,40 @@ impl Keepers {
 }
 
 /// Dropped before the `Db` is, it says that its runtime has ended.
-struct Keeper<DB: Engine> {
+struct Reaper<DB: Engine> {
     db: WeakDb<DB>,
     here: Id,
 }
 
-impl<DB: Engine> Drop for Keeper<DB> {
+impl<DB: Engine> Drop for Reaper<DB> {
     fn drop(&mut self) {
         if let Some(db) = self.db.upgrade() {
-            db.shared.keepers.end(self.here);
-            db.eras().begin();
+            db.shared.reapers.end(self.here);
+            db.epochs().begin();
         }
     }
 }
 
 impl<DB: Engine> Db<DB> {
     /// A session was opened here, or goes on to be used here.
-    pub(crate) fn keep(&self) {
+    pub(crate) fn ensure_reaper(&self) {
         let Ok(here) = Handle::try_current() else {
             return;
         };
-        if !self.shared.keepers.begin(here.id()) {
+        if !self.shared.reapers.begin(here.id()) {
             return;
         }
         let closing = self.shared.pool.manager().closing.clone();
-        let keeper = Keeper {
+        let reaper = Reaper {
             db: self.downgrade(),
             here: here.id(),
         };
-        here.spawn(async move { closing.run_until_cancelled(keep(&keeper.db)).await });
+        here.spawn(async move { closing.run_until_cancelled(reap_for_ever(&reaper.db)).await });
     }
 
     /// Whether a runtime that sessions were opened on goes on.
     pub(crate) fn goes_on(&self, runtime: Id) -> bool {
-        self.shared.keepers.has(runtime)
+        self.shared.reapers.has(runtime)
     }
 
     /// Closes what is due; returns when there may be more.
@@ -111,7 +111,7 @@ impl<DB: Engine> Db<DB> {
     }
 }
 
-async fn keep<DB: Engine>(db: &WeakDb<DB>) {
+async fn reap_for_ever<DB: Engine>(db: &WeakDb<DB>) {
     while let Some(db) = db.upgrade() {
         let next = db.reap().await;
         drop(db);

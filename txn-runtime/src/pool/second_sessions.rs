@@ -8,9 +8,9 @@ use crate::model::request::Need;
 
 /// The callers that wait for a session while they hold some.
 #[derive(Debug, Default)]
-pub(crate) struct Seconds(Mutex<Vec<Need>>);
+pub(crate) struct SecondSessions(Mutex<Vec<Need>>);
 
-impl Seconds {
+impl SecondSessions {
     /// Lets a caller wait, unless it would be the one with whom nobody can go on: then it is the youngest, and fails.
     pub(super) fn enter(&self, need: Need, max: usize) -> Result<Option<Entry<'_>>, Error> {
         if need.held == 0 {
@@ -38,7 +38,7 @@ impl Seconds {
 
 /// One of them, until it is dropped.
 pub(super) struct Entry<'a> {
-    all: &'a Seconds,
+    all: &'a SecondSessions,
     scope: &'static str,
     held: u32,
 }
@@ -68,20 +68,29 @@ mod tests {
 
     #[test]
     fn the_one_with_whom_nobody_could_go_on_is_refused_and_told_who_waits() {
-        let seconds = Seconds::default();
-        assert!(seconds.enter(need("first", 0), 1).unwrap().is_none());
-        let a = seconds.enter(need("a", 1), 3).unwrap();
-        let b = seconds.enter(need("b", 1), 3).unwrap();
-        let error = seconds.enter(need("c", 1), 3).err().unwrap().to_string();
+        let second_sessions = SecondSessions::default();
+        assert!(
+            second_sessions
+                .enter(need("first", 0), 1)
+                .unwrap()
+                .is_none()
+        );
+        let a = second_sessions.enter(need("a", 1), 3).unwrap();
+        let b = second_sessions.enter(need("b", 1), 3).unwrap();
+        let error = second_sessions
+            .enter(need("c", 1), 3)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(
             error.contains("`a`, `b`") && error.contains("(in `c`)"),
             "{error}"
         );
         drop(a);
-        let deep = seconds.enter(need("deep", 2), 3).err();
+        let deep = second_sessions.enter(need("deep", 2), 3).err();
         assert!(deep.unwrap().is_acquire_timeout());
-        let c = seconds.enter(need("c", 1), 3).unwrap();
+        let c = second_sessions.enter(need("c", 1), 3).unwrap();
         drop((b, c));
-        assert!(seconds.enter(need("deep", 2), 3).unwrap().is_some());
+        assert!(second_sessions.enter(need("deep", 2), 3).unwrap().is_some());
     }
 }

@@ -7,13 +7,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Of one session.
-pub(super) type Era = u32;
+pub(super) type Epoch = u32;
 
 #[derive(Debug, Default)]
-pub(crate) struct Eras(AtomicU32);
+pub(crate) struct Epochs(AtomicU32);
 
-impl Eras {
-    pub(super) fn now(&self) -> Era {
+impl Epochs {
+    pub(super) fn now(&self) -> Epoch {
         self.0.load(Ordering::Acquire)
     }
 
@@ -23,11 +23,11 @@ impl Eras {
     }
 
     /// Ends this era, if it is not over already.
-    pub(super) fn end(&self, era: Era) {
-        let next = era.wrapping_add(1);
+    pub(super) fn end(&self, epoch: Epoch) {
+        let next = epoch.wrapping_add(1);
         // Fails only where somebody else has ended it.
         let _ended = self
             .0
-            .compare_exchange(era, next, Ordering::AcqRel, Ordering::Relaxed);
+            .compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Relaxed);
     }
 }

@@ -13,13 +13,13 @@ use super::Engine;
     not(any(feature = "postgres", feature = "mysql")),
     allow(dead_code, reason = "there is no server to greet")
 )]
-pub struct Manners(AtomicUsize);
+pub struct Greeting(AtomicUsize);
 
 #[cfg_attr(
     not(any(feature = "postgres", feature = "mysql")),
     allow(dead_code, reason = "there is no server to greet")
 )]
-impl Manners {
+impl Greeting {
     /// Greets with the first of these that the server takes. They yield the same columns.
     pub(crate) async fn greet<DB: Engine>(
         &self,

@@ -7,12 +7,12 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 use tokio::time::{Instant, timeout};
 
-use crate::engine::{ConnectOptionsOf, Engine, Pace, timed_out};
+use crate::engine::{ConnectOptionsOf, Engine, RoundTrip, timed_out};
 use crate::model::error::Class;
 
-pub(super) struct Line<DB: Engine> {
+pub(super) struct ControlConnection<DB: Engine> {
     options: ConnectOptionsOf<DB>,
-    pace: Arc<Pace>,
+    round_trip: Arc<RoundTrip>,
     /// While it is in use it is out of its place, so that one that was dropped in flight is never
     /// used again.
     connection: Option<DB::Connection>,
@@ -25,11 +25,11 @@ pub(super) struct Failure {
     pub(super) late: bool,
 }
 
-impl<DB: Engine> Line<DB> {
-    pub(super) fn new(options: ConnectOptionsOf<DB>, pace: Arc<Pace>) -> Self {
+impl<DB: Engine> ControlConnection<DB> {
+    pub(super) fn new(options: ConnectOptionsOf<DB>, round_trip: Arc<RoundTrip>) -> Self {
         Self {
             options,
-            pace,
+            round_trip,
             connection: None,
         }
     }
@@ -57,7 +57,8 @@ impl<DB: Engine> Line<DB> {
             read(None);
             let sent = Instant::now();
             let answered = exec::<DB>(&mut connection, sql, &mut read);
-            let Some(answered) = within(self.pace.statement_limit(parts), answered).await else {
+            let Some(answered) = within(self.round_trip.statement_limit(parts), answered).await
+            else {
                 late = true;
                 match reused {
                     true => continue,
@@ -77,7 +78,7 @@ impl<DB: Engine> Line<DB> {
                     return Err(Failure { error, late });
                 }
                 answered => {
-                    self.pace.note(sent.elapsed());
+                    self.round_trip.note(sent.elapsed());
                     self.connection = Some(connection);
                     return answered
                         .map(|()| late)
@@ -88,7 +89,7 @@ impl<DB: Engine> Line<DB> {
     }
 
     async fn connect(&mut self) -> Result<DB::Connection, sqlx::Error> {
-        let connected = within(self.pace.connect_limit(), self.options.connect()).await;
+        let connected = within(self.round_trip.connect_limit(), self.options.connect()).await;
         connected.unwrap_or_else(|| Err(timed_out()))
     }
 

@@ -17,14 +17,14 @@ use crate::model::open_scope::OpenScope;
 use crate::pool::{Db, WeakDb};
 
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct LongScopeWatch {
     after: Option<Duration>,
     running: AtomicBool,
     stop: CancellationToken,
     task: TaskTracker,
 }
 
-impl Watch {
+impl LongScopeWatch {
     pub(crate) fn new(after: Option<Duration>) -> Self {
         let task = TaskTracker::new();
         task.close();
@@ -47,7 +47,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for LongScopeWatch {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -65,7 +65,7 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// On the runtime that the scope was opened on. If that ends first, the next scope starts it again.
-    fn start(&self, watch: &Watch, after: Duration) {
+    fn start(&self, watch: &LongScopeWatch, after: Duration) {
         let Ok(here) = Handle::try_current() else {
             return watch.running.store(false, Ordering::Release);
         };

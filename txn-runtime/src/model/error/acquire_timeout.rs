@@ -8,15 +8,15 @@ use crate::model::open_scope::OpenScope;
 
 /// A caller waited for a session until its `acquire_timeout` was over.
 #[derive(Debug)]
-pub(crate) struct InVain {
+pub(crate) struct AcquireTimeout {
     pub(crate) limit: Duration,
     pub(crate) waited: Duration,
-    pub(crate) lacked: Lacked,
+    pub(crate) waited_for: WaitedFor,
 }
 
 /// What it waited for.
 #[derive(Debug)]
-pub(crate) enum Lacked {
+pub(crate) enum WaitedFor {
     /// The one session of a sandbox.
     Sandbox {
         holder: &'static str,
@@ -53,29 +53,29 @@ pub(crate) struct Starved {
     pub(crate) others: Vec<&'static str>,
 }
 
-impl InVain {
+impl AcquireTimeout {
     pub(crate) fn holders(&self) -> &[OpenScope] {
-        match &self.lacked {
-            Lacked::Sandbox { holders, .. } => holders,
-            Lacked::Turn(pool) | Lacked::Connection(pool) | Lacked::Session { pool, .. } => {
-                &pool.holders
-            }
+        match &self.waited_for {
+            WaitedFor::Sandbox { holders, .. } => holders,
+            WaitedFor::Turn(pool)
+            | WaitedFor::Connection(pool)
+            | WaitedFor::Session { pool, .. } => &pool.holders,
         }
     }
 }
 
-impl fmt::Display for InVain {
+impl fmt::Display for AcquireTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, waited, .. } = self;
         write!(
             f,
             "no session within {limit:?} (waited {waited:?}), {}",
-            self.lacked
+            self.waited_for
         )
     }
 }
 
-impl fmt::Display for Lacked {
+impl fmt::Display for WaitedFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sandbox { holder, .. } => write!(

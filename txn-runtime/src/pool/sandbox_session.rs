@@ -17,7 +17,7 @@ const LOST: &str = "the sandbox has lost its transaction: the server has ended i
      connection broke, or on MySQL/MariaDB a statement was dropped in flight";
 
 /// The session of a sandbox, which its scopes have in turn.
-pub(crate) struct Lent<DB: Engine> {
+pub(crate) struct SandboxSession<DB: Engine> {
     id: NonZeroU64,
     /// `None` while a scope has it, and when it is lost.
     session: Mutex<Option<Session<DB>>>,
@@ -31,13 +31,13 @@ pub(crate) struct Lent<DB: Engine> {
 }
 
 /// Why a scope cannot be opened in a sandbox.
-pub(crate) enum Refusal {
+pub(crate) enum LendError {
     Held(&'static str),
     Closed,
     Over(String),
 }
 
-impl<DB: Engine> Lent<DB> {
+impl<DB: Engine> SandboxSession<DB> {
     pub(crate) fn new(session: Session<DB>) -> Self {
         Self {
             id: session.activity().session(),
@@ -71,19 +71,19 @@ impl<DB: Engine> Lent<DB> {
         db: &Db<DB>,
         deadline: Instant,
         need: &Need,
-    ) -> Result<Session<DB>, Refusal> {
+    ) -> Result<Session<DB>, LendError> {
         let turn = match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => turn,
-            Ok(Err(_)) => return Err(Refusal::Closed),
-            Err(_) => return Err(Refusal::Held(*lock(&self.holder))),
+            Ok(Err(_)) => return Err(LendError::Closed),
+            Err(_) => return Err(LendError::Held(*lock(&self.holder))),
         };
         if let Some(why) = self.spoilt.get() {
-            return Err(Refusal::Over(why.clone()));
+            return Err(LendError::Over(why.clone()));
         }
         *lock(&self.holder) = need.scope;
         let session = lock(&self.session).take();
         let lent = session.and_then(|session| session.lend(db.clone(), turn));
-        lent.ok_or_else(|| Refusal::Over(LOST.to_owned()))
+        lent.ok_or_else(|| LendError::Over(LOST.to_owned()))
     }
 
     pub(crate) fn take_back(&self, mut session: Session<DB>) {
@@ -130,7 +130,7 @@ impl<DB: Engine> Lent<DB> {
     }
 }
 
-impl<DB: Engine> std::fmt::Debug for Lent<DB> {
+impl<DB: Engine> std::fmt::Debug for SandboxSession<DB> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lent")
             .field("holder", &*lock(&self.holder))

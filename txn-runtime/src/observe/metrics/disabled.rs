@@ -7,19 +7,21 @@ use tokio::time::Instant;
 
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::error::Error;
-use crate::model::words::{Closed, Finish, Hook, Kind, Moment, Settled, Undone};
+use crate::model::labels::{
+    CloseReason, HookKind, RollbackCause, ScopeKind, ScopeOutcome, ScopePhase, SettleOutcome,
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Meter;
 
 /// All that a meter hands out.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Nothing;
+pub(crate) struct Disabled;
 
-pub(crate) type Point = Nothing;
-pub(crate) type PoolName = Nothing;
-pub(crate) type Presence = Nothing;
-pub(crate) type Timer = Nothing;
+pub(crate) type Timestamp = Disabled;
+pub(crate) type PoolName = Disabled;
+pub(crate) type SessionTracker = Disabled;
+pub(crate) type Timer = Disabled;
 
 #[allow(clippy::unused_self, reason = "as where there is a meter")]
 impl Meter {
@@ -27,14 +29,14 @@ impl Meter {
         Self
     }
 
-    pub(crate) fn waiting(&self) -> Nothing {
-        Nothing
+    pub(crate) fn waiting(&self) -> Disabled {
+        Disabled
     }
 
-    pub(crate) fn waited(&self, _: Duration, _: Instant, _: Result<Point, &Error>) {}
+    pub(crate) fn waited(&self, _: Duration, _: Instant, _: Result<Timestamp, &Error>) {}
 
-    pub(crate) fn opening(&self) -> Nothing {
-        Nothing
+    pub(crate) fn opening(&self) -> Disabled {
+        Disabled
     }
 
     pub(crate) fn breaker_opened(&self) {}
@@ -43,19 +45,19 @@ impl Meter {
 
     pub(crate) fn waited_in_vain(&self) {}
 
-    pub(crate) fn scope(&self, _: &'static str, _: Kind, _: bool) -> Timer {
-        Nothing
+    pub(crate) fn scope(&self, _: &'static str, _: ScopeKind, _: bool) -> Timer {
+        Disabled
     }
 
-    pub(crate) fn begun(&self, _: Point) {}
+    pub(crate) fn begun(&self, _: Timestamp) {}
 
-    pub(crate) fn committed(&self, _: Point, _: Point) {}
+    pub(crate) fn committed(&self, _: Timestamp, _: Timestamp) {}
 
-    pub(crate) fn rolled_back(&self, _: Undone) {}
+    pub(crate) fn rolled_back(&self, _: RollbackCause) {}
 
-    pub(crate) fn finished_after_drop(&self, _: Finish) {}
+    pub(crate) fn finished_after_drop(&self, _: ScopeOutcome) {}
 
-    pub(crate) fn hook_failed(&self, _: Hook) {}
+    pub(crate) fn hook_failed(&self, _: HookKind) {}
 
     pub(crate) fn counting<F: Future<Output = ()> + Send + 'static>(&self, cleanup: F) -> F {
         cleanup
@@ -66,14 +68,14 @@ impl Meter {
     }
 }
 
-impl Nothing {
+impl Disabled {
     // -- a point in time
     pub(crate) fn now() -> Self {
         Self
     }
 
     // -- a session
-    pub(crate) fn opened(self) -> Presence {
+    pub(crate) fn opened(self) -> SessionTracker {
         self
     }
 
@@ -81,15 +83,15 @@ impl Nothing {
 
     pub(crate) fn taken(&mut self) {}
 
-    pub(crate) fn taken_at(&self) -> Point {
+    pub(crate) fn taken_at(&self) -> Timestamp {
         Self
     }
 
     pub(crate) fn returned(&mut self, _: std::time::Instant) {}
 
-    pub(crate) fn closes(&mut self, _: Closed) {}
+    pub(crate) fn closes(&mut self, _: CloseReason) {}
 
-    pub(crate) fn gone(&mut self, _: Closed) {}
+    pub(crate) fn gone(&mut self, _: CloseReason) {}
 
     // -- a scope
     pub(crate) fn runs(&self) -> bool {
@@ -98,12 +100,12 @@ impl Nothing {
 
     pub(crate) fn again(&mut self) {}
 
-    pub(crate) fn ended(&mut self, _: Finish, _: Moment, _: Option<Point>) {}
+    pub(crate) fn ended(&mut self, _: ScopeOutcome, _: ScopePhase, _: Option<Timestamp>) {}
 }
 
 /// A cleanup.
 pub(crate) struct Settling;
 
 impl Settling {
-    pub(crate) fn ended(self, _: Settled) {}
+    pub(crate) fn ended(self, _: SettleOutcome) {}
 }

@@ -8,7 +8,7 @@ use std::fmt;
 /// its state: before the next statement of a scope, before the scope ends, and before the session
 /// goes back to the pool.
 #[derive(Clone, Debug)]
-pub(crate) struct Unsure {
+pub(crate) struct Untracked {
     by: By,
     /// Its text says that it does end or begin a transaction.
     pub(crate) ends: bool,
@@ -34,7 +34,7 @@ enum By {
 /// So much of a statement stands in messages.
 const EXCERPT: usize = 60;
 
-impl Unsure {
+impl Untracked {
     pub(crate) fn raw_connection() -> Self {
         Self::new(By::RawConnection, false)
     }
@@ -66,7 +66,7 @@ impl Unsure {
     }
 }
 
-impl fmt::Display for Unsure {
+impl fmt::Display for Untracked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.by {
             By::RawConnection => f.write_str("the code that had the raw connection"),

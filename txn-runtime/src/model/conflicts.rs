@@ -6,7 +6,7 @@ use crate::model::retry::{Attempts, Tried};
 /// What counts is what the server has said, whatever the body made of it. What was undone with a nested scope is over with it:
 /// then it takes an error of the body's own that says so.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Course {
+pub(crate) struct ConflictHistory {
     pub(crate) attempts: Attempts,
     /// The savepoint that statements run under now.
     pub(crate) here: Option<u32>,
@@ -17,7 +17,7 @@ pub(crate) struct Course {
     undone: bool,
 }
 
-impl Course {
+impl ConflictHistory {
     pub(crate) fn new() -> Self {
         Self {
             attempts: Attempts::ONE,
@@ -73,33 +73,33 @@ mod tests {
 
     #[test]
     fn what_was_met_under_a_savepoint_is_over_when_that_is_undone() {
-        let mut course = Course::new();
-        course.here = Some(2);
-        course.meets(Class::Busy);
-        course.undo(3);
-        assert!(course.may_be_mended(false), "it was met outside of that");
-        course.undo(1);
-        assert!(!course.may_be_mended(false) && course.may_be_mended(true));
+        let mut conflicts = ConflictHistory::new();
+        conflicts.here = Some(2);
+        conflicts.meets(Class::Busy);
+        conflicts.undo(3);
+        assert!(conflicts.may_be_mended(false), "it was met outside of that");
+        conflicts.undo(1);
+        assert!(!conflicts.may_be_mended(false) && conflicts.may_be_mended(true));
     }
 
     #[test]
     fn what_was_met_twice_is_over_when_both_are_undone() {
-        let mut course = Course::new();
-        course.here = Some(2);
-        course.meets(Class::Deadlock);
-        course.here = Some(1);
-        course.meets(Class::Other);
-        course.meets(Class::Busy);
-        course.undo(2);
-        assert!(course.may_be_mended(false));
-        course.undo(1);
-        assert!(!course.may_be_mended(false));
+        let mut conflicts = ConflictHistory::new();
+        conflicts.here = Some(2);
+        conflicts.meets(Class::Deadlock);
+        conflicts.here = Some(1);
+        conflicts.meets(Class::Other);
+        conflicts.meets(Class::Busy);
+        conflicts.undo(2);
+        assert!(conflicts.may_be_mended(false));
+        conflicts.undo(1);
+        assert!(!conflicts.may_be_mended(false));
     }
 
     #[test]
     fn a_server_that_has_hung_up_would_do_so_again() {
-        let mut course = Course::new();
-        course.meets(Class::HungUp);
-        assert!(!course.may_be_mended(true));
+        let mut conflicts = ConflictHistory::new();
+        conflicts.meets(Class::HungUp);
+        assert!(!conflicts.may_be_mended(true));
     }
 }

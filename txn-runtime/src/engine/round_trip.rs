@@ -11,9 +11,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// The round trip to the server, in µs, as the last greetings and control statements have measured
 /// it: a longer one counts at once, a shorter one bit by bit.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU64);
+pub(crate) struct RoundTrip(AtomicU64);
 
-impl Pace {
+impl RoundTrip {
     pub(crate) fn note(&self, round_trip: Duration) {
         let noted = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
         let next = |known: u64| Some(noted.max(known - known / 4));
@@ -23,7 +23,7 @@ impl Pace {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    fn round_trip(&self) -> Duration {
+    fn estimate(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 
@@ -32,19 +32,19 @@ impl Pace {
     /// may be asked for again.
     /// Each of its parts is some work for the server.
     pub(crate) fn statement_limit(&self, parts: u32) -> Duration {
-        let trips = self.round_trip().saturating_mul(6);
+        let trips = self.estimate().saturating_mul(6);
         let trips = trips.clamp(Duration::from_millis(500), Duration::from_secs(2));
         trips + Duration::from_millis(20) * parts.min(100)
     }
 
     /// To connect, with encryption and a password, takes some eight round trips.
     pub(crate) fn connect_limit(&self) -> Duration {
-        let trips = self.round_trip().saturating_mul(16);
+        let trips = self.estimate().saturating_mul(16);
         trips.clamp(Duration::from_secs(1), Duration::from_secs(5))
     }
 
     pub(crate) fn pauses(&self) -> Pauses {
-        let round_trip = self.round_trip();
+        let round_trip = self.estimate();
         Pauses {
             // The answer to what was cancelled comes along with the one to the cancel, or it was
             // lost.
@@ -72,19 +72,20 @@ impl Pauses {
 mod tests {
     use super::*;
 
-    fn pace(ms: &[u64]) -> Pace {
-        let pace = Pace::default();
+    fn round_trip(ms: &[u64]) -> RoundTrip {
+        let round_trip = RoundTrip::default();
         for ms in ms {
-            pace.note(Duration::from_millis(*ms));
+            round_trip.note(Duration::from_millis(*ms));
         }
-        pace
+        round_trip
     }
 
     #[test]
     fn limits_follow_the_round_trip_between_bounds() {
         let limits = |ms| {
-            let pace = pace(ms);
-            [pace.connect_limit(), pace.statement_limit(0)].map(|limit| limit.as_millis())
+            let round_trip = round_trip(ms);
+            [round_trip.connect_limit(), round_trip.statement_limit(0)]
+                .map(|limit| limit.as_millis())
         };
         assert_eq!(limits(&[]), [1000, 500]);
         assert_eq!(limits(&[1]), [1000, 500]);
@@ -95,15 +96,24 @@ mod tests {
 
     #[test]
     fn a_slower_answer_counts_at_once_and_a_faster_one_bit_by_bit() {
-        assert_eq!(pace(&[10, 80]).round_trip(), Duration::from_millis(80));
-        assert_eq!(pace(&[80, 10]).round_trip(), Duration::from_millis(60));
-        assert_eq!(pace(&[80, 70]).round_trip(), Duration::from_millis(70));
+        assert_eq!(
+            round_trip(&[10, 80]).round_trip(),
+            Duration::from_millis(80)
+        );
+        assert_eq!(
+            round_trip(&[80, 10]).round_trip(),
+            Duration::from_millis(60)
+        );
+        assert_eq!(
+            round_trip(&[80, 70]).round_trip(),
+            Duration::from_millis(70)
+        );
     }
 
     #[test]
     fn pauses_grow_with_the_round_trip_and_with_their_number() {
         let first = |ms| {
-            let mut pauses = pace(ms).pauses();
+            let mut pauses = round_trip(ms).pauses();
             [(); 7].map(|()| pauses.next().as_millis())
         };
         assert_eq!(first(&[]), [4, 8, 16, 32, 64, 100, 100]);

@@ -2,8 +2,8 @@
 
 use super::Db;
 use crate::engine::{Engine, dropped_in_flight};
+use crate::model::labels::CloseReason;
 use crate::model::transaction::Wire;
-use crate::model::words::Closed;
 use crate::pool::cancel::{self, Cancel, Cancellable};
 use crate::pool::session::Pooled;
 
@@ -53,7 +53,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Closes the sessions that have lain idle for as long as one that did not answer: they would be no better, and each would
     /// have to be waited for.
-    pub(crate) fn forget_idle(&self, why: Closed) {
+    pub(crate) fn forget_idle(&self, why: CloseReason) {
         let fresh = |pooled: &Pooled<DB>| pooled.is_fresh();
         let pool = &self.shared.pool;
         let stale = pool.retain(|place, _| place.as_deref().is_none_or(fresh));

@@ -13,7 +13,7 @@ pub(crate) fn left_to_its_server() -> sqlx::Error {
 }
 
 /// Why a connection is given up that is in order again.
-pub(crate) fn haunted() -> sqlx::Error {
+pub(crate) fn cancel_at_large() -> sqlx::Error {
     let why = "a cancel that was not answered may hit what comes next";
     sqlx::Error::Io(std::io::Error::other(why))
 }

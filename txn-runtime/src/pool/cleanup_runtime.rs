@@ -11,9 +11,9 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 
 #[derive(Debug)]
-pub(crate) struct Home(Mutex<Handle>);
+pub(crate) struct CleanupRuntime(Mutex<Handle>);
 
-impl Home {
+impl CleanupRuntime {
     pub(super) fn new(handle: Handle) -> Arc<Self> {
         Arc::new(Self(Mutex::new(handle)))
     }
@@ -23,7 +23,7 @@ impl Home {
         // Boxed, as it is moved from hand to hand.
         let offer = Offer {
             work: Some(Box::pin(work)),
-            home: Arc::clone(self),
+            cleanup_runtime: Arc::clone(self),
             refused_by: Some(handle.clone()),
         };
         handle.spawn(offer.run());
@@ -37,7 +37,7 @@ impl Home {
 /// Work that nobody has begun. Dropped, it goes to the next who may take it.
 struct Offer<F: Future<Output = ()> + Send + 'static> {
     work: Option<F>,
-    home: Arc<Home>,
+    cleanup_runtime: Arc<CleanupRuntime>,
     /// If it is dropped; `None` once the runtime of this thread was asked too.
     refused_by: Option<Handle>,
 }
@@ -60,10 +60,10 @@ impl<F: Future<Output = ()> + Send + 'static> Drop for Offer<F> {
         let here = Handle::try_current().ok();
         match (self.refused_by.take(), here) {
             (Some(refused_by), Some(here)) if here.id() != refused_by.id() => {
-                *self.home.lock() = here.clone();
+                *self.cleanup_runtime.lock() = here.clone();
                 let offer = Self {
                     work: Some(work),
-                    home: Arc::clone(&self.home),
+                    cleanup_runtime: Arc::clone(&self.cleanup_runtime),
                     refused_by: None,
                 };
                 here.spawn(offer.run());

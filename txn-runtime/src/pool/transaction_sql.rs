@@ -11,7 +11,7 @@ use crate::engine::{Engine, OwnLimits, Refusal};
 use crate::model::open_scope::ScopeState;
 use crate::model::options::Options;
 use crate::model::transaction::Access;
-use crate::model::unsure::Unsure;
+use crate::model::untracked::Untracked;
 use crate::pool::Session;
 
 /// Why a COMMIT was not answered with success.
@@ -40,7 +40,7 @@ pub(crate) async fn begin<DB: Engine>(
         read_only: options.read_only,
         limited: limit.is_some(),
     });
-    if session.is_lent() {
+    if session.is_in_sandbox() {
         return enter_sandbox(session).await.map(|()| None);
     }
     // Boxed, or every scope's future would have room for it.
@@ -69,7 +69,7 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
     let access = session.state.access();
     session.state.commits();
     session.activity().enter(ScopeState::Committing);
-    let result = match session.is_lent() {
+    let result = match session.is_in_sandbox() {
         true => session.run(DB::sandbox_commit(access)).await,
         false => session.end(DB::commit(access)).await,
     };
@@ -83,7 +83,7 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
         _ if DB::is_out_of_step(&error) => return Err(CommitFailure::Unknown(error)),
         _ => return Err(CommitFailure::Failed(error)),
     };
-    let is_own = !session.is_lent();
+    let is_own = !session.is_in_sandbox();
     if is_own && DB::ended_by_failed_commit(database) {
         session.state.ended();
     }
@@ -97,39 +97,41 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
 /// What a rollback has come to.
 #[derive(Debug)]
 #[must_use]
-pub(crate) enum Undid {
+pub(crate) enum RolledBack {
     /// Nothing of the transaction is left.
-    All,
+    Fully,
     /// The transaction had been ended by what ran in it, and that may have committed a part of it.
-    Part(Box<Unsure>),
+    Partly(Box<Untracked>),
 }
 
 /// Finishes what is on the wire first.
-pub(crate) async fn rollback<DB: Engine>(session: &mut Session<DB>) -> Result<Undid, sqlx::Error> {
+pub(crate) async fn rollback<DB: Engine>(
+    session: &mut Session<DB>,
+) -> Result<RolledBack, sqlx::Error> {
     session.activity().enter(ScopeState::RollingBack);
     finish_exchange(session).await?;
     let is_over = match session.state.to_look_at() {
         None => false,
-        Some(unsure) if unsure.ends => true,
+        Some(untracked) if untracked.ends => true,
         Some(_) => !Box::pin(is_ours(session)).await?,
     };
-    let undid = match session.state.looked_at(DB::RESTORE.is_some()) {
-        Some(unsure) if is_over => Undid::Part(unsure),
-        _ => Undid::All,
+    let rolled_back = match session.state.looked_at(DB::RESTORE.is_some()) {
+        Some(untracked) if is_over => RolledBack::Partly(untracked),
+        _ => RolledBack::Fully,
     };
-    if session.is_lent() {
+    if session.is_in_sandbox() {
         session
             .run(DB::sandbox_rollback(session.state.access()))
             .await?;
         session.state.ended();
-        return Ok(undid);
+        return Ok(rolled_back);
     }
     match session.end(DB::rollback(session.state.access())).await {
         Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
         result => result?,
     }
     session.state.ended();
-    Ok(undid)
+    Ok(rolled_back)
 }
 
 /// Boxed where there is something, or every rollback would have room for the cancel.
@@ -144,7 +146,7 @@ async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sq
 async fn is_ours<DB: Engine>(session: &mut Session<DB>) -> Result<bool, sqlx::Error> {
     match DB::PROOF {
         // The savepoints of a sandbox have to stay.
-        Some(proof) if !session.is_lent() => match session.run(proof).await {
+        Some(proof) if !session.is_in_sandbox() => match session.run(proof).await {
             Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => Ok(false),
             proved => proved.map(|()| true),
         },
