@@ -1,11 +1,11 @@
 //! What the runtime says where it returns nothing: its warnings.
 
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Subscriber};
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 /// Listens for as long as it lives, in the thread that made it: a test on a runtime of one thread.
@@ -17,8 +17,17 @@ pub(crate) struct Warnings {
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
+/// For who listens in its own thread. As long as there is one listener in all, tracing asks the
+/// thread that comes to an event first whether anybody does, and remembers what it says: another
+/// test's would say no for all. With this one there are two, and it asks them.
+pub(crate) fn beside_another_listener() {
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&ANOTHER);
+}
+
 impl Warnings {
     pub(crate) fn listen() -> Self {
+        beside_another_listener();
         let lines = Lines::default();
         let subscriber = tracing_subscriber::registry().with(lines.clone());
         Self {

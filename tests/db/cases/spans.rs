@@ -13,6 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use txn::{Error, Tx, transactional};
 
 use super::*;
+use crate::events::beside_another_listener;
 
 /// The fields of every scope's span, in the order in which they were opened.
 #[derive(Clone, Default)]
@@ -26,6 +27,7 @@ struct Fields(BTreeMap<&'static str, String>);
 
 impl Spans {
     fn listen() -> (Self, DefaultGuard) {
+        beside_another_listener();
         let spans = Self::default();
         let subscriber = tracing_subscriber::registry().with(spans.clone());
         (spans, tracing::subscriber::set_default(subscriber))
