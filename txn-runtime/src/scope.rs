@@ -244,7 +244,7 @@ impl<DB: Engine> Body<'_, DB> {
                 Some(deadline) => nested.end_in_time(conclusion, deadline).boxed().await,
                 None => nested.end(conclusion).boxed().await,
             },
-            Body::OnItsOwn(nested) => nested.end_on_its_own(conclusion).boxed().await,
+            Body::OnItsOwn(nested) => nested.end_on_its_own(conclusion, deadline).boxed().await,
             Body::Joined(joined) => {
                 joined.end(conclusion);
                 Ok(())

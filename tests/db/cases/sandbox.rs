@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor};
+use tokio::time::timeout;
 use txn::{Error, Sandbox, Tx, transactional};
 
 use super::*;
+use crate::observe::PATIENCE;
 use crate::polls::{PLENTY, poll_at_most};
 
 #[transactional(name = "put")]
@@ -215,6 +217,33 @@ async fn where_a_sandbox_would_differ_it_refuses_to_go_on() {
     assert!(error.contains("inside of `order`"), "{error}");
     sandbox.close().await;
     assert!(db.ids().await.is_empty());
+    db.assert_at_rest().await;
+}
+
+#[transactional(requires_new, read_only, timeout = "300ms")]
+async fn has_a_hook_that_never_ends(tx: &mut Tx<DB>) -> Result<(), Error> {
+    tx.before_commit(|_| Box::pin(std::future::pending()));
+    Ok(())
+}
+
+#[transactional(read_only)]
+async fn goes_on_after_that(tx: &mut Tx<DB>) -> Result<(), Error> {
+    let error = has_a_hook_that_never_ends(tx).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    number(tx, "SELECT COUNT(*) FROM t").await?;
+    Ok(())
+}
+
+/// As everywhere, what comes before its end is part of what its limit is for.
+#[tokio::test]
+async fn requires_new_is_over_its_timeout_at_its_end_too() {
+    let db = Fixture::<DB>::of_sessions(3).await;
+    let sandbox = db.sandbox().await.unwrap();
+    for handle in [&*db, &*sandbox] {
+        let went_on = timeout(PATIENCE, goes_on_after_that(handle)).await;
+        went_on.expect("it waits for ever").unwrap();
+    }
+    sandbox.close().await;
     db.assert_at_rest().await;
 }
 

@@ -80,12 +80,19 @@ impl<DB: Engine> Nested<'_, DB> {
 
 impl<DB: Engine> Nested<'_, DB> {
     /// In a sandbox: its outcome is as good as committed or rolled back, and its hooks run.
-    pub(super) async fn end_on_its_own(mut self, conclusion: Conclusion) -> Result<(), Error> {
+    pub(super) async fn end_on_its_own(
+        mut self,
+        conclusion: Conclusion,
+        deadline: Option<Deadline>,
+    ) -> Result<(), Error> {
         self.trace.ending(&conclusion);
         if self.is_exchanged() {
             return Ok(()); // The drop marks what is there now.
         }
-        let ending = self.tx.conclude(conclusion).await;
+        let ending = match deadline {
+            Some(deadline) => self.tx.conclude_in_time(conclusion, deadline).await,
+            None => self.tx.conclude(conclusion).await,
+        };
         let how = ending.finish(ScopeOutcome::Committed);
         let fate = match &ending {
             Decision::Keep => Fate::Committed,

@@ -106,9 +106,7 @@ impl<DB: Engine> Tx<DB> {
         deadline: Deadline,
         progress: &EndProgress,
     ) -> EndReport {
-        let concluded = timeout_at(deadline.at(), self.conclude(conclusion)).await;
-        let ending = self.ending_in_time(concluded.ok(), deadline);
-        match ending {
+        match self.conclude_in_time(conclusion, deadline).await {
             Decision::Keep => {
                 let committed = self.commit_or_ask(deadline).await;
                 self.committed(committed)
@@ -128,8 +126,18 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
+    /// Decides how a scope ends that is as good as a root scope, hooks before the commit included.
+    pub(crate) async fn conclude_in_time(
+        &mut self,
+        conclusion: Conclusion,
+        deadline: Deadline,
+    ) -> Decision {
+        let concluded = timeout_at(deadline.at(), self.conclude(conclusion)).await;
+        self.ending_in_time(concluded.ok(), deadline)
+    }
+
     /// How the innermost level is to end, whether or not that was decided in time.
-    pub(crate) fn ending_in_time(&self, decided: Option<Decision>, deadline: Deadline) -> Decision {
+    fn ending_in_time(&self, decided: Option<Decision>, deadline: Deadline) -> Decision {
         let scope = self.level.scope;
         let overrun = deadline.over(Phase::End);
         let error = match decided {
