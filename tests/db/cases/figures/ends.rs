@@ -196,6 +196,11 @@ async fn late(tx: &mut Tx<DB>) -> Result<(), Error> {
     std::future::pending().await
 }
 
+#[transactional(name = "in time", timeout = "1s")]
+async fn in_time(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 1).await?)
+}
+
 #[transactional(name = "around")]
 async fn around(tx: &mut Tx<DB>) -> Result<(), Error> {
     late_inside(tx).await.unwrap_err();
@@ -215,6 +220,30 @@ async fn starving(_: &mut Tx<DB>) -> Result<(), Error> {
 #[transactional(name = "asks for another", read_only)]
 async fn asks_for_another(tx: &mut Tx<DB>) -> Result<(), Error> {
     starving(tx).await
+}
+
+#[tokio::test]
+async fn of_a_commit_that_is_answered_when_the_time_is_over() {
+    check([
+        row(
+            "behind its caller",
+            async |place| {
+                let Some(proxy) = &place.proxy else {
+                    return;
+                };
+                proxy.hold_answer_to("COMMIT");
+                assert!(in_time(&place.db).await.unwrap_err().is_commit_unknown());
+                proxy.release();
+            },
+            "mysql|postgresql: db.client.connection.wait_time 1
+             mysql|postgresql: db.client.connection.use_time 1
+             mysql|postgresql: txn.begin.duration 1
+             mysql|postgresql: txn.commit.duration 1
+             mysql|postgresql: txn.commit.finished_after_drop{committed} 1
+             mysql|postgresql: txn.scope.duration{in time root unknown end} 1",
+        ),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ pub(super) const ALL: &[(&str, Is, Unit, &str)] = &[
         FINISHED,
         Is::Counter,
         Unit::Count,
-        "Commits that ended after their caller was dropped",
+        "Commits that ended after their caller was dropped, or was told that they are late",
     ),
     (
         ROLLBACKS,
