@@ -150,6 +150,52 @@ async fn of_sessions_that_the_server_has_ended() {
     .await;
 }
 
+/// The one session refuses to write from now on.
+async fn let_it_only_read(place: &Place) {
+    let sql = match DB::SYSTEM {
+        "mysql" => "SET SESSION TRANSACTION READ ONLY",
+        "postgresql" => "SET default_transaction_read_only = on",
+        _ => "PRAGMA query_only = 1",
+    };
+    let mut session = place.db.session().await.unwrap();
+    session.execute(sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_session_that_only_reads() {
+    check([
+        row(
+            "in a scope",
+            async |place| {
+                let_it_only_read(place).await;
+                one(&place.db).await.unwrap_err();
+            },
+            "db.client.connection.wait_time 2
+             db.client.connection.use_time 2
+             db.client.connection.count{idle} -1
+             mysql|postgresql: txn.begin.duration 1
+             mysql|postgresql: txn.rollbacks{outcome} 1
+             mysql|postgresql: txn.scope.duration{one root rolled_back end} 1
+             sqlite: txn.scope.duration{one root failed beginning} 1
+             sqlite: txn.settle.duration{clean} 1
+             txn.sessions.closed{read_only} 1",
+        ),
+        row(
+            "in autocommit mode",
+            async |place| {
+                let_it_only_read(place).await;
+                let insert = "INSERT INTO t (id, n) VALUES (1, 0)";
+                place.db.execute(insert).await.unwrap_err();
+            },
+            "db.client.connection.wait_time 2
+             db.client.connection.use_time 2
+             db.client.connection.count{idle} -1
+             txn.sessions.closed{read_only} 1",
+        ),
+    ])
+    .await;
+}
+
 #[tokio::test]
 async fn of_a_session_whose_server_does_not_answer_any_more() {
     if DB::SYSTEM == "sqlite" {
