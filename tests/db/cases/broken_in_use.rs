@@ -5,7 +5,9 @@ use sqlx::Executor;
 use txn::{Db, Error, Session, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
+use crate::polls::poll_at_most;
 use crate::remote::{Remote, kill, until_gone};
+use crate::streams::Streams;
 
 /// A pool of one session; and somebody who can end it.
 struct Lonely {
@@ -158,6 +160,40 @@ async fn nor_does_a_session_in_autocommit_mode() {
     lonely.assert_serves().await;
     session.execute("SELECT 1").await.unwrap_err();
     drop(session);
+    lonely.assert_over().await;
+}
+
+/// It turns out when what was left on the wire is to be read, before the next statement is sent.
+#[tokio::test]
+async fn nor_does_one_that_breaks_after_its_statement_was_dropped() {
+    let lonely = Lonely::new().await;
+    let mut session: Session<DB> = lonely.db.session().await.unwrap();
+    let id = session.fetch_one(DB::BACKEND).await.unwrap();
+    let dropped = poll_at_most(1, (&mut session).execute(DB::SLOW_QUERY)).await;
+    assert!(dropped.is_none());
+    kill(&lonely.admin, DB::number(&id)).await;
+    lonely.db.assert_sessions(1, 0, 1, 0);
+    session.execute("SELECT 1").await.unwrap_err();
+    lonely.db.assert_sessions(0, 0, 0, 0);
+    lonely.assert_serves().await;
+    drop(session);
+    lonely.assert_over().await;
+}
+
+#[tokio::test]
+async fn nor_does_a_transaction_that_breaks_between_two_rows() {
+    let lonely = Lonely::new().await;
+    let mut tx = lonely.db.begin().await.unwrap();
+    let id = number(&mut tx, DB::BACKEND).await.unwrap();
+    let mut rows = tx.fetch(DB::ENDLESS_ROWS);
+    assert!(rows.try_next().await.unwrap().is_some());
+    drop(rows);
+    kill(&lonely.admin, id).await;
+    lonely.db.assert_sessions(1, 0, 1, 0);
+    insert(&mut tx, 1).await.unwrap_err();
+    lonely.db.assert_sessions(0, 0, 0, 0);
+    lonely.assert_free(&mut tx).await;
+    drop(tx);
     lonely.assert_over().await;
 }
 

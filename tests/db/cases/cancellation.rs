@@ -9,7 +9,9 @@ use tokio::time::{sleep, timeout};
 use txn::{Cancel, Error, Tx, transactional};
 
 use super::*;
+use crate::events::Warnings;
 use crate::observe::PATIENCE;
+use crate::polls::poll_at_most;
 
 #[transactional]
 async fn write_and_dawdle(tx: &mut Tx<DB>, id: i64, sends: &Notify) -> Result<(), Error> {
@@ -113,6 +115,72 @@ async fn a_nested_scope_dropped_in_a_query_is_undone_at_once() {
         assert_eq!(db.ids().await, [1, 3]);
     }
     db.assert_at_rest().await;
+}
+
+#[transactional(nested)]
+async fn nested_drops(tx: &mut Tx<DB>) -> Result<(), Error> {
+    insert(tx, 2).await?;
+    assert!(poll_at_most(1, tx.execute(DB::SLOW_QUERY)).await.is_none());
+    Ok(insert(tx, 3).await?)
+}
+
+/// Where its drop took the transaction along, there is nothing that could be undone, nor fail to be.
+#[tokio::test]
+async fn a_nested_scope_that_has_dropped_a_statement_fails_without_a_warning() {
+    let db = Fixture::<DB>::new().await;
+    let warnings = Warnings::listen();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    let nested = timeout(PATIENCE, nested_drops(&mut tx)).await.expect("the query is over");
+    assert!(nested.unwrap_err().is_aborted());
+    assert_eq!(insert(&mut tx, 4).await.is_ok(), !DB::ENDS_BY_ITSELF);
+    tx.rollback().await.unwrap();
+    db.assert_at_rest().await;
+    assert_eq!(warnings.all(), [""; 0]);
+}
+
+#[transactional(nested)]
+async fn nested_write(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
+    Ok(insert(tx, id).await?)
+}
+
+/// Stays open after the SAVEPOINT of another in it was dropped.
+#[transactional(nested)]
+async fn nested_drops_a_savepoint(tx: &mut Tx<DB>, dropped: &Notify) -> Result<(), Error> {
+    poll_at_most(1, nested_write(tx, 2)).await;
+    dropped.notify_one();
+    std::future::pending().await
+}
+
+/// What is dropped with its SAVEPOINT in flight has done nothing. What is dropped later has.
+#[tokio::test]
+async fn a_statement_dropped_after_a_savepoint_was_fails_the_transaction_all_the_same() {
+    for inside in [false, true] {
+        let db = Fixture::<DB>::new().await;
+        let mut tx = db.begin().await.unwrap();
+        insert(&mut tx, 1).await.unwrap();
+        if inside {
+            let dropped = Notify::new();
+            tokio::select! {
+                ended = nested_drops_a_savepoint(&mut tx, &dropped) => ended.unwrap(),
+                () = dropped.notified() => {}
+            }
+        } else {
+            poll_at_most(1, nested_write(&mut tx, 2)).await;
+        }
+        let went_on = insert(&mut tx, 3).await;
+        assert!(went_on.is_ok() || DB::ENDS_BY_ITSELF, "{went_on:?}");
+        // Where the database answers at once, another is dropped.
+        let mut id = 4;
+        while let Some(Ok(())) = poll_at_most(1, insert(&mut tx, id)).await {
+            id += 1;
+        }
+        let refused = Error::from(insert(&mut tx, 2).await.unwrap_err());
+        assert!(refused.is_aborted(), "{refused}");
+        assert!(tx.commit().await.unwrap_err().is_aborted());
+        assert!(db.ids().await.is_empty());
+        db.assert_at_rest().await;
+    }
 }
 
 /// Behind a pooler a cancel could hit somebody else's query.

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::Executor;
+use tokio::sync::Notify;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
@@ -256,6 +257,34 @@ async fn a_connection_that_was_lost_in_a_nested_scope_is_a_reason() {
     let db = Fixture::<DB>::new().await;
     let ran = AtomicU32::new(0);
     handles_a_loss(&*db, &ran).await.unwrap_err();
+    assert_eq!(ran.into_inner(), 3);
+    db.assert_at_rest().await;
+}
+
+#[transactional(nested)]
+async fn loses_all_and_stays(tx: &mut Tx<DB>, lost: &Notify) -> Result<(), Error> {
+    tx.execute(DB::LOSE_CONNECTION).await.unwrap_err();
+    lost.notify_one();
+    std::future::pending().await
+}
+
+#[transactional(retry = 3)]
+async fn drops_a_loss(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Shop> {
+    ran.fetch_add(1, Ordering::Relaxed);
+    let lost = Notify::new();
+    tokio::select! {
+        never = loses_all_and_stays(tx, &lost) => never.unwrap(),
+        () = lost.notified() => {}
+    }
+    Err(Shop::NotFound)
+}
+
+/// Nothing of the transaction is left that its drop could undo by itself.
+#[tokio::test]
+async fn so_is_one_that_was_lost_in_a_nested_scope_that_was_dropped() {
+    let db = Fixture::<DB>::new().await;
+    let ran = AtomicU32::new(0);
+    drops_a_loss(&*db, &ran).await.unwrap_err();
     assert_eq!(ran.into_inner(), 3);
     db.assert_at_rest().await;
 }

@@ -1,6 +1,8 @@
 //! The schema changes while sessions have statements prepared: what they remember is forgotten before it can do more harm.
 
+use futures_util::future::join_all;
 use sqlx::{Executor, Row};
+use tokio::sync::Barrier;
 use txn::{Db, Error, Session, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
@@ -95,6 +97,28 @@ async fn scopes_fail_once_at_most() {
     let changing = Changing::new().await;
     changing.change().await;
     failures(&changing, async || read(&*changing.db).await).await;
+}
+
+#[transactional(read_only)]
+async fn read_beside_others(tx: &mut Tx<DB>, all_are_here: &Barrier) -> Result<usize, Error> {
+    all_are_here.wait().await;
+    Ok(seen(&sqlx::query(ALL).fetch_one(tx).await?))
+}
+
+/// What one session has met is not met again on any other, when that is next begun on.
+#[tokio::test]
+async fn one_scope_fails_for_all_sessions() {
+    let changing = Changing::new().await;
+    changing.change().await;
+    let expected = changing.expected().await;
+    let first = read(&*changing.db).await;
+    assert!(first.is_err() || first.unwrap() == expected);
+    let all = Barrier::new(SESSIONS);
+    let others = (0..SESSIONS).map(|_| read_beside_others(&*changing.db, &all));
+    for columns in join_all(others).await {
+        assert_eq!(columns.unwrap(), expected);
+    }
+    changing.db.assert_at_rest().await;
 }
 
 #[tokio::test]
