@@ -39,6 +39,9 @@ pub(crate) trait Remote: TestEngine {
     const SHORT_QUERY: &'static str;
     /// Whether what is said of the session `ours` reaches `theirs` on another server.
     fn is_named_in(proxy: &Proxy, ours: i64, theirs: i64) -> bool;
+    /// Words of the greeting, and as long ones for them with which a server does not tell all that a
+    /// session is known by.
+    const TOLD_BY_HALF: &'static [[&'static str; 2]];
     /// A word of the full greeting.
     const GREETING: &'static str;
     /// A word of the greeting, and one of the same length for it that servers refuse.
@@ -126,6 +129,13 @@ impl Remote for Postgres {
         same
     }
 
+    const TOLD_BY_HALF: &'static [[&'static str; 2]] = &[
+        ["pg_control_system", "pg_control_sysxxx"],
+        [
+            "pg_stat_get_activity(pg_backend_pid())",
+            "pg_stat_get_activity(0               )",
+        ],
+    ];
     const GREETING: &'static str = "pg_control_system";
     const REFUSED_GREETINGS: &'static [[&'static str; 2]] = &[
         ["'1s', false", "'-s', false"],
@@ -196,6 +206,7 @@ impl Remote for MySql {
         ours == theirs
     }
 
+    const TOLD_BY_HALF: &'static [[&'static str; 2]] = &[];
     const GREETING: &'static str = "information_schema.global_status";
     const REFUSED_GREETINGS: &'static [[&'static str; 2]] = &[[
         "information_schema.global_status",

@@ -2,10 +2,14 @@
 //! connection, and never on another server.
 
 use std::pin::pin;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
 use sqlx::{Connection, Executor};
+use tokio::runtime::Builder;
 use tokio::select;
+use tokio::time::timeout;
 use txn::{Cancel, Db, DbBuilder, Error, Tx, transactional};
 use txn_test_servers::Server;
 
@@ -129,6 +133,29 @@ async fn many_drops_at_once_are_few_requests() {
     assert!(requests < SESSIONS / 2, "{requests} requests");
 }
 
+const TWO_ROWS: &str = "SELECT 1 UNION ALL SELECT 2";
+
+/// Most answers are on their way already.
+#[tokio::test]
+async fn what_is_as_good_as_answered_is_not_cancelled() {
+    let (_fixture, proxy, db) = by_proxy(|builder| builder).await;
+    let mut session = db.session().await.unwrap();
+    // On a machine that is busy one answer or the other comes too late.
+    for _ in 0..PLENTY {
+        let before = proxy.requests_of(CONTROL);
+        let mut rows = (&mut session).fetch(TWO_ROWS);
+        assert!(rows.try_next().await.unwrap().is_some());
+        drop(rows);
+        drop(session);
+        settle(&db).await;
+        if proxy.requests_of(CONTROL) == before {
+            return;
+        }
+        session = db.session().await.unwrap();
+    }
+    panic!("each of them is cancelled");
+}
+
 /// It has overtaken what it was meant for.
 #[tokio::test]
 async fn a_cancel_that_came_too_early_is_repeated() {
@@ -149,6 +176,7 @@ async fn a_cancel_that_came_too_early_is_repeated() {
 #[tokio::test]
 async fn a_control_connection_that_has_broken_is_replaced() {
     let (_fixture, proxy, db) = by_proxy(|builder| builder).await;
+    let warnings = Warnings::listen();
     drop_in_flight(&proxy, &db).await;
     settle(&db).await;
     proxy.cut_one(CONTROL);
@@ -158,23 +186,97 @@ async fn a_control_connection_that_has_broken_is_replaced() {
     assert_eq!(db.status().idle, kept());
     let replaced = usize::from(!DB::SURVIVES_DROPS);
     assert_eq!(proxy.connections(), before + 1 + replaced);
+    assert_eq!(warnings.all(), [""; 0], "it has lain there, and nothing has failed");
 }
 
-/// A session whose cancel may arrive yet is of no more use: it would hit somebody's statement.
+/// A session whose cancel may arrive yet is of no more use: it would hit somebody's statement. One
+/// connection is silent, or the next one is too.
 #[tokio::test]
 async fn a_control_connection_that_does_not_answer_is_given_up() {
+    for silent in 1..3 {
+        let (fixture, proxy, db) = by_proxy(|builder| builder).await;
+        drop_in_flight(&proxy, &db).await;
+        settle(&db).await;
+        proxy.hold_answers_of(CONTROL);
+        let before = proxy.connections();
+        let replaced = usize::from(!DB::SURVIVES_DROPS);
+        if silent > 1 {
+            proxy.hold_answers_of(before + replaced + 1);
+        }
+        drop_in_flight(&proxy, &db).await;
+        settle(&db).await;
+        assert_eq!(db.status().open, 0);
+        if silent == 1 {
+            assert_eq!(proxy.connections(), before + 1 + replaced);
+        }
+        proxy.release();
+        assert!(fixture.ids().await.is_empty());
+    }
+}
+
+/// The next attempt may come through.
+#[tokio::test]
+async fn a_control_connection_that_cannot_be_opened_in_time_is_given_up() {
     let (fixture, proxy, db) = by_proxy(|builder| builder).await;
+    proxy.hold_answers_of(CONTROL);
     drop_in_flight(&proxy, &db).await;
     settle(&db).await;
-    proxy.hold_answers_of(CONTROL);
-    let before = proxy.connections();
+    assert_eq!(db.status().idle, kept());
+    assert_eq!(proxy.connections(), CONTROL + 1);
+    assert!(fixture.ids().await.is_empty());
+}
+
+/// What was on its way is lost with it. Who waits elsewhere asks again.
+#[test]
+fn a_runtime_that_ends_with_a_cancel_on_its_way_holds_up_no_other() {
+    let elsewhere = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let home = Builder::new_current_thread().enable_all().build().unwrap();
+    let (_fixture, proxy, options) = elsewhere.block_on(async {
+        let fixture = Fixture::<DB>::new().await;
+        let (proxy, options) = DB::by_proxy(fixture.url());
+        (fixture, proxy, options)
+    });
+    let (db, mut tx) = home.block_on(async {
+        let db = patient::<DB>(options).max_sessions(2).connect().await.unwrap();
+        let tx = db.begin().await.unwrap();
+        (db, tx)
+    });
+    let other = elsewhere.block_on(async {
+        let mut other = db.begin().await.unwrap();
+        drop_query(&proxy, &mut other).await;
+        other
+    });
+    home.block_on(async {
+        proxy.hold_answer_to(DB::CANCEL);
+        drop_query(&proxy, &mut tx).await;
+        drop(tx);
+        proxy.holding().await;
+    });
+    let waits = elsewhere.spawn(other.rollback());
+    // It has asked by then, most likely, behind the one that is on its way.
+    thread::sleep(Duration::from_millis(100));
+    drop(home);
+    elsewhere.block_on(async {
+        let ended = timeout(PATIENCE, waits).await.expect("nobody cancels any more");
+        ended.unwrap().unwrap();
+        settle(&db).await;
+        drop_in_flight(&proxy, &db).await;
+        settle(&db).await;
+        assert_eq!(db.status().idle, kept());
+    });
+}
+
+/// However long that takes: ever more slowly.
+#[tokio::test]
+async fn a_cancel_that_fails_is_no_storm_of_cancels() {
+    let limit = Duration::from_millis(500);
+    let (_fixture, proxy, db) = by_proxy(|builder| builder.settle_timeout(limit)).await;
     drop_in_flight(&proxy, &db).await;
+    proxy.cut_at(DB::CANCEL);
     settle(&db).await;
     assert_eq!(db.status().open, 0);
-    let replaced = usize::from(!DB::SURVIVES_DROPS);
-    assert_eq!(proxy.connections(), before + 1 + replaced);
-    proxy.release();
-    assert!(fixture.ids().await.is_empty());
+    let cancels = proxy.count(DB::CANCEL);
+    assert!(cancels < 20, "{cancels} cancels");
 }
 
 #[transactional(nested)]
@@ -219,7 +321,19 @@ async fn two_servers() -> [Server; 2] {
 
 /// A handle whose one session is on the first; what is opened from now on reaches the second.
 async fn between(servers: &[Server; 2], cancel: Cancel) -> (Proxy, Db<DB>, Tx<DB>, i64) {
+    between_greeted(servers, cancel, None).await
+}
+
+/// The same where the first hears something else than it is greeted with.
+async fn between_greeted(
+    servers: &[Server; 2],
+    cancel: Cancel,
+    garbled: Option<[&'static str; 2]>,
+) -> (Proxy, Db<DB>, Tx<DB>, i64) {
     let (proxy, options) = DB::by_proxy(&servers[0].url());
+    if let Some([said, heard]) = garbled {
+        proxy.garble(said, heard);
+    }
     let db = Db::builder(options).max_sessions(1).cancel(cancel).connect().await.unwrap();
     let mut tx = db.begin().await.unwrap();
     let id = number(&mut tx, DB::BACKEND).await.unwrap();
@@ -244,25 +358,30 @@ async fn assert_alive(mut stranger: <DB as sqlx::Database>::Connection) {
     (&mut stranger).execute("SELECT 1").await.expect("it has been killed");
 }
 
-/// A load balancer, or a failover: a name means another session there.
+/// A load balancer, or a failover: a name means another session there. What else is known of a
+/// session, by half or in full, is not that of its namesake.
 #[tokio::test]
 async fn a_cancel_tells_another_server_nothing() {
-    let servers = two_servers().await;
-    let (proxy, db, mut tx, id) = between(&servers, Cancel::Server).await;
-    let warnings = Warnings::listen();
-    let mut stranger = namesake(&servers[1], &proxy, id).await;
-    drop_query(&proxy, &mut tx).await;
-    {
-        let mut busy = pin!((&mut stranger).execute(DB::SHORT_QUERY));
-        drop(tx);
-        let (done, ()) = tokio::join!(&mut busy, settle(&db));
-        done.expect("it has been cancelled");
+    let by_half = DB::TOLD_BY_HALF.iter().copied().map(Some);
+    for garbled in std::iter::once(None).chain(by_half) {
+        let servers = two_servers().await;
+        let (proxy, db, mut tx, id) = between_greeted(&servers, Cancel::Server, garbled).await;
+        let warnings = Warnings::listen();
+        let mut stranger = namesake(&servers[1], &proxy, id).await;
+        drop_query(&proxy, &mut tx).await;
+        {
+            let mut busy = pin!((&mut stranger).execute(DB::SHORT_QUERY));
+            drop(tx);
+            let (done, ()) = tokio::join!(&mut busy, settle(&db));
+            done.expect("it has been cancelled");
+        }
+        settle(&db).await;
+        assert_alive(stranger).await;
+        assert_eq!(db.status().open, 0, "it is left to its server: {garbled:?}");
+        let said = warnings.with("left to its server, a cancel could hit somebody else");
+        assert_eq!(said, 1, "{garbled:?}: {:?}", warnings.all());
+        assert_eq!(proxy.count(DB::CANCEL), 6, "{garbled:?}");
     }
-    settle(&db).await;
-    assert_alive(stranger).await;
-    assert_eq!(db.status().open, 0, "it is left to its server");
-    assert_eq!(warnings.with("left to its server, a cancel could hit somebody else"), 1, "{:?}", warnings.all());
-    assert_eq!(proxy.count(DB::CANCEL), 6);
 }
 
 /// Several servers share the address, and one of the next connections leads to the right one.

@@ -6,10 +6,11 @@ use sqlx::Executor;
 use tokio::time::timeout;
 use txn::{Db, Error, MySql, Tx, transactional};
 
-use super::{Fixture, insert, patient};
+use super::{Fixture, TestEngine, insert, number, patient};
+use crate::events::Warnings;
 use crate::observe::PATIENCE;
 use crate::proxy::Proxy;
-use crate::remote::Remote;
+use crate::remote::{Remote, kill, until_gone};
 
 /// A binding form does not name the engine: it is refused when the scope opens.
 #[tokio::test]
@@ -53,6 +54,37 @@ async fn the_query_of_a_session_whose_connection_broke_is_killed() {
     let update = fixture.execute("UPDATE t SET n = 2 WHERE id = 1");
     let updated = tokio::time::timeout(PATIENCE, update).await;
     updated.expect("the query goes on").unwrap();
+}
+
+/// Drops its transaction once the server has been sent a query that takes long.
+async fn dawdle(proxy: &Proxy, tx: &mut Tx<MySql>) {
+    let before = proxy.count(MySql::SLOW_QUERY);
+    tokio::select! {
+        done = (&mut *tx).execute(MySql::SLOW_QUERY) => panic!("over already: {done:?}"),
+        () = proxy.sent(MySql::SLOW_QUERY, before + 1) => {}
+    }
+}
+
+/// The server answers so where one ends by itself just then, and does not go on with the others.
+#[tokio::test]
+async fn a_session_that_is_gone_when_it_is_to_be_killed_is_no_failure() {
+    let fixture = Fixture::<MySql>::new().await;
+    let (proxy, options) = MySql::by_proxy(fixture.url());
+    let db = patient::<MySql>(options).max_sessions(2).connect().await.unwrap();
+    let warnings = Warnings::listen();
+    let mut gone = db.begin().await.unwrap();
+    let mut other = db.begin().await.unwrap();
+    let id = number(&mut gone, MySql::BACKEND).await.unwrap();
+    let others = number(&mut other, MySql::BACKEND).await.unwrap();
+    dawdle(&proxy, &mut gone).await;
+    dawdle(&proxy, &mut other).await;
+    kill(&fixture, id).await;
+    // It is not looked for first.
+    proxy.garble("AND EXISTS", "OR  EXISTS");
+    drop((gone, other));
+    timeout(PATIENCE, db.settled()).await.expect("it is not settled");
+    until_gone(&fixture, others).await;
+    assert_eq!(warnings.all(), [""; 0]);
 }
 
 /// A row that somebody has locked, and a handle by way of a proxy.

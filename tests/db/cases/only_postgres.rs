@@ -5,6 +5,7 @@ use sqlx::{Connection, Executor};
 use txn::{Db, Error, Postgres};
 
 use super::{Fixture, TestEngine, insert, number, patient};
+use crate::events::Warnings;
 use crate::proxy::Proxy;
 use crate::remote::{Remote, until_gone};
 
@@ -217,6 +218,7 @@ async fn a_drop_is_settled_whatever_the_role_may_not_see() {
             admin.execute(hide).await.unwrap();
         }
         let db = begin(role).await.unwrap();
+        let warnings = Warnings::listen();
         let mut tx = db.begin().await.unwrap();
         let slow = (&mut tx).execute(Postgres::SLOW_QUERY);
         let dropped = tokio::time::timeout(std::time::Duration::from_millis(100), slow).await;
@@ -224,5 +226,8 @@ async fn a_drop_is_settled_whatever_the_role_may_not_see() {
         drop(tx);
         db.settled().await;
         assert_eq!(db.status().idle, kept, "{hides} {role:?}");
+        // It is not tried until its time is over.
+        let left = warnings.with("left to its server");
+        assert_eq!(left, 1 - kept, "{hides} {role:?}: {:?}", warnings.all());
     }
 }
