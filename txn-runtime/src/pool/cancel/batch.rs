@@ -123,8 +123,8 @@ impl<DB: Engine> Shared<DB> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits. Whoever has been dropped meanwhile may have gone on with the session: a cancel
-    /// would hit what it does now.
+    /// What waits. A session that was closed meanwhile is left to its server: whoever is dropped
+    /// leaves the answer that he waits for with the session.
     fn take(&self) -> Vec<Request> {
         let mut queue = self.lock();
         let mut batch = mem::take(&mut queue.waiting);
