@@ -96,25 +96,16 @@ mod tests {
 
     #[test]
     fn a_statement_of_many_parts_has_more_time_up_to_a_bound() {
-        let limit = |parts| Pace::default().statement_limit(parts).as_millis();
+        let limit = |parts| RoundTrip::default().statement_limit(parts).as_millis();
         assert_eq!([0, 1, 10].map(limit), [500, 520, 700]);
         assert_eq!([100, 101, u32::MAX].map(limit), [2500, 2500, 2500]);
     }
 
     #[test]
     fn a_slower_answer_counts_at_once_and_a_faster_one_bit_by_bit() {
-        assert_eq!(
-            round_trip(&[10, 80]).round_trip(),
-            Duration::from_millis(80)
-        );
-        assert_eq!(
-            round_trip(&[80, 10]).round_trip(),
-            Duration::from_millis(60)
-        );
-        assert_eq!(
-            round_trip(&[80, 70]).round_trip(),
-            Duration::from_millis(70)
-        );
+        assert_eq!(round_trip(&[10, 80]).estimate(), Duration::from_millis(80));
+        assert_eq!(round_trip(&[80, 10]).estimate(), Duration::from_millis(60));
+        assert_eq!(round_trip(&[80, 70]).estimate(), Duration::from_millis(70));
     }
 
     #[test]
