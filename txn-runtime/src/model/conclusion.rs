@@ -1,21 +1,24 @@
-//! What a scope is to end with.
+//! How a scope is to end: what the macro makes of the body's outcome, and hands to the end of the
+//! scope.
 
 use crate::model::error::Cause;
 use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
 
-/// How a scope ends, and why, if it is not with a commit.
+/// How a scope ends, and why it is rolled back, if it is.
 #[derive(Debug)]
 pub struct Conclusion {
     pub(crate) verdict: Verdict,
+    /// The text of the error that the body returned, if it returned one.
     pub(crate) reason: Option<String>,
-    /// It is a rollback because the scope's time was over.
+    /// The scope is rolled back because its time was over.
     late: bool,
-    /// The body's own error says that it is one after which to run it again.
+    /// The body's own error says that running the scope again may help.
     pub(crate) says_conflict: bool,
 }
 
 impl Conclusion {
+    /// The conclusion of a body that has returned.
     #[inline(always)]
     pub(crate) fn new(verdict: Verdict, reason: Option<String>) -> Self {
         Self {
@@ -26,6 +29,7 @@ impl Conclusion {
         }
     }
 
+    /// The conclusion of a body that was dropped because its time was over.
     pub(crate) fn timed_out(reason: String) -> Self {
         Self {
             late: true,
@@ -33,7 +37,7 @@ impl Conclusion {
         }
     }
 
-    /// How a scope comes out that has joined.
+    /// The outcome of a scope that has joined its caller's transaction, for metrics and spans.
     pub(crate) fn joined(&self) -> ScopeOutcome {
         match (self.verdict, self.late) {
             (Verdict::Commit, _) => ScopeOutcome::Joined,
@@ -42,7 +46,7 @@ impl Conclusion {
         }
     }
 
-    /// Why what it is the end of is rolled back.
+    /// Why the scope is rolled back, for metrics.
     pub(crate) fn undone(&self) -> RollbackCause {
         match self.late {
             true => RollbackCause::TimedOut,
@@ -50,6 +54,7 @@ impl Conclusion {
         }
     }
 
+    /// Why the scope is rolled back, for errors and for hooks that run after a rollback.
     pub(crate) fn cause(self) -> Cause {
         let outcome = || "its outcome was a rollback".to_owned();
         Cause::new(self.reason.unwrap_or_else(outcome))
@@ -57,7 +62,7 @@ impl Conclusion {
 }
 
 impl Conclusion {
-    /// What the outcome's error says of itself, for a scope that may be run again.
+    /// Adds whether the body's own error says that running the scope again may help.
     #[must_use]
     pub fn said(mut self, says_conflict: bool) -> Self {
         self.says_conflict = says_conflict;

@@ -1,23 +1,34 @@
-//! One attempt at a transaction: which one it is, and whether it has met others in a way that another attempt may mend.
+//! The conflicts that one attempt at a transaction has met, and whether another attempt may help.
 
 use crate::model::error::{Class, Error};
 use crate::model::retry::{Attempts, Tried};
 
-/// What counts is what the server has said, whatever the body made of it. What was undone with a nested scope is over with it:
-/// then it takes an error of the body's own that says so.
+/// The conflicts of one attempt, by the savepoints that they happened under.
+///
+/// What counts is what the server has said, whatever the body made of it: a conflict that still
+/// stands in the transaction is a reason to run the scope again, even if the body returns another
+/// error. A conflict that was undone with a nested scope is a reason only if the body's own error
+/// says that it failed because of one.
+///
+/// It belongs to the transaction of one attempt, and is only written through `&mut`. The next
+/// attempt starts with a new one, which takes over `attempts`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConflictHistory {
+    /// Which attempt this is.
     pub(crate) attempts: Attempts,
-    /// The savepoint that statements run under now.
+    /// The savepoint that statements run under now; `None` in the root scope.
     pub(crate) here: Option<u32>,
-    /// How the first failed of the statements that another attempt may mend.
+    /// The class of the first conflict that still stands; [`Class::Other`] if there is none.
     met: Class,
-    /// The savepoint that all of these ran under: names of later ones are higher.
+    /// The outermost savepoint that these conflicts happened under. Savepoints are numbered in
+    /// the order in which they were set, so that the lowest number is the outermost.
     under: Option<u32>,
+    /// A conflict was undone with a nested scope.
     undone: bool,
 }
 
 impl ConflictHistory {
+    /// No conflicts, in an attempt that is the only one.
     pub(crate) fn new() -> Self {
         Self {
             attempts: Attempts::ONE,
@@ -28,7 +39,7 @@ impl ConflictHistory {
         }
     }
 
-    /// A statement has failed.
+    /// A statement has failed under the savepoint [`here`](Self::here).
     pub(crate) fn meets(&mut self, class: Class) {
         if self.met == Class::Other {
             (self.met, self.under) = (class, self.here);
@@ -37,7 +48,7 @@ impl ConflictHistory {
         }
     }
 
-    /// What was done since this savepoint is undone.
+    /// Everything since this savepoint is undone, and the conflicts that happened under it with it.
     pub(crate) fn undo(&mut self, savepoint: u32) {
         if self.under >= Some(savepoint) {
             self.undone |= self.met.may_pass();
@@ -45,16 +56,18 @@ impl ConflictHistory {
         }
     }
 
+    /// The class of the first conflict that still stands.
     pub(crate) fn met(&self) -> Class {
         self.met
     }
 
-    /// Whether to run it again, if it comes to nothing; `said` if its body's own error asks for that.
+    /// Whether another attempt may help if this one fails; `said` if the body's own error says that
+    /// it failed because of a conflict.
     pub(crate) fn may_be_mended(&self, said: bool) -> bool {
         self.met.may_pass() || (self.undone && said)
     }
 
-    /// For the error of a statement: says how often it was tried, should it be the last.
+    /// Adds to the error of a statement how often the scope was tried, in case it is the last one.
     pub(crate) fn tell(&self, error: sqlx::Error) -> sqlx::Error {
         match self.tried(Class::of(&error)) {
             tried @ Some(_) => Error::from(error).after(tried).into(),
@@ -62,6 +75,7 @@ impl ConflictHistory {
         }
     }
 
+    /// How often the scope was tried, if `class` is one that is tried again.
     pub(crate) fn tried(&self, class: Class) -> Option<Tried> {
         self.attempts.tried().filter(|_| class.may_pass())
     }

@@ -1,29 +1,34 @@
-//! The time that a scope has, from the moment it is asked for.
+//! The time limit of a scope, which runs from the moment when the scope is asked for: the wait for
+//! a session counts.
 
 use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Longer limits are as good as this one, which can be added to any moment on every platform.
+/// The longest limit; longer ones are cut to it. It can be added to any `Instant` without overflow
+/// on every platform.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// So long after its time is over a caller waits for the answer to a COMMIT or a ROLLBACK that is on its way; then that goes
-/// on behind it.
+/// How long a caller still waits, once its time is over, for the answer to a COMMIT or a ROLLBACK
+/// that is in flight. After that the end of the scope goes on in the background.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What a session that lay idle is asked first is answered at once, unless nobody is there any more.
+/// The longest that an idle session may take to answer a ping. A server that is still there answers
+/// at once.
 const LONGEST_PROBE: Duration = Duration::from_secs(2);
 
-/// How long one that is to serve its caller until then may take to answer: another may have to be opened in its place.
+/// When to give up a ping of an idle session, for a caller that waits no longer than `until`. A
+/// quarter of the time is for the ping: the rest may be needed to open another session instead.
 pub(crate) fn probe_until(until: Instant) -> Instant {
     let now = Instant::now();
     now + (until.saturating_duration_since(now) / 4).min(LONGEST_PROBE)
 }
 
-/// When a scope's time is over.
+/// When a scope's time is over. It is set once, and shared by all attempts at the scope.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
+    /// When the scope was asked for.
     begun: Instant,
     limit: Duration,
 }
@@ -31,37 +36,46 @@ pub struct Deadline {
 /// What a scope was doing when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// It waited for a session.
     Acquire,
+    /// Its BEGIN was in flight.
     Begin,
+    /// Its body ran.
     Body,
-    /// What comes before the COMMIT: reading what is left of a row stream, hooks.
+    /// It did what comes before the COMMIT: it read the rest of a row stream, or ran hooks.
     End,
+    /// Its COMMIT was in flight, so that the transaction may or may not be committed.
     Commit,
 }
 
 impl Deadline {
+    /// A limit that counts from now.
     pub(crate) fn after(limit: Duration) -> Self {
         let begun = Instant::now();
         Self { begun, limit }
     }
 
+    /// The moment when the time is over.
     pub(crate) fn at(&self) -> Instant {
         self.begun + self.limit
     }
 
-    /// When its caller waits no longer for its end.
+    /// The moment until which the caller waits for an end that is in flight.
     pub(crate) fn at_the_latest(&self) -> Instant {
         self.at() + GRACE
     }
 
+    /// Whether the time is over.
     pub(crate) fn is_over(&self) -> bool {
         self.remaining().is_zero()
     }
 
+    /// How much time is left; zero when it is over.
     pub(crate) fn remaining(&self) -> Duration {
         self.at().saturating_duration_since(Instant::now())
     }
 
+    /// The figures for the error, now that the time was over in this phase.
     pub(crate) fn over(&self, phase: Phase) -> Overrun {
         Overrun {
             limit: self.limit,
@@ -71,10 +85,11 @@ impl Deadline {
     }
 }
 
-/// The figures of a scope that took too long.
+/// The figures of a scope whose time was over, as its error shows them.
 #[derive(Debug)]
 pub(crate) struct Overrun {
     limit: Duration,
+    /// How long the scope had run, the wait for a session included.
     elapsed: Duration,
     phase: Phase,
 }
@@ -90,8 +105,8 @@ impl fmt::Display for Overrun {
             Phase::Commit => {
                 return write!(
                     f,
-                    "over its timeout of {limit:?} while committing, which may or may not take effect, given up after \
-                     {elapsed:?}"
+                    "over its timeout of {limit:?} while committing, which may or may not take \
+                     effect, given up after {elapsed:?}"
                 );
             }
         };

@@ -1,4 +1,7 @@
-//! The one error type: opaque, with predicates.
+//! The one error type of the runtime: opaque, with predicates.
+//!
+//! An error is made here, by the constructor that is named after what happened. Its text is in
+//! `text`, its way through `sqlx::Error` in `carried`, and what it means for a retry in `class`.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -25,66 +28,91 @@ use crate::model::retry::Tried;
 
 /// What went wrong with a transaction, as opposed to what its body returned.
 ///
-/// Opaque: ask its predicates. It converts into [`sqlx::Error`], as the variant that sqlx would have given, and back, so that
-/// `sqlx::Error` can be the error type of an annotated function; [`Error::of`] finds it in there.
+/// It is opaque: ask its predicates. It converts into [`sqlx::Error`], as the variant that sqlx
+/// would have given, and back, so that `sqlx::Error` can be the error type of an annotated
+/// function; [`Error::of`] finds it in there.
 ///
-/// Its text is for your log: it names scopes, places in the source, and who holds what. What a stranger may read is
-/// [`public_message`](Self::public_message).
+/// Its text is for your log: it names scopes, places in the source, and who holds what. What a
+/// stranger may read is [`public_message`](Self::public_message).
 pub struct Error(Box<Repr>);
 
+/// What an error is made of. It is boxed, so that a `Result` with an [`Error`] stays small.
 struct Repr {
     kind: Kind,
+    /// How often the scope was run; `None` if it was run once.
     tried: Option<Tried>,
+    /// The scope that failed, where it is known.
     scope: Option<&'static str>,
     source: Source,
 }
 
+/// The error below.
 enum Source {
     None,
+    /// The driver's error of the exchange that failed.
     Sqlx(sqlx::Error),
+    /// An earlier failure, which had been kept.
     Cause(Cause),
-    /// Of the user's own.
+    /// An error of the user's own, from a hook.
     Boxed(BoxError),
 }
 
 /// The error of a hook.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// What happened. It decides the text and the predicates.
 enum Kind {
+    /// A statement failed; the error is that of the driver and nothing else.
     Statement,
+    /// A session could not be opened.
     Connect,
+    /// BEGIN failed.
     Begin,
+    /// SAVEPOINT failed.
     Savepoint,
+    /// COMMIT failed, and nothing was written.
     Commit,
+    /// The connection was lost during COMMIT.
     CommitUnknown,
+    /// A hook that runs before the COMMIT failed.
     BeforeCommit,
-    Aborted {
-        what: &'static str,
-    },
-    /// What ran in the transaction has ended it; `by` says what, where that is known.
+    /// An earlier statement had failed, so that this could not be done.
+    Aborted { what: &'static str },
+    /// What ran in the transaction has ended it.
     Ended {
+        /// What it was, where that is known.
         by: Option<String>,
-        /// It was to be rolled back.
+        /// The transaction was to be rolled back.
         undone: bool,
     },
+    /// A scope inside of this one made the transaction roll back.
     RollbackOnly {
         by: &'static str,
+        /// It asked for it, as opposed to having failed.
         asked: bool,
     },
+    /// No session became free in time.
     AcquireTimeout(AcquireTimeout),
+    /// No session would ever become free: all holders wait for another.
     Starved(Starved),
+    /// The scope's own time limit was over, and nothing was written.
     Timeout(Overrun),
-    /// While the COMMIT was on its way.
+    /// The time limit was over while COMMIT was in flight.
     CommitLate(Overrun),
+    /// The pool refused the caller early.
     Overloaded(Overload),
+    /// The circuit breaker is open.
     Unavailable(Outage),
+    /// The handle was closed.
     Closed,
+    /// The runtime refused to do what would not have done what it says.
     Refused(Cow<'static, str>),
 }
 
-// ---- how the runtime makes them ---------------------------------------------------------------------------
+// ---- constructors ---------------------------------------------------------------------------
 
 impl Error {
+    /// An error that was met in the first attempt.
     fn new(kind: Kind, scope: Option<&'static str>, source: Source) -> Self {
         Self(Box::new(Repr {
             kind,
@@ -94,26 +122,32 @@ impl Error {
         }))
     }
 
+    /// A session could not be opened.
     pub(crate) fn connect(source: sqlx::Error) -> Self {
         Self::new(Kind::Connect, None, Source::Sqlx(source))
     }
 
+    /// BEGIN failed.
     pub(crate) fn begin(scope: &'static str, source: sqlx::Error) -> Self {
         Self::new(Kind::Begin, Some(scope), Source::Sqlx(source))
     }
 
+    /// SAVEPOINT failed.
     pub(crate) fn savepoint(scope: &'static str, source: sqlx::Error) -> Self {
         Self::new(Kind::Savepoint, Some(scope), Source::Sqlx(source))
     }
 
+    /// COMMIT failed, and the server is known to have rolled back.
     pub(crate) fn commit(scope: &'static str, source: sqlx::Error) -> Self {
         Self::new(Kind::Commit, Some(scope), Source::Sqlx(source))
     }
 
+    /// The connection was lost during COMMIT, and the server cannot say what became of it.
     pub(crate) fn commit_unknown(scope: &'static str, source: sqlx::Error) -> Self {
         Self::new(Kind::CommitUnknown, Some(scope), Source::Sqlx(source))
     }
 
+    /// A hook that runs before the COMMIT failed.
     pub(crate) fn before_commit(scope: &'static str, source: BoxError) -> Self {
         Self::new(Kind::BeforeCommit, Some(scope), Source::Boxed(source))
     }
@@ -124,8 +158,8 @@ impl Error {
         Self::new(Kind::Aborted { what }, Some(scope), Source::Sqlx(source))
     }
 
-    /// The transaction had been ended by something that ran in it. `cause` is why it was to be
-    /// rolled back, if it was.
+    /// `by` ran in the transaction and has ended it. `cause` is the reason for which the
+    /// transaction was to be rolled back, if it was.
     pub(crate) fn ended(
         scope: &'static str,
         by: &impl fmt::Display,
@@ -148,10 +182,12 @@ impl Error {
         Self::new(kind, Some(scope), Source::Sqlx(source))
     }
 
+    /// The transaction had failed before, because of `cause`; `what` says what was refused.
     pub(crate) fn aborted(scope: &'static str, what: &'static str, cause: Cause) -> Self {
         Self::new(Kind::Aborted { what }, Some(scope), Source::Cause(cause))
     }
 
+    /// The scope `by` inside of this one made the transaction roll back.
     pub(crate) fn rollback_only(
         scope: &'static str,
         by: &'static str,
@@ -162,19 +198,22 @@ impl Error {
         Self::new(kind, Some(scope), Source::Cause(cause))
     }
 
+    /// No session became free in time.
     pub(crate) fn acquire_timeout(wait: AcquireTimeout) -> Self {
         Self::new(Kind::AcquireTimeout(wait), None, Source::None)
     }
 
+    /// Every holder of a session waits for another one, and so would this scope.
     pub(crate) fn starved(scope: &'static str, starved: Starved) -> Self {
         Self::new(Kind::Starved(starved), Some(scope), Source::None)
     }
 
+    /// The scope's time was over before its COMMIT was sent.
     pub(crate) fn timeout(scope: &'static str, overrun: Overrun) -> Self {
         Self::new(Kind::Timeout(overrun), Some(scope), Source::None)
     }
 
-    /// The server has ended a statement because of the scope's time.
+    /// The server has cancelled a statement because the scope's time was over.
     pub(crate) fn timeout_on_the_server(
         scope: &'static str,
         overrun: Overrun,
@@ -183,30 +222,34 @@ impl Error {
         Self::new(Kind::Timeout(overrun), Some(scope), Source::Cause(cause))
     }
 
+    /// The scope's time was over while its COMMIT was in flight.
     pub(crate) fn commit_late(scope: &'static str, overrun: Overrun) -> Self {
         Self::new(Kind::CommitLate(overrun), Some(scope), Source::None)
     }
 
+    /// The handle was closed.
     pub(crate) fn closed() -> Self {
         Self::new(Kind::Closed, None, Source::None)
     }
 
+    /// The runtime refuses something; `why` stands in the text.
     pub(crate) fn refused(scope: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Refused(why.into()), Some(scope), Source::None)
     }
 
-    /// Names the scope that could not be opened.
+    /// Adds the name of the scope that could not be opened, if there is none yet.
     pub(crate) fn in_scope(mut self, scope: &'static str) -> Self {
         self.0.scope.get_or_insert(scope);
         self
     }
 
-    /// Says how often it was tried before this failure stood.
+    /// Adds how often the scope was tried before this failure became final.
     pub(crate) fn after(mut self, tried: Option<Tried>) -> Self {
         self.0.tried = tried.or(self.0.tried);
         self
     }
 
+    /// What the error means for a retry, by the error below it.
     pub(crate) fn class(&self) -> Class {
         match &self.0.source {
             Source::None => Class::Other,
@@ -220,27 +263,33 @@ impl Error {
     }
 }
 
-// ---- what users ask them ----------------------------------------------------------------------------------
+// ---- predicates -----------------------------------------------------------------------------
 
 impl Error {
-    /// No session became free within the `acquire_timeout` of the [`Db`](crate::Db), or none ever would: all were held by scopes that
-    /// wait for another (`requires_new`).
+    /// No session became free within the `acquire_timeout` of the [`Db`](crate::Db), or none ever
+    /// would: all were held by scopes that wait for a second one (`requires_new`).
     #[must_use]
     pub fn is_acquire_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::AcquireTimeout(_) | Kind::Starved(_))
             || self.is_plainly(&sqlx::Error::PoolTimedOut)
     }
 
-    /// It has come through a variant of sqlx's that has no room for more.
+    /// Whether it was made from this variant of `sqlx::Error`, which carries nothing, and what it
+    /// had been before is forgotten.
     fn is_plainly(&self, variant: &sqlx::Error) -> bool {
         let same = |error: &_| discriminant(error) == discriminant(variant);
-        matches!((&self.0.kind, &self.0.source), (Kind::Statement, Source::Sqlx(error)) if same(error))
+        match (&self.0.kind, &self.0.source) {
+            (Kind::Statement, Source::Sqlx(error)) => same(error),
+            _ => false,
+        }
     }
 
-    /// Of an acquire timeout, or a refusal under overload, the scopes that had a session then (or, where there is one writer at a time and
-    /// that was waited for, the turn to write), the one that had it for longest first. Empty for other errors.
+    /// The scopes that held what an acquire timeout, or a refusal under overload, is about: a
+    /// session, or the turn to write on an engine with one writer. The one that has held it for
+    /// longest comes first. Empty for other errors.
     ///
-    /// Callers for whom one was being opened are among them, and callers who could have taken one and were not polled.
+    /// Callers for whom a session was being opened are among them, and callers who could have taken
+    /// one and were not polled.
     #[must_use]
     pub fn holders(&self) -> &[OpenScope] {
         match &self.0.kind {
@@ -250,8 +299,9 @@ impl Error {
         }
     }
 
-    /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session. Nothing was written, unless it is
-    /// [unknown](Self::is_commit_unknown) too: then the COMMIT was on its way when the time was over, and goes on behind the caller.
+    /// A time limit ended the work: the scope's own `timeout`, or that for acquiring a session.
+    /// Nothing was written, unless the commit is [unknown](Self::is_commit_unknown) too: then the
+    /// COMMIT was in flight when the time was over, and goes on in the background.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.is_acquire_timeout() || matches!(self.0.kind, Kind::Timeout(_) | Kind::CommitLate(_))
@@ -263,8 +313,8 @@ impl Error {
         matches!(self.0.kind, Kind::RollbackOnly { .. })
     }
 
-    /// Refused because an earlier statement of the transaction had failed, or because the
-    /// transaction had been ended before. Nothing was written, unless
+    /// It was refused because an earlier statement of the transaction had failed, or because the
+    /// transaction had ended before. Nothing was written, unless
     /// [`is_partly_committed`](Self::is_partly_committed) says that something may have been.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
@@ -283,7 +333,8 @@ impl Error {
         matches!(self.0.kind, Kind::Ended { .. })
     }
 
-    /// The engine could not order this transaction among the concurrent ones; running it again may succeed.
+    /// The engine could not order this transaction among the concurrent ones; running it again may
+    /// succeed.
     #[must_use]
     pub fn is_serialization_failure(&self) -> bool {
         self.class() == Class::Serialization
@@ -295,22 +346,24 @@ impl Error {
         self.class() == Class::Deadlock
     }
 
-    /// Running the whole transaction again may succeed, and cannot apply it twice: a conflict, a lock that was not to be had in time, a lost
-    /// connection, or a statement that was prepared before the schema changed.
+    /// Running the whole transaction again may succeed, and cannot apply it twice: there was a
+    /// conflict, a lock that could not be had in time, a lost connection, or a statement that was
+    /// prepared before the schema changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.class().may_pass() && !self.is_commit_unknown() && !self.is_partly_committed()
     }
 
-    /// The connection was lost while COMMIT was on its way, or the server does not know what became of it: the transaction may
-    /// or may not be committed.
+    /// The connection was lost while COMMIT was in flight, or the server does not know what became
+    /// of it: the transaction may or may not be committed.
     #[must_use]
     pub fn is_commit_unknown(&self) -> bool {
         matches!(self.0.kind, Kind::CommitUnknown | Kind::CommitLate(_))
     }
 
-    /// The connection to the server could not be made, or was lost. An error that the server has sent over a connection that
-    /// lives on is none of these, whatever its code (of class 08, too: a function that reaches for another server raises them).
+    /// The connection to the server could not be made, or was lost. An error that the server has
+    /// sent over a connection that lives on does not count, whatever its code: a function that
+    /// connects to another server raises errors of class 08 too.
     #[must_use]
     pub fn is_connection(&self) -> bool {
         self.class().is_loss()
@@ -322,8 +375,8 @@ impl Error {
         matches!(self.0.kind, Kind::Closed) || self.is_plainly(&sqlx::Error::PoolClosed)
     }
 
-    /// The engine's own code: SQLSTATE on PostgreSQL, the error number on MySQL/MariaDB, the extended result code
-    /// on SQLite.
+    /// The engine's own code: SQLSTATE on PostgreSQL, the error number on MySQL/MariaDB, the
+    /// extended result code on SQLite.
     #[must_use]
     pub fn code(&self) -> Option<Cow<'_, str>> {
         match &self.0.source {
@@ -344,10 +397,10 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match (&self.0.kind, &self.0.source) {
-            // Transparent: its text is all of ours.
+            // Transparent: the text of the driver's error is our whole text.
             (Kind::Statement, Source::Sqlx(error)) => error.source(),
             (_, Source::Sqlx(error)) => Some(error),
-            // Its text is all there is of it, and stands in ours.
+            // A cause is only a text, which stands in ours.
             (_, Source::None | Source::Cause(_)) => None,
             (_, Source::Boxed(error)) => Some(&**error),
         }

@@ -2,19 +2,22 @@
 
 use std::fmt;
 
-/// Where in the source a scope is: the annotated function, or the call that began it by hand. Shown as `src/bank.rs:42`.
+/// Where in the source a scope is: the annotated function, or the call that began it by hand. Shown
+/// as `src/bank.rs:42`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     file: &'static str,
+    /// The line, from 1.
     line: u32,
 }
 
 impl Location {
+    /// A place that the macro, or the compiler, has told.
     pub(crate) const fn new(file: &'static str, line: u32) -> Self {
         Self { file, line }
     }
 
-    /// The file, as the compiler was told of it.
+    /// The path of the file, as it was passed to the compiler.
     #[must_use]
     pub const fn file(&self) -> &'static str {
         self.file
@@ -27,7 +30,8 @@ impl Location {
     }
 }
 
-/// A place in the source at the size of a pointer, for what is kept in futures.
+/// A place in the source in one pointer. Futures and guards keep this instead of a [`Location`],
+/// which is three times as large.
 pub(crate) type Caller = &'static std::panic::Location<'static>;
 
 impl From<Caller> for Location {

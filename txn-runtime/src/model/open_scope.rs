@@ -1,56 +1,67 @@
-//! Open scopes, as they are shown to an operator.
+//! Open scopes as an operator sees them: plain data, copied out of what the sessions and the
+//! waiting callers note about themselves.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::model::location::Location;
 
-/// A scope that is open, from [`Db::scopes`](crate::Db::scopes). Its `Display` is one line for an operator:
+/// A scope that is open, from [`Db::scopes`](crate::Db::scopes). It is a snapshot: nothing in it
+/// changes after it was taken. Its `Display` is one line for an operator (wrapped here):
 ///
 /// ```text
-/// `bank::transfer` (src/bank.rs:42) for 31.2s: running a statement, 3 statements, session 4711, waits for a lock held by `bank::report` (src/report.rs:10, session 4712)
+/// `bank::transfer` (src/bank.rs:42) for 31.2s: running a statement, 3 statements, session 4711,
+/// waits for a lock held by `bank::report` (src/report.rs:10, session 4712)
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenScope {
     /// The `name` of its annotation, or the path of its function.
     pub name: &'static str,
-    /// The annotated function, or the call that began it by hand. A statement on the handle itself has none.
+    /// The annotated function, or the call that began the scope by hand. `None` for a statement on
+    /// the handle itself.
     pub location: Option<Location>,
-    /// For how long it has had its session; while it waits for one, for how long it has waited.
+    /// How long it has had its session; while it waits for one, how long it has waited.
     pub age: Duration,
     /// What it is doing.
     pub state: ScopeState,
-    /// What the server calls its session: the process id on PostgreSQL, the connection id on MySQL/MariaDB. On SQLite, sessions are
-    /// numbered in the order in which this handle opened them. `None` while it has none.
+    /// The id of its session on the server: the process id on PostgreSQL, the connection id on
+    /// MySQL/MariaDB. On SQLite, sessions are numbered in the order in which this handle opened
+    /// them. `None` while the scope has no session.
     pub session: Option<u64>,
-    /// Statements that it has sent so far, transaction control left out, and whatever is done through `connection()`.
+    /// How many statements it has sent so far, without transaction control and without what is
+    /// done through `connection()`.
     pub statements: u64,
-    /// What it waits for, as far as one knows.
+    /// What it waits for, as far as that is known.
     pub waits_for: Option<WaitsFor>,
-    /// Who has that, the one who has had it for longest first.
+    /// The scopes that hold what it waits for, the one that has held it for longest first.
     pub waits_on: Vec<Holder>,
 }
 
 /// What an open scope is doing.
+///
+/// A root scope goes from `Waiting` over `Beginning` to its body, where it alternates between
+/// `Idle` and `Running`, and ends over `Committing` or `RollingBack`, and `Hooks` if it has any. A
+/// scope that is dropped goes to `Settling` from wherever it is, and stays there until its session
+/// is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScopeState {
     /// It waits for a session.
     Waiting,
-    /// Its BEGIN is on its way.
+    /// Its BEGIN is in flight.
     Beginning,
-    /// It is in its body, and asks nothing of the database.
+    /// Its body runs, and no statement is in flight.
     Idle,
-    /// A statement of its body is on its way, or its rows are being read.
+    /// A statement of its body is in flight, or its rows are being read.
     Running,
-    /// Its COMMIT is on its way.
+    /// Its COMMIT is in flight.
     Committing,
-    /// Its ROLLBACK is on its way.
+    /// Its ROLLBACK is in flight.
     RollingBack,
     /// Its transaction has ended and its session is back in the pool; its hooks run.
     Hooks,
-    /// It was dropped, and its session is being brought to a known state.
+    /// It was dropped, and a cleanup brings its session to a known state.
     Settling,
 }
 
@@ -58,31 +69,34 @@ pub enum ScopeState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitsFor {
-    /// A session: all that it may have are in use. Of a scope that has one, it is the second one (`requires_new`).
+    /// A session: all that it may have are in use. A scope that has a session already waits for a
+    /// second one (`requires_new`).
     Session,
-    /// The server, to open a session: there may be more of them.
+    /// The server, which is opening a session: the pool is not full yet.
     Connection,
-    /// Its own caller: what it waited for is there, and its future is not polled. Nobody else can have it meanwhile.
+    /// A poll of its own future: what it waited for is there, and its caller does not poll it.
+    /// Nobody else can have it meanwhile.
     Poll,
-    /// Its turn to write, on an engine that has one writer at a time.
+    /// Its turn to write, on an engine with one writer at a time.
     Turn,
     /// A lock on the server.
     Lock,
 }
 
-/// Who has what a scope waits for.
+/// A scope, or a session, that holds what another scope waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The name of the scope; `None` where it is none of this handle's.
+    /// The name of the scope; `None` if the session is not one of this handle.
     pub name: Option<&'static str>,
-    /// Where that scope is.
+    /// Where that scope is in the source.
     pub location: Option<Location>,
     /// Its session, as in [`OpenScope::session`].
     pub session: Option<u64>,
 }
 
 impl ScopeState {
+    /// All states in the order of their numbers, as they are stored in an atomic.
     const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Beginning,
@@ -94,18 +108,19 @@ impl ScopeState {
         Self::Settling,
     ];
 
+    /// The state that was stored as this number.
     pub(crate) fn of(number: u8) -> Self {
         let known = Self::ALL.get(usize::from(number));
         known.copied().unwrap_or(Self::Idle)
     }
 
-    /// It waits for an answer of the server, which may be waiting for a lock.
+    /// Whether the scope waits for an answer of the server, which may be waiting for a lock.
     pub(crate) fn asks_server(self) -> bool {
         !matches!(self, Self::Waiting | Self::Idle | Self::Hooks)
     }
 }
 
-/// So many holders are named; of a large pool an operator wants the oldest.
+/// How many holders are named. In a large pool an operator wants to see the oldest.
 const NAMED: usize = 3;
 
 impl fmt::Display for OpenScope {
@@ -131,6 +146,7 @@ impl fmt::Display for OpenScope {
 }
 
 impl OpenScope {
+    /// Writes what the scope waits for, and who holds it.
     fn write_waits(&self, f: &mut fmt::Formatter<'_>, what: WaitsFor) -> fmt::Result {
         let what = match what {
             WaitsFor::Session if self.session.is_some() => "a second session",
@@ -190,6 +206,7 @@ impl fmt::Display for ScopeState {
 }
 
 impl Holder {
+    /// A scope of this handle.
     pub(crate) fn of(scope: &OpenScope) -> Self {
         Self {
             name: Some(scope.name),
@@ -198,6 +215,7 @@ impl Holder {
         }
     }
 
+    /// A session that is not one of this handle.
     pub(crate) fn stranger(session: u64) -> Self {
         Self {
             name: None,
@@ -240,15 +258,17 @@ mod tests {
         let mut running = scope(ScopeState::Running, Some(4711));
         assert_eq!(
             running.to_string(),
-            "`bank::transfer` (src/bank.rs:42) for 31.2s: running a statement, 1 statement, session 4711"
+            "`bank::transfer` (src/bank.rs:42) for 31.2s: running a statement, 1 statement, \
+             session 4711"
         );
         running.statements = 3;
         running.waits_for = Some(WaitsFor::Lock);
         running.waits_on = vec![holder(Some("bank::report"), 4712), holder(None, 9)];
         assert_eq!(
             running.to_string(),
-            "`bank::transfer` (src/bank.rs:42) for 31.2s: running a statement, 3 statements, session 4711, waits for a lock held by \
-             `bank::report` (src/report.rs:10, session 4712), session 9, which is not of this handle"
+            "`bank::transfer` (src/bank.rs:42) for 31.2s: running a statement, 3 statements, \
+             session 4711, waits for a lock held by `bank::report` (src/report.rs:10, \
+             session 4712), session 9, which is not of this handle"
         );
     }
 
@@ -259,8 +279,9 @@ mod tests {
         waiting.waits_on = (1..=5).map(|n| holder(Some("f"), n)).collect();
         assert_eq!(
             waiting.to_string(),
-            "`bank::transfer` (src/bank.rs:42) for 31.2s: waiting for a session held by `f` (src/report.rs:10, session 1), \
-             `f` (src/report.rs:10, session 2), `f` (src/report.rs:10, session 3) and 2 more"
+            "`bank::transfer` (src/bank.rs:42) for 31.2s: waiting for a session held by \
+             `f` (src/report.rs:10, session 1), `f` (src/report.rs:10, session 2), \
+             `f` (src/report.rs:10, session 3) and 2 more"
         );
     }
 

@@ -1,4 +1,7 @@
-//! What an annotation asks of its transaction. Built in `const` context by the macro.
+//! What an annotation asks of its transaction.
+//!
+//! The macro builds [`Options`] in a `const` block, so that every scope has a `&'static Options`
+//! and opening a scope copies nothing.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,8 +12,8 @@ use crate::model::retry::{Asked, Retry};
 
 /// Isolation level of a transaction, in the words of the SQL standard.
 ///
-/// What a level prevents is the engine's affair: PostgreSQL runs `ReadUncommitted` as `ReadCommitted`; SQLite
-/// only knows `Serializable` and refuses the others.
+/// What a level prevents depends on the engine: PostgreSQL runs `ReadUncommitted` as
+/// `ReadCommitted`; SQLite only knows `Serializable` and refuses the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Isolation {
@@ -25,6 +28,7 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// The level as it stands in `ISOLATION LEVEL …`.
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(crate) const fn as_sql(self) -> &'static str {
         match self {
@@ -47,20 +51,22 @@ impl fmt::Display for Isolation {
     }
 }
 
-/// How an annotated function relates to the transaction that it may be called in.
+/// How an annotated function relates to the transaction that it may be called in. What that comes
+/// to is in [`propagation`](crate::model::propagation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Propagation {
     /// Begin outside of a transaction, join inside.
     Required,
     /// Begin outside of a transaction, set a savepoint inside.
     Nested,
-    /// Begin, inside of a transaction too, then on a second session.
+    /// Begin a transaction of its own. Inside of one, that needs a second session.
     RequiresNew,
-    /// Join; there is no outside, which the type system sees to.
+    /// Join. The type of the parameter only admits callers that are in a transaction.
     Mandatory,
 }
 
 impl Propagation {
+    /// The word of the annotation, for spans.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -74,12 +80,16 @@ impl Propagation {
 /// The arguments of one annotation.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// The `name` of the annotation, or the path of the function.
     pub(crate) name: &'static str,
+    /// The annotated function; `None` for a scope that is begun by hand.
     pub(crate) location: Option<Location>,
     pub(crate) propagation: Propagation,
+    /// The isolation level; `None` for the default of the server.
     pub(crate) isolation: Option<Isolation>,
     pub(crate) read_only: bool,
     pub(crate) deferrable: bool,
+    /// The time limit for the whole scope, at most [`LONGEST`].
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Asked,
 }
@@ -160,7 +170,7 @@ impl Options {
         self
     }
 
-    /// Counts from now.
+    /// The deadline of a scope that is asked for now.
     #[inline(always)]
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         self.timeout.map(Deadline::after)
@@ -180,7 +190,7 @@ impl Options {
         self
     }
 
-    /// What of these options the engine lacks, as advice; `None` where it can do all of it.
+    /// The advice for the first of these options that the engine lacks; `None` if it has all.
     pub(crate) const fn refusal(&self, lacks: &Lacks) -> Option<&'static str> {
         if self.deferrable && lacks.deferrable.is_some() {
             return lacks.deferrable;
@@ -195,8 +205,11 @@ impl Options {
 /// What an engine cannot do, each with the advice that the user gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Lacks {
+    /// `deferrable`.
     pub(crate) deferrable: Option<&'static str>,
+    /// Any isolation level but `serializable`.
     pub(crate) weak_isolation: Option<&'static str>,
+    /// A `requires_new` scope that writes, inside of another scope that writes.
     pub(crate) second_writer: Option<&'static str>,
 }
 

@@ -1,8 +1,8 @@
-//! What a scope's return value says: commit or roll back.
+//! What the return value of a scope means for its transaction: commit or roll back.
 
 use crate::model::error::Error;
 
-/// What is to become of the transaction.
+/// What is to become of the transaction of a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Make the writes of the scope permanent.
@@ -11,10 +11,11 @@ pub enum Verdict {
     Rollback,
 }
 
-/// A return type that decides over its transaction, and that can carry the transaction's own failure.
+/// A return type that decides over its transaction, and that can carry the failure of the
+/// transaction itself.
 ///
-/// Implemented for every `Result<T, E>` whose `E` can be made from [`Error`]: `Ok` commits, `Err` rolls back.
-/// Implement it for types of your own that are neither:
+/// Implemented for every `Result<T, E>` whose `E` can be made from [`Error`]: `Ok` commits, `Err`
+/// rolls back. Implement it for types of your own that are neither:
 ///
 /// ```
 /// use txn_runtime::{Error, Outcome, Verdict};
@@ -35,8 +36,10 @@ pub enum Verdict {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the outcome of a transaction",
     label = "a transaction must be able to report that it failed through this type",
-    note = "return a `Result` whose error type implements `From<txn::Error>`, as `sqlx::Error`, `anyhow::Error` and `txn::Error` do",
-    note = "to an error type of your own add `impl From<txn::Error> for …`, or with thiserror a variant `#[error(\"the transaction failed\")] Txn(#[from] txn::Error)`",
+    note = "return a `Result` whose error type implements `From<txn::Error>`, as `sqlx::Error`, \
+            `anyhow::Error` and `txn::Error` do",
+    note = "to an error type of your own add `impl From<txn::Error> for …`, or with thiserror a \
+            variant `#[error(\"the transaction failed\")] Txn(#[from] txn::Error)`",
     note = "the error's own text is for your log; what a client may read is its `public_message()`",
     note = "a type that is no `Result` may implement `txn::Outcome`"
 )]

@@ -1,25 +1,33 @@
-//! What opening a scope comes to: one pure function.
+//! The propagation table: what opening a scope does, as one pure function of the annotation and of
+//! where the caller is. The code that opens scopes carries out what [`resolve`] returns.
 
 use crate::model::options::Propagation;
 
 /// Where the caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
+    /// The caller passes a `Db`, a session, or anything else that is in no transaction.
     Outside,
+    /// The caller passes the `tx` of an open scope.
     Inside,
 }
 
 /// What opening the scope does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
+    /// Begin a transaction on the session of the caller, or on one from the pool.
     Begin,
+    /// Run in the caller's transaction, which ends with the caller's scope.
     Join,
+    /// Set a savepoint in the caller's transaction.
     Savepoint,
-    /// Begin on another session.
+    /// Begin a transaction on a second session, beside the one of the caller.
     BeginAnother,
+    /// Return an error without sending anything.
     Refuse,
 }
 
+/// Looks the action up.
 pub(crate) const fn resolve(propagation: Propagation, place: Place) -> Action {
     match (propagation, place) {
         (Propagation::Mandatory, Place::Outside) => Action::Refuse,

@@ -1,4 +1,4 @@
-//! What is asked for when a scope opens.
+//! What a scope asks for when it opens, and what that means for the pool.
 
 use std::num::NonZeroU64;
 
@@ -6,22 +6,25 @@ use crate::model::deadline::Deadline;
 use crate::model::location::{Caller, Location};
 use crate::model::options::Options;
 
-/// The same for all attempts at a scope.
+/// What a scope asks for when it opens. All attempts at the scope share one request, and with it
+/// one deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) options: &'static Options,
-    /// Who began it by hand.
+    /// The call that began the scope by hand; `None` for an annotated function.
     pub(crate) caller: Option<Caller>,
-    /// Of this scope, among those that its caller is in.
+    /// How many scopes the caller is in already.
     pub(crate) depth: u32,
-    /// Sessions that the caller holds while this one is open.
+    /// How many sessions the caller holds while this scope is open.
     pub(crate) held: u32,
-    /// The session of the scope that this is called in.
+    /// The session of the scope that this one is called in.
     pub(crate) outer: Option<NonZeroU64>,
+    /// When the time of the scope is over. The time runs from when the request was made.
     pub(crate) deadline: Option<Deadline>,
 }
 
 impl Request {
+    /// The request of an annotated function that is called outside of any scope.
     pub(crate) fn outside(options: &'static Options) -> Self {
         Self {
             options,
@@ -33,6 +36,7 @@ impl Request {
         }
     }
 
+    /// The request of a scope that `caller` begins by hand, outside of any scope.
     pub(crate) fn by_hand(options: &'static Options, caller: Caller) -> Self {
         Self {
             caller: Some(caller),
@@ -40,6 +44,7 @@ impl Request {
         }
     }
 
+    /// What the pool has to know to give the scope a session.
     pub(crate) fn need(&self) -> Need {
         Need {
             scope: self.options.name,
@@ -54,22 +59,24 @@ impl Request {
     }
 }
 
-/// What a caller needs a session for.
+/// What a caller needs a session for, as the pool and its listings see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
+    /// The name of the scope, for messages.
     pub(crate) scope: &'static str,
     pub(crate) location: Option<Location>,
-    /// For a transaction, as opposed to autocommit mode.
+    /// The session is for a transaction, as opposed to autocommit mode.
     pub(crate) transaction: bool,
-    /// It may write: where the engine has one writer, it waits for its turn first.
+    /// The scope may write. On an engine with one writer it waits for its turn first.
     pub(crate) writes: bool,
-    /// Sessions that the caller holds already, and goes on to hold while it waits.
+    /// How many sessions the caller holds already, and keeps while it waits.
     pub(crate) held: u32,
-    /// The one of these that this is for a second beside.
+    /// The session that the caller holds, if this one would be a second session beside it.
     pub(crate) outer: Option<NonZeroU64>,
 }
 
 impl Need {
+    /// The need of a statement on the handle itself.
     pub(crate) const AUTOCOMMIT: Self = Self {
         scope: "a session in autocommit mode",
         location: None,

@@ -1,23 +1,26 @@
-//! Bringing a session back to how it was opened: when that is done, and what its user may have left on it.
+//! When a session is reset before others get it, and what its user may have left on it.
 
 use std::time::{Duration, Instant};
 
-/// What is known of a session that a callback of the pool is given.
+/// What a callback of the pool is told of its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionMeta {
-    /// How long it has been open. Nothing for [`after_connect`](crate::DbBuilder::after_connect).
+    /// How long it has been open. Zero for [`after_connect`](crate::DbBuilder::after_connect).
     pub age: Duration,
-    /// How long it has lain in the pool. Nothing but for [`before_acquire`](crate::DbBuilder::before_acquire).
+    /// How long it has been idle in the pool. Zero for every callback but
+    /// [`before_acquire`](crate::DbBuilder::before_acquire).
     pub idle_for: Duration,
 }
 
 impl SessionMeta {
+    /// A session that was opened just now.
     pub(crate) const NEW: Self = Self {
         age: Duration::ZERO,
         idle_for: Duration::ZERO,
     };
 
+    /// A session that is about to be checked out of the pool.
     pub(crate) fn idle(opened: Instant, returned: Instant) -> Self {
         Self {
             age: opened.elapsed(),
@@ -25,6 +28,7 @@ impl SessionMeta {
         }
     }
 
+    /// A session that is about to go back to the pool.
     pub(crate) fn in_use(opened: Instant) -> Self {
         Self {
             age: opened.elapsed(),
@@ -33,50 +37,57 @@ impl SessionMeta {
     }
 }
 
-/// How clean a session is made before others get it. Set with [`DbBuilder::reset`](crate::DbBuilder::reset).
+/// How clean a session is made before others get it. Set with
+/// [`DbBuilder::reset`](crate::DbBuilder::reset).
 ///
-/// In any case it is in no transaction, and no operation is under way on it. This is about what a scope, a statement or a
-/// [`Session`](crate::Session) leaves behind beyond that: settings (`SET`, `PRAGMA`), a role, temporary tables, session locks
-/// (`pg_advisory_lock`, `GET_LOCK`), `LISTEN`, prepared statements, attached databases.
+/// A session in the pool is never in a transaction, and no operation is in flight on it. This is
+/// about what a scope, a statement or a [`Session`](crate::Session) leaves behind beyond that:
+/// settings (`SET`, `PRAGMA`), a role, temporary tables, session locks (`pg_advisory_lock`,
+/// `GET_LOCK`), `LISTEN`, prepared statements, attached databases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reset {
-    /// What was set stays set for whoever gets the session next. It costs nothing.
+    /// What was set stays set for whoever gets the session next. This costs nothing.
     #[default]
     Nothing,
-    /// A session is reset when something was seen on it that may leave something behind: a statement that says so by its keywords or by a function
-    /// that it calls (in a script, any of its statements), or the raw connection in the user's hands. What a function of the user's
-    /// own does out of sight is not seen. It costs a look at each statement, and a round trip in the background where something was seen.
+    /// A session is reset if something ran on it that may leave something behind: a statement that
+    /// says so by its keywords or by a function that it calls (in a script, any of its statements),
+    /// or code that had the raw connection. What a function of the user's own does is not seen.
+    /// This costs a look at each statement, and a round trip in the background for each reset.
     Noticed,
-    /// A session is reset after each use, whatever was seen. On PostgreSQL, where nothing was seen, that rides in front of the next BEGIN
-    /// (so that a lock which a function took out of sight is held until then), and costs no round trip but for `&db` and
-    /// [`Db::session`](crate::Db::session); on MySQL/MariaDB, and for files of SQLite, each use costs a new session.
+    /// A session is reset after each use, whatever ran on it. On PostgreSQL, if nothing was seen to
+    /// leave anything behind, the reset is sent in front of the next BEGIN: a lock that a function
+    /// took unseen is held until then, and only `&db` and [`Db::session`](crate::Db::session) cost
+    /// a round trip. On MySQL/MariaDB, and for files of SQLite, each use costs a new session.
     Everything,
 }
 
-/// What the user of a session has left on it, as far as one can see.
+/// What the user of a session has left on it, as far as the runtime can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// No statement of the user's has run.
+    /// Nothing: no statement of the user's has run.
     #[default]
     Nothing,
-    /// Nothing that was seen.
+    /// Nothing that was seen. A function may have left something nevertheless.
     Unseen,
+    /// Something ran that may leave something behind.
     Seen,
 }
 
 /// When a session is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
+    /// It is not reset.
     Never,
-    /// Before others get it.
+    /// It is reset before it goes back to the pool.
     Now,
-    /// In front of what it is used for next.
+    /// It goes back to the pool, and the reset is sent in front of its next BEGIN.
     WithNext,
 }
 
 impl Reset {
-    /// `rides` says that it can be sent in front of a BEGIN.
+    /// When a session is reset on which this was left. `rides` says that the engine can send the
+    /// reset in front of a BEGIN.
     pub(crate) fn when(self, left: Left, rides: bool) -> When {
         match (self, left) {
             (Self::Nothing, _) | (_, Left::Nothing) | (Self::Noticed, Left::Unseen) => When::Never,

@@ -1,18 +1,20 @@
-//! Running a root scope again after a conflict.
+//! Running a root scope again after a conflict: the policy, and the attempts at one scope.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How often a root scope is run before its failure stands, and how long it pauses in between.
 ///
-/// The pause before attempt `n + 1` is drawn evenly from nothing to `base_delay · 2ⁿ⁻¹`, at most `max_delay` (full jitter), so that
-/// transactions that have met do not meet again.
+/// The backoff before attempt `n + 1` is drawn evenly from zero to `base_delay · 2ⁿ⁻¹`, at most
+/// `max_delay` (full jitter), so that transactions which collided do not collide again.
 ///
-/// The reason to run it again is a conflict (or a lost connection) that is still in the transaction, whatever the body made of it. One that was
-/// undone with a nested scope is a reason only if the body returns an error that says so: its own, of any other kind, is final.
+/// The scope is run again after a conflict (or a lost connection) that still stands in the
+/// transaction, whatever the body made of it. A conflict that was undone with a nested scope is a
+/// reason only if the body returns an error that says so. Any other error of the body is final.
 ///
-/// A function asks for it with `retry`, and for other figures with `retry = 3` or `retry(max_attempts = 3, base_delay = "20ms", max_delay =
-/// "1s")`. What a `retry` without figures stands for is set by [`DbBuilder::retry`](crate::DbBuilder::retry).
+/// A function asks for this with `retry`, and for other figures with `retry = 3` or
+/// `retry(max_attempts = 3, base_delay = "20ms", max_delay = "1s")`. The figures of a plain `retry`
+/// are set by [`DbBuilder::retry`](crate::DbBuilder::retry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     max_attempts: u32,
@@ -49,7 +51,7 @@ impl Retry {
         self
     }
 
-    /// The longest pause after a number of attempts; `None` when there were enough.
+    /// The longest pause after a number of attempts; `None` if there is to be no other.
     fn longest_pause(&self, attempts: u32) -> Option<Duration> {
         let doublings = attempts.saturating_sub(1).min(31);
         let pause = self.base_delay.saturating_mul(1 << doublings);
@@ -66,27 +68,31 @@ impl Default for Retry {
 /// Whether an annotation asks for further attempts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
+    /// The annotation says nothing: one attempt.
     Never,
-    /// As the `Db` has it.
+    /// A plain `retry`: the policy of the `Db`.
     ByDefault,
+    /// A `retry` with figures of its own.
     With(Retry),
 }
 
-/// The attempts at one scope.
+/// The attempts at one scope. Each attempt gets a copy; the loop that runs the scope counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempts {
-    /// With the moment of the first; `None` where there is to be no other.
+    /// The policy, and when the first attempt began; `None` if there is to be no second one.
     policy: Option<(Retry, Instant)>,
+    /// Which attempt this is, from 1.
     count: u32,
 }
 
 impl Attempts {
-    /// There is to be one.
+    /// One attempt, and no other.
     pub(crate) const ONE: Self = Self {
         policy: None,
         count: 1,
     };
 
+    /// The first attempt at a scope; `default` is the policy of the `Db`.
     pub(crate) fn new(asked: Asked, default: Retry) -> Self {
         let policy = match asked {
             Asked::Never => return Self::ONE,
@@ -99,11 +105,13 @@ impl Attempts {
         }
     }
 
+    /// Which attempt this is, from 1.
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Begins the next attempt after a pause; false if there were enough.
+    /// Sleeps for the backoff and counts the next attempt; false if there is to be no other.
+    /// Dropped while it sleeps, nothing is counted.
     pub(crate) async fn next(&mut self) -> bool {
         let longest = self
             .policy
@@ -116,7 +124,7 @@ impl Attempts {
         true
     }
 
-    /// For the error that stands; `None` where it was never tried again.
+    /// What the error of the last attempt says; `None` if there was one attempt only.
     pub(crate) fn tried(&self) -> Option<Tried> {
         let (_, begun) = self.policy.filter(|_| self.count > 1)?;
         Some(Tried {
@@ -126,10 +134,11 @@ impl Attempts {
     }
 }
 
-/// What was spent before a failure stood.
+/// How often a scope was run before its failure became final, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tried {
     attempts: u32,
+    /// The time since the first attempt began, pauses included.
     elapsed: Duration,
 }
 

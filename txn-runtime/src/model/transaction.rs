@@ -1,10 +1,20 @@
 //! The state of a session: its connection, and the transaction that it is in.
 //!
-//! Everything that must not be confused is here, behind private fields: whether an answer is
-//! outstanding, whether a transaction is open and healthy, what has to be sent before anything
-//! else, whether something ran out of sight, and who has the session in hand. Nothing here waits or
-//! talks to a server. Whoever does reports what happened by the method of that name, and asks what
-//! may be done next.
+//! [`State`] is a state machine without I/O. Its four fields are private and independent of each
+//! other: how far the connection is from the end of its last exchange ([`Wire`]), which transaction
+//! is open and how it is doing ([`Stage`], with [`Health`] and [`Pending`] inside), what ran on the
+//! session where the runtime could not see its effect ([`Unseen`]), and who holds the session
+//! ([`Custody`]). Combinations that must not exist cannot be written down: there is no health
+//! outside of a transaction, and no savepoint to release while a COMMIT is in flight.
+//!
+//! Nothing here waits, and nothing talks to a server. The code that does I/O calls the method that
+//! is named after what happened (`sent`, `answered`, `ended`), and asks this module what may be
+//! sent next.
+//!
+//! A state lives inside its session and is only ever reached through `&mut`, so that no lock and no
+//! atomic is needed: the one task that has the session is the only one that reads or writes it. The
+//! state has no `Drop`. When a future is dropped, whatever it wrote last stays, and the next
+//! operation on the session reads it from there.
 //!
 //! # The connection
 //!
@@ -21,8 +31,9 @@
 //! ```
 //!
 //! `Busy` is written before an operation is polled for the first time. A future that is dropped in
-//! flight therefore leaves `Busy` behind, and no code has to run for it (invariant 2). What is left
-//! of an answer is read by a drain, which ends in `Idle`, or in `Broken` if it fails.
+//! flight therefore leaves `Busy` behind, and no code has to run for it (invariant 2). A drain
+//! reads what is left of an answer, and ends in `Idle`, or in `Broken` if it fails. `Broken` is
+//! final, whatever is reported after it.
 //!
 //! # The transaction
 //!
@@ -41,18 +52,32 @@
 //!   any of these ──failed(Gone)──► Gone             any of these ──looked_at──► Ended
 //! ```
 //!
-//! Health gets worse only, except that a rollback to a savepoint mends what has failed since. `Gone`
-//! and `Ended` are final: nothing more is sent in that transaction.
+//! Health only ever gets worse, and keeps its first cause, with two exceptions: a rollback to a
+//! savepoint mends what has failed since that savepoint, and a doubt is resolved when the server is
+//! asked. `Gone` and `Ended` are final: nothing more is sent in that transaction.
+//!
+//! What has to be sent before the next statement is kept in [`Pending`]. A nested scope that failed
+//! leaves `RollBackTo` behind, a nested scope that ended well leaves `Release`, and a SAVEPOINT in
+//! flight leaves `Savepoint`. `RollBackTo` wins over the others until it is carried out.
 //!
 //! # Who calls what
 //!
 //! | file | reports |
 //! |---|---|
-//! | `pool/executor`, `pool/session/upkeep` | `sent`, `row_read`, `answered`, `outdated`, `lost`, `drained`, `failed` |
-//! | `pool/control` | `begins`, `commits`, `commit_failed`, `ended` |
-//! | `pool/session` | `suspects`, `restored`, `is_settling`, `is_ready_for_others`, `is_in_sandbox`, `is_back` |
-//! | `pool/settle` | `looked_at` |
-//! | `tx/level`, `tx/state` | `sets_savepoint`, `savepoint_set`, `keeps`, `undoes`, `rolled_back_to`, `looks_at_wire`, `looked_at`, `resolves_doubt` |
+//! | `pool/executor` | `sent`, `row_read`, `answered`, `outdated`, `lost`, `failed` |
+//! | `pool/transaction_sql` | `begins`, `commits`, `commit_failed`, `ended`, `looked_at` |
+//! | `pool/session` | `suspects`, `left_to_the_next`, `is_settling` |
+//! | `pool/session/queries` | `sent` |
+//! | `pool/session/upkeep` | `drains`, `drained`, `given_up`, `sent`, `answered`, `lost`, |
+//! | | `begins`, `ended` |
+//! | `pool/session/release` | `is_ready_for_others`, `lost` |
+//! | `pool/session/lent` | `is_in_sandbox`, `is_back` |
+//! | `pool/session/closing` | `ended` |
+//! | `pool/settle` | `looked_at`, `restored` |
+//! | `tx/begin`, `tx/end` | `lost`, `given_up`, `looked_at` |
+//! | `tx/level` | `sets_savepoint`, `savepoint_set`, `keeps`, `undoes`, `rolled_back_to`, |
+//! | | `not_rolled_back_to`, `failed` |
+//! | `tx/state` | `looks_at_wire`, `looked_at`, `ended_unseen`, `resolves_doubt`, `suspects` |
 
 #[cfg(test)]
 mod tests;
@@ -65,25 +90,25 @@ use crate::model::untracked::Untracked;
 /// How far a connection is from the end of its last protocol exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// The last exchange was completed.
+    /// The last exchange was completed. Only in this state may a statement be sent.
     Idle,
-    /// It was completed, and has shown that what the connection remembers of the schema is out of
-    /// date: that is to be forgotten.
+    /// The last exchange was completed, and its answer shows that the prepared statements of the
+    /// connection are out of date. A drain clears them before the next statement.
     Stale,
     /// A row stream was dropped between two rows.
     Partial,
     /// An operation is in flight, or was dropped while its answer was outstanding.
     Busy,
-    /// The connection is of no more use.
+    /// The connection is of no more use. No other state follows this one.
     Broken(Loss),
 }
 
 /// How a connection came to be of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// It was lost, or was given up.
+    /// The connection was lost, or the runtime gave it up.
     Connection,
-    /// An operation was dropped on it that the driver does not survive.
+    /// A future was dropped in flight, and the driver does not survive that.
     DroppedOperation,
 }
 
@@ -96,21 +121,25 @@ pub enum Effect {
     Failed,
     /// The engine has rolled the whole transaction back: what follows would autocommit.
     Gone,
-    /// The engine may have; [`Engine::in_transaction`](crate::Engine) tells.
+    /// The engine may have rolled the transaction back;
+    /// [`Engine::in_transaction`](crate::Engine) tells.
     Doubt,
 }
 
-/// What a transaction has set on its session, to be unset when it ends.
+/// What BEGIN has set on the session, which the end of the transaction has to take back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(dead_code, reason = "each engine looks at what it has set itself")]
 pub struct Access {
+    /// The session refuses to write.
     pub(crate) read_only: bool,
+    /// The session has the time limits of the scope.
     pub(crate) limited: bool,
 }
 
 /// What is known of an open transaction's state on the server.
 #[derive(Clone, Debug)]
 pub(crate) enum Health {
+    /// Nothing has failed, or everything that failed was rolled back to a savepoint.
     Active,
     /// A statement failed, and the engine may have rolled everything back.
     Doubt(Cause),
@@ -124,29 +153,36 @@ pub(crate) enum Health {
     Ended(Box<Untracked>),
 }
 
-/// What comes before the next statement of a transaction.
+/// What has to be sent before the next statement of a transaction, or along with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
+    /// The next statement goes out as it is.
     Nothing,
-    /// A nested scope was kept: the RELEASE of its savepoint rides in front of the next SAVEPOINT.
+    /// A nested scope was kept: the RELEASE of its savepoint is sent in front of the next
+    /// SAVEPOINT, which saves a round trip. If there is none, COMMIT releases it.
     Release(u32),
     /// A SAVEPOINT is in flight; nothing has run under it yet.
     Savepoint,
-    /// A nested scope is to be undone before anything else is sent.
+    /// A nested scope is to be undone before anything else is sent. The savepoint is that of the
+    /// outermost scope to be undone.
     RollBackTo(u32),
 }
 
+/// A transaction between BEGIN and its end.
 #[derive(Clone, Debug)]
 struct Open {
     access: Access,
     health: Health,
     pending: Pending,
-    /// Names of savepoints are never used twice in a transaction.
+    /// The number of the last savepoint. It only counts up, so that a name is never used twice in
+    /// a transaction, and a savepoint with a lower number was set before one with a higher number.
     savepoints: u32,
 }
 
+/// How far the session is in its transaction. The diagram above shows which stage follows which.
 #[derive(Clone, Debug, Default)]
 enum Stage {
+    /// No transaction is open, as far as the runtime has begun one.
     #[default]
     Outside,
     /// BEGIN was sent, and the end of the transaction is not confirmed.
@@ -156,29 +192,36 @@ enum Stage {
 }
 
 /// What may have changed the session where the runtime does not see it.
+///
+/// `Nothing` becomes `ToLookAt` before the untracked code runs (`suspects`), `ToLookAt` becomes
+/// `ToRestore` or `Nothing` when the session was asked (`looked_at`), and everything becomes
+/// `Nothing` when the settings are restored (`restored`).
 #[derive(Clone, Debug, Default)]
 enum Unseen {
+    /// Everything that ran is known.
     #[default]
     Nothing,
-    /// Since this ran, the session was not asked whether it is inside of a transaction.
+    /// This ran, and the session was not asked since whether it is inside of a transaction.
     ToLookAt(Box<Untracked>),
-    /// It was asked. What else may have been changed is to be restored before others get it.
+    /// The session was asked. Settings may have changed too, and are to be restored before others
+    /// get the session.
     ToRestore,
 }
 
-/// Who has the session in hand.
+/// Who holds the session. It goes from the user to a cleanup, and never back, except that a sandbox
+/// takes its session back from the cleanup of a scope inside of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Custody {
-    /// A scope, a caller, or a sandbox.
+    /// A scope, a caller, or a sandbox holds it. Dropped unclean, it goes to a cleanup.
     #[default]
     User,
-    /// A cleanup: what that leaves unclean is closed.
+    /// A cleanup holds it. Dropped unclean, it is closed.
     Cleanup,
-    /// A cleanup that has done all there is to do before others get it.
+    /// A cleanup holds it that has done everything that comes before others may get the session.
     Done,
 }
 
-/// The state of a session.
+/// The state of a session. It starts idle, outside of a transaction, in the hands of its user.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     wire: Wire,
@@ -201,15 +244,16 @@ impl Default for State {
 /// What has to be done about a connection before the transaction on it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnWire {
-    /// Nothing, or nothing that may be done: the health tells.
+    /// Nothing is left to read, or nothing can be read any more; the health says which.
     Settled,
-    /// What is left of an answer has to be read.
+    /// The rest of an answer has to be read.
     ToRead,
 }
 
 // ---- the connection ---------------------------------------------------------------------------
 
 impl State {
+    /// How far the connection is from the end of its last exchange.
     #[inline(always)]
     pub(crate) fn wire(&self) -> Wire {
         self.wire
@@ -225,45 +269,48 @@ impl State {
         matches!(self.wire, Wire::Broken(_))
     }
 
-    /// An operation is about to be polled, or goes on to be.
+    /// An operation is about to be polled, for the first time or again. It is called before the
+    /// poll, so that a drop in the middle leaves `Busy` (invariant 2).
     #[inline(always)]
     pub(crate) fn sent(&mut self) {
         self.moves_to(Wire::Busy);
     }
 
-    /// Some of the answer has come, and there is more.
+    /// A row was read, and there is more to come. A row stream may be dropped here.
     #[inline(always)]
     pub(crate) fn row_read(&mut self) {
         self.moves_to(Wire::Partial);
     }
 
-    /// All of the answer has come, be it an error.
+    /// The whole answer was read, even if it is an error.
     #[inline(always)]
     pub(crate) fn answered(&mut self) {
         self.moves_to(Wire::Idle);
     }
 
-    /// All of it has come, and says that the connection's memory of the schema is out of date.
+    /// The whole answer was read, and says that the connection's prepared statements are out of
+    /// date.
     pub(crate) fn outdated(&mut self) {
         self.moves_to(Wire::Stale);
     }
 
-    /// The next user is to forget what is out of date.
+    /// The session is handed on, and its next user will clear the outdated prepared statements.
     pub(crate) fn left_to_the_next(&mut self) {
         if self.wire == Wire::Stale {
             self.wire = Wire::Idle;
         }
     }
 
-    /// The connection is lost, or given up. How it broke first stands.
+    /// The connection was lost, or the runtime gives it up. The first reason for which it broke is
+    /// kept.
     pub(crate) fn lost(&mut self) {
         if !self.is_broken() {
             self.wire = Wire::Broken(Loss::Connection);
         }
     }
 
-    /// It is given up; `by_a_drop` if an operation was dropped on it before that the driver does
-    /// not survive.
+    /// The runtime gives the connection up. `by_a_drop` says that a future was dropped on it
+    /// before, which the driver does not survive; that reason takes the place of any other.
     pub(crate) fn given_up(&mut self, by_a_drop: bool) {
         self.lost();
         if by_a_drop {
@@ -271,8 +318,9 @@ impl State {
         }
     }
 
-    /// What is left on the wire is about to be drained: returns that. Dropped in there, the session
-    /// is no worse for it, unless its driver does not survive drops.
+    /// A drain is about to start; returns what it has to read. A drain that is dropped leaves the
+    /// session as it was, unless the driver does not survive drops (`drops_break`): then it leaves
+    /// `Busy`.
     pub(crate) fn drains(&mut self, drops_break: bool) -> Wire {
         let left = self.wire;
         if drops_break && !self.is_broken() {
@@ -281,12 +329,12 @@ impl State {
         left
     }
 
-    /// It was, to its end.
+    /// The drain has read the answer to its end.
     pub(crate) fn drained(&mut self) {
         self.moves_to(Wire::Idle);
     }
 
-    /// What is broken stays broken.
+    /// Changes the state of the wire, unless the connection is broken: that state is final.
     #[inline(always)]
     fn moves_to(&mut self, wire: Wire) {
         if !self.is_broken() {
@@ -294,8 +342,8 @@ impl State {
         }
     }
 
-    /// An operation was dropped on it that the driver does not survive: closing it is what there is
-    /// to do.
+    /// Whether a future was dropped on the connection and the driver does not survive that. All
+    /// that can be done with such a connection is to close it.
     pub(crate) fn is_lost_by_a_drop(&self, drops_break: bool) -> bool {
         match self.wire {
             Wire::Busy => drops_break,
@@ -308,6 +356,7 @@ impl State {
 // ---- the transaction --------------------------------------------------------------------------
 
 impl State {
+    /// BEGIN was sent, and the transaction has not ended since, as far as the runtime knows.
     pub(crate) fn is_inside(&self) -> bool {
         !matches!(self.stage, Stage::Outside)
     }
@@ -317,7 +366,7 @@ impl State {
         matches!(self.stage, Stage::Committing(_))
     }
 
-    /// What the transaction has set on the session.
+    /// What the transaction has set on the session; the default outside of one.
     pub(crate) fn access(&self) -> Access {
         match &self.stage {
             Stage::Outside => Access::default(),
@@ -325,7 +374,7 @@ impl State {
         }
     }
 
-    /// `None` outside of a transaction.
+    /// The health of the open transaction; `None` outside of one, and while it commits.
     pub(crate) fn health(&self) -> Option<&Health> {
         match &self.stage {
             Stage::Open(open) => Some(&open.health),
@@ -333,33 +382,39 @@ impl State {
         }
     }
 
-    /// BEGIN is about to be sent.
+    /// BEGIN is about to be sent. From here on the session counts as inside of a transaction, also
+    /// if the BEGIN is dropped in flight.
     pub(crate) fn begins(&mut self, access: Access) {
         if !self.is_inside() {
             self.stage = Stage::Open(Open::new(access));
         }
     }
 
-    /// COMMIT is about to be sent, which is for a transaction that [`is_steady`](Self::is_steady).
+    /// COMMIT is about to be sent. Only a transaction that [`is_steady`](Self::is_steady) can
+    /// commit; for any other, nothing changes.
     pub(crate) fn commits(&mut self) {
         if let (Stage::Open(open), true) = (&self.stage, self.is_steady()) {
             self.stage = Stage::Committing(open.access);
         }
     }
 
-    /// COMMIT was not answered with success, and the transaction is open for all that is known.
+    /// COMMIT was not answered with success. For all that is known the transaction is still open,
+    /// and is to be rolled back.
     pub(crate) fn commit_failed(&mut self) {
         if let Stage::Committing(access) = self.stage {
             self.stage = Stage::Open(Open::new(access));
         }
     }
 
-    /// The transaction has ended, or it is nobody's concern any more.
+    /// The server has confirmed the end of the transaction, or its end does not matter any more
+    /// because the connection is gone.
     pub(crate) fn ended(&mut self) {
         self.stage = Stage::Outside;
     }
 
-    /// The next statement may be sent: the transaction is healthy, and nothing comes before.
+    /// Whether the next statement may be sent right away: the wire is idle, the transaction is
+    /// healthy, no savepoint has to be set or rolled back to first, and nothing ran that could have
+    /// ended the transaction unseen. This is the check on the hot path.
     #[inline(always)]
     pub(crate) fn is_steady(&self) -> bool {
         let Stage::Open(open) = &self.stage else {
@@ -371,14 +426,16 @@ impl State {
             && !matches!(self.unseen, Unseen::ToLookAt(_))
     }
 
-    /// A statement has failed, or was given up.
+    /// A statement has failed, or its future was dropped. The health gets worse by `effect`, if it
+    /// was better; `cause` is called only then.
     pub(crate) fn failed(&mut self, effect: Effect, cause: impl FnOnce() -> Cause) {
         if let Stage::Open(open) = &mut self.stage {
             open.failed(effect, cause);
         }
     }
 
-    /// What a drop, or a lost connection, means for the transaction.
+    /// Takes into the health what the wire shows: that a statement was dropped in flight, or that
+    /// the connection was lost. Returns whether an answer has to be read first.
     pub(crate) fn looks_at_wire(&mut self, drops_break: bool) -> OnWire {
         let Stage::Open(open) = &mut self.stage else {
             return OnWire::Settled;
@@ -386,7 +443,7 @@ impl State {
         let (effect, why) = match self.wire {
             Wire::Idle => return OnWire::Settled,
             Wire::Partial | Wire::Stale => return OnWire::ToRead,
-            // It is no more than a SAVEPOINT.
+            // What was dropped is only a SAVEPOINT, under which nothing has run.
             Wire::Busy if open.pending == Pending::Savepoint => return OnWire::ToRead,
             // The operation stays on the wire until a rollback drains it.
             Wire::Busy if drops_break => (Effect::Gone, DROPPED),
@@ -397,11 +454,12 @@ impl State {
         OnWire::Settled
     }
 
+    /// Whether the server has to be asked if the transaction is still open.
     pub(crate) fn is_in_doubt(&self) -> bool {
         matches!(self.health(), Some(Health::Doubt(_)))
     }
 
-    /// The server was asked whether the transaction is still open.
+    /// The server was asked whether the transaction is still open, and has answered.
     pub(crate) fn resolves_doubt(&mut self, inside: bool) {
         let Stage::Open(open) = &mut self.stage else {
             return;
@@ -415,18 +473,21 @@ impl State {
     }
 }
 
+/// The causes that the wire gives, as they stand in messages.
 const DROPPED: &str = "a statement was dropped before it had finished";
 const LOST: &str = "the connection was lost";
 
 // ---- savepoints -------------------------------------------------------------------------------
 
 impl State {
-    /// SAVEPOINT is about to be sent: its name, and the savepoint whose RELEASE rides in front.
+    /// SAVEPOINT is about to be sent. Returns the number that names it, and the savepoint whose
+    /// RELEASE is sent in front of it.
     ///
-    /// Dropped in flight, nothing has run under it: the transaction goes on after a drain.
+    /// If the SAVEPOINT is dropped in flight, nothing has run under it yet, and the transaction
+    /// goes on after a drain.
     pub(crate) fn sets_savepoint(&mut self) -> (u32, Option<u32>) {
         let Stage::Open(open) = &mut self.stage else {
-            return (0, None); // its SAVEPOINT is going to fail
+            return (0, None); // outside of a transaction the SAVEPOINT fails
         };
         let release = match open.pending {
             Pending::Release(ended) => Some(ended),
@@ -439,7 +500,7 @@ impl State {
         (open.savepoints, release)
     }
 
-    /// It was answered, or what was left of it was read.
+    /// SAVEPOINT was answered, or a drain has read the rest of its answer.
     pub(crate) fn savepoint_set(&mut self) {
         if let Stage::Open(open) = &mut self.stage
             && open.pending == Pending::Savepoint
@@ -448,7 +509,7 @@ impl State {
         }
     }
 
-    /// The nested scope at this savepoint has ended well.
+    /// The nested scope at this savepoint has ended well. Nothing is sent for it now.
     pub(crate) fn keeps(&mut self, savepoint: u32) {
         if let Stage::Open(open) = &mut self.stage
             && !matches!(open.pending, Pending::RollBackTo(_))
@@ -457,15 +518,17 @@ impl State {
         }
     }
 
-    /// The nested scope at this savepoint has failed, or was dropped. Where the transaction is over,
-    /// it is undone with everything else.
+    /// The nested scope at this savepoint has failed, or was dropped. Nothing is sent for it now:
+    /// the ROLLBACK TO is pending until the transaction is used again. A transaction that is over
+    /// has nothing left to undo.
     pub(crate) fn undoes(&mut self, savepoint: u32) {
         let Stage::Open(open) = &mut self.stage else {
             return;
         };
         open.pending = match open.pending {
             _ if open.health.is_over() => Pending::Nothing,
-            // Names are counted up: the lower one is of the scope around the other.
+            // Numbers count up: the lower one belongs to the outer scope, whose rollback undoes the
+            // inner one too.
             Pending::RollBackTo(inner) => Pending::RollBackTo(inner.min(savepoint)),
             _ => Pending::RollBackTo(savepoint),
         };
@@ -483,7 +546,8 @@ impl State {
         }
     }
 
-    /// It was rolled back to: what had failed since is mended.
+    /// ROLLBACK TO was answered: what had failed since the savepoint is mended, and the savepoint
+    /// itself is still set.
     pub(crate) fn rolled_back_to(&mut self, savepoint: u32) {
         if let Stage::Open(open) = &mut self.stage
             && !open.health.is_over()
@@ -495,9 +559,10 @@ impl State {
         }
     }
 
-    /// It could not be rolled back to. The savepoint is not there if the statement that had failed
-    /// before took the whole transaction with it: then that statement is the cause, and this is no
-    /// failure of its own (`true`).
+    /// ROLLBACK TO has failed; `answered` if the server itself said so. If the transaction was in
+    /// doubt, the savepoint is missing because the statement that failed first took the whole
+    /// transaction with it. Then that statement stays the cause, and `true` says that the rollback
+    /// is no failure of its own.
     pub(crate) fn not_rolled_back_to(
         &mut self,
         answered: bool,
@@ -519,14 +584,15 @@ impl State {
 // ---- what runs out of sight -------------------------------------------------------------------
 
 impl State {
-    /// Something is about to run that may begin or end a transaction unseen. What was noted before
-    /// goes on to count.
+    /// Something is about to run that may begin or end a transaction unseen. It is noted before it
+    /// runs, so that a drop cannot lose it. If what was noted before ends a transaction, that is
+    /// kept.
     pub(crate) fn suspects(&mut self, untracked: Untracked) {
         let ended = self.to_look_at().is_some_and(|before| before.ends);
         self.unseen = Unseen::ToLookAt(Box::new(untracked.and_ends(ended)));
     }
 
-    /// What has run since the session was last looked at, if it may have changed its state.
+    /// What ran since the session was last asked and may have begun or ended a transaction.
     #[inline(always)]
     pub(crate) fn to_look_at(&self) -> Option<&Untracked> {
         match &self.unseen {
@@ -535,9 +601,11 @@ impl State {
         }
     }
 
-    /// The session was asked, or what it would say is known. Tells what had run.
+    /// The session was asked whether it is in a transaction, or its answer is known in advance.
+    /// Returns what had run, if that was not looked at before.
     ///
-    /// Where more than its transaction may have been changed, that is still to be restored.
+    /// `restores` says that the engine has settings which that code may have changed too: they are
+    /// still to be restored.
     pub(crate) fn looked_at(&mut self, restores: bool) -> Option<Box<Untracked>> {
         let looked_at = match restores {
             true => Unseen::ToRestore,
@@ -555,29 +623,29 @@ impl State {
         }
     }
 
-    /// The transaction is not open any more: what ran in it has ended it.
+    /// The session was asked, and its transaction is not open any more: `by` has ended it.
     pub(crate) fn ended_unseen(&mut self, by: Box<Untracked>) {
         if let Stage::Open(open) = &mut self.stage {
             open.health = Health::Ended(by);
         }
     }
 
-    /// Something has run that may have changed more than the transaction.
+    /// Whether settings are to be restored, or have to be looked at first.
     pub(crate) fn is_to_be_restored(&self) -> bool {
         !matches!(self.unseen, Unseen::Nothing)
     }
 
-    /// Nothing is left of what has run.
+    /// The settings of the session are what the runtime relies on again.
     pub(crate) fn restored(&mut self) {
         self.unseen = Unseen::Nothing;
     }
 }
 
-// ---- hands ------------------------------------------------------------------------------------
+// ---- custody ----------------------------------------------------------------------------------
 
 impl State {
-    /// It may go back to the pool, or to its sandbox (invariant 1). What a sandbox has changed is
-    /// restored when that ends.
+    /// Whether the session may go back to the pool, or to its sandbox (invariant 1). Settings that
+    /// were changed inside of a sandbox are restored when the sandbox ends, not after each scope.
     #[inline]
     pub(crate) fn is_at_rest(&self, is_in_sandbox: bool) -> bool {
         self.wire == Wire::Idle
@@ -589,31 +657,33 @@ impl State {
             }
     }
 
-    /// A cleanup has it from now on.
+    /// A cleanup holds the session from now on.
     pub(crate) fn is_settling(&mut self) {
         self.custody = Custody::Cleanup;
     }
 
-    /// A cleanup has, or had it: what is unclean now is closed.
+    /// Whether a cleanup holds the session, or has held it: if it is unclean now, it is closed.
     pub(crate) fn was_settled(&self) -> bool {
         self.custody != Custody::User
     }
 
-    /// All is done that comes before others get it.
+    /// The cleanup has done everything that comes before others may get the session.
     pub(crate) fn is_ready_for_others(&mut self) {
         self.custody = Custody::Done;
     }
 
+    /// Whether others may get the session without a further reset or callback.
     pub(crate) fn needs_nothing_before_others(&self) -> bool {
         self.custody == Custody::Done
     }
 
-    /// A sandbox lends it: its transaction is no concern of the scope that gets it.
+    /// A sandbox lends the session to a scope. That scope begins with a savepoint of its own, as if
+    /// it were outside of the transaction of the sandbox.
     pub(crate) fn is_in_sandbox(&mut self) {
         self.stage = Stage::Outside;
     }
 
-    /// It is back in the transaction of the sandbox.
+    /// The session is back in its sandbox, whose transaction is open and healthy.
     pub(crate) fn is_back(&mut self) {
         self.stage = Stage::Open(Open::new(Access::default()));
         self.custody = Custody::User;
@@ -621,6 +691,7 @@ impl State {
 }
 
 impl Open {
+    /// A transaction that is healthy and has no savepoints yet.
     fn new(access: Access) -> Self {
         Self {
             access,
@@ -630,7 +701,8 @@ impl Open {
         }
     }
 
-    /// Health only ever gets worse by this, and keeps its first cause.
+    /// Makes the health worse by `effect`, and never better. Equal or worse health keeps its first
+    /// cause.
     fn failed(&mut self, effect: Effect, cause: impl FnOnce() -> Cause) {
         self.health = match (&self.health, effect) {
             (health, _) if health.is_over() => return,
@@ -644,7 +716,7 @@ impl Open {
 }
 
 impl Health {
-    /// Nothing of the transaction is open any more.
+    /// Whether the server has ended the transaction, so that there is nothing to roll back.
     fn is_over(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::Ended(_))
     }

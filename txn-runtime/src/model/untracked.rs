@@ -4,42 +4,48 @@ use std::fmt;
 
 /// Something that ran on a session and may have begun, ended or committed a transaction.
 ///
-/// It is noted before it runs. From then on the session is looked at before the runtime relies on
-/// its state: before the next statement of a scope, before the scope ends, and before the session
-/// goes back to the pool.
+/// It is noted in the state of the session before it runs. From then on the session is asked
+/// whether it is in a transaction before the runtime relies on that: before the next statement of a
+/// scope, before the scope ends, and before the session goes back to the pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Untracked {
     by: By,
-    /// Its text says that it does end or begin a transaction.
+    /// The text of the statement says that it does begin or end a transaction, and not only that
+    /// it may.
     pub(crate) ends: bool,
 }
 
 /// What a statement may do to the transaction that it runs in, as far as its text tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// It stays inside.
+    /// It runs inside of the transaction and leaves it open.
     Inside,
-    /// It may end the transaction, or leave one open: what it runs is not to be seen.
+    /// It runs others that cannot be seen (a procedure, a block), which may end the transaction or
+    /// leave one open.
     MayEnd,
     /// One of its statements begins, ends or commits a transaction.
     Ends,
 }
 
+/// Who ran it, as messages say.
 #[derive(Clone, Debug)]
 enum By {
+    /// The user had the raw connection of the driver.
     RawConnection,
+    /// A statement, of which this is the beginning.
     Statement(String),
 }
 
-/// So much of a statement stands in messages.
+/// How many characters of a statement stand in messages.
 const EXCERPT: usize = 60;
 
 impl Untracked {
+    /// The user gets the raw connection, and may do anything with it.
     pub(crate) fn raw_connection() -> Self {
         Self::new(By::RawConnection, false)
     }
 
-    /// `None` for a statement that stays inside of its transaction.
+    /// A statement that reaches beyond its transaction; `None` for one that stays inside.
     pub(crate) fn statement(sql: &str, reach: Reach) -> Option<Self> {
         let ends = match reach {
             Reach::Inside => return None,
@@ -53,7 +59,7 @@ impl Untracked {
         Some(Self::new(By::Statement(text), ends))
     }
 
-    /// Something before it ends or begins a transaction, too.
+    /// Adds that something before it begins or ends a transaction too, if it does.
     pub(crate) fn and_ends(self, before: bool) -> Self {
         Self {
             ends: self.ends || before,

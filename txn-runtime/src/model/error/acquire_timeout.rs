@@ -1,4 +1,4 @@
-//! Waits for a session that were in vain.
+//! The figures of a wait for a session that timed out, or that would never end, and their texts.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,51 +9,61 @@ use crate::model::open_scope::OpenScope;
 /// A caller waited for a session until its `acquire_timeout` was over.
 #[derive(Debug)]
 pub(crate) struct AcquireTimeout {
+    /// The limit that was over.
     pub(crate) limit: Duration,
+    /// How long the caller has waited in fact.
     pub(crate) waited: Duration,
     pub(crate) waited_for: WaitedFor,
 }
 
-/// What it waited for.
+/// What the caller waited for.
 #[derive(Debug)]
 pub(crate) enum WaitedFor {
     /// The one session of a sandbox.
     Sandbox {
+        /// The scope that has it.
         holder: &'static str,
-        /// It, and whoever else has a session of the pool.
+        /// That scope, and all others that have a session of the pool.
         holders: Vec<OpenScope>,
     },
-    /// Its turn to write, where one scope can at a time.
+    /// Its turn to write, on an engine with one writer.
     Turn(PoolFigures),
     /// A session that the server did not open in time.
     Connection(PoolFigures),
     /// A session, while all were in use.
     Session {
         pool: PoolFigures,
-        /// All of them were in the same hands for the whole wait.
+        /// No session was given back during the whole wait.
         is_stuck: bool,
     },
 }
 
-/// How the pool stood when the wait was over.
+/// The state of the pool when the wait was over.
 #[derive(Debug)]
 pub(crate) struct PoolFigures {
+    /// `max_sessions`.
     pub(crate) max: usize,
+    /// Sessions that scopes and callers have.
     pub(crate) in_use: usize,
+    /// Sessions that a cleanup has.
     pub(crate) settling: usize,
+    /// Callers that wait, without this one.
     pub(crate) waiting: usize,
-    /// Who had what was waited for, the one who had had it for longest first.
+    /// The scopes that hold what was waited for, the one that has held it for longest first.
     pub(crate) holders: Vec<OpenScope>,
 }
 
-/// Who would wait for whom for ever.
+/// A scope that would wait for ever, because all holders of a session wait for a second one.
 #[derive(Debug)]
 pub(crate) struct Starved {
+    /// `max_sessions`.
     pub(crate) max: usize,
+    /// The names of the other scopes that wait for a second session.
     pub(crate) others: Vec<&'static str>,
 }
 
 impl AcquireTimeout {
+    /// See [`Error::holders`](crate::Error::holders).
     pub(crate) fn holders(&self) -> &[OpenScope] {
         match &self.waited_for {
             WaitedFor::Sandbox { holders, .. } => holders,
@@ -84,8 +94,9 @@ impl fmt::Display for WaitedFor {
             ),
             Self::Turn(pool) => write!(
                 f,
-                "{pool}: another scope writes for that long, and this engine has one writer at a time; \
-                 mark what only reads `read_only`, and write through the `tx` of the scope that you are in"
+                "{pool}: another scope writes for that long, and this engine has one writer at a \
+                 time; mark what only reads `read_only`, and write through the `tx` of the scope \
+                 that you are in"
             ),
             Self::Connection(pool) => write!(f, "{pool}: the server took too long to open one"),
             Self::Session { pool, is_stuck } => {
@@ -110,7 +121,8 @@ impl fmt::Display for PoolFigures {
         } = self;
         write!(
             f,
-            "of {max} sessions {in_use} are in use and {settling} are settling, {waiting} other callers wait"
+            "of {max} sessions {in_use} are in use and {settling} are settling, \
+             {waiting} other callers wait"
         )?;
         write_holders(f, holders)
     }
@@ -121,7 +133,8 @@ impl fmt::Display for Starved {
         let max = self.max;
         write!(
             f,
-            "would wait for a second session for ever, all {max} are held by scopes that do: this one"
+            "would wait for a second session for ever, all {max} are held by scopes that do: \
+             this one"
         )?;
         for other in &self.others {
             write!(f, ", `{other}`")?;

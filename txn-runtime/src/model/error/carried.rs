@@ -1,12 +1,14 @@
-//! Through [`sqlx::Error`] and back.
+//! The way of an [`Error`] through [`sqlx::Error`] and back.
 //!
-//! Code that was written for sqlx goes on to work: each error becomes the variant that sqlx would have given (see [`Form`]), with
-//! the driver's own error inside where there is one, so that its arms match and its downcasts find what they look for. Ours is in
-//! there as well, whole: [`Error::of`] finds it by reference, `Error::from` takes it out.
+//! Code that was written for sqlx goes on to work. Each error becomes the variant that sqlx would
+//! have given (see [`Form`]), with the driver's own error inside where there is one, so that match
+//! arms match and downcasts find what they look for. Our error is in there as well, whole:
+//! [`Error::of`] finds it by reference, and `Error::from` takes it out.
 //!
-//! Two variants have no room for anything, `PoolTimedOut` and `PoolClosed`. That the arms of applications match (a 503 where there was
-//! one before) counts for more there than the figures: what is lost with certainty is nothing but these, never what kind of error it
-//! is. They are remembered [beside] it, for who turns it back at once, and are an event.
+//! Two variants have no room for anything: `PoolTimedOut` and `PoolClosed`. The match arms of
+//! applications (a 503 where there was one before) count for more than the figures there. Only the
+//! figures may get lost, and never what kind of error it is. They are kept by [`recall`] for a
+//! conversion back in the same poll, and are logged.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -34,21 +36,25 @@ impl StdError for Carried {
     }
 }
 
-/// Which variant of sqlx's an error becomes.
+/// Which variant of `sqlx::Error` an error becomes.
 enum Form {
-    /// The database said so. Never without the driver's error inside: `downcast_ref` would panic.
+    /// The database has sent an error. The driver's error is always inside: without it, sqlx's
+    /// `downcast_ref` would panic.
     Database,
     Io(Io),
     Tls,
-    /// No session was to be had.
+    /// No session could be had.
     PoolTimedOut,
+    /// The handle was closed.
     PoolClosed,
-    /// The rest, which sqlx knows nothing of: a scope that is rolled back although its body was content, a statement that was not
-    /// sent. In the one variant that can hold ours and that nobody takes for a fault that passes.
+    /// What sqlx does not know: a scope that was rolled back although its body returned `Ok`, or a
+    /// statement that was not sent. This is the one variant that can hold our error and that nobody
+    /// takes for a transient fault.
     Configuration,
 }
 
 impl Error {
+    /// The variant that sqlx would have given.
     fn form(&self) -> Form {
         match (&self.0.kind, self.sqlx()) {
             (Kind::AcquireTimeout(_) | Kind::Starved(_) | Kind::Overloaded(_), _) => {
@@ -64,7 +70,7 @@ impl Error {
         }
     }
 
-    /// The driver's error, also where a hook has returned it.
+    /// The driver's error inside, also where a hook has returned it.
     fn sqlx(&self) -> Option<&sqlx::Error> {
         match &self.0.source {
             Source::Sqlx(error) => Some(error),
@@ -73,15 +79,17 @@ impl Error {
         }
     }
 
+    /// The error of a statement, which is the driver's and nothing else.
     fn statement(error: sqlx::Error) -> Self {
         Self::new(Kind::Statement, None, Source::Sqlx(error))
     }
 
-    /// The error of a transaction inside of one of sqlx's, if it is one.
+    /// Finds the error of a transaction inside of a `sqlx::Error`.
     ///
-    /// `None` for what a driver has said of a statement; [`Error::from`] takes that, too. `PoolTimedOut` and `PoolClosed` have no
-    /// room for more than what they say: of these it is an error that says no more, for which
-    /// [`is_acquire_timeout`](Self::is_acquire_timeout) or [`is_closed`](Self::is_closed) holds.
+    /// `None` for the driver's own error of a statement; [`Error::from`] takes that too.
+    /// `PoolTimedOut` and `PoolClosed` carry nothing: for these, the result is an error without a
+    /// scope and without figures, for which [`is_acquire_timeout`](Self::is_acquire_timeout) or
+    /// [`is_closed`](Self::is_closed) holds.
     ///
     /// # Examples
     ///
@@ -109,6 +117,7 @@ impl Error {
         }
     }
 
+    /// Finds our error inside of a variant that can hold one.
     pub(super) fn carried_by(error: &sqlx::Error) -> Option<&Self> {
         let carried: Option<&Carried> = match error {
             sqlx::Error::Database(error) => as_std(&**error).downcast_ref(),
@@ -120,17 +129,18 @@ impl Error {
     }
 }
 
-/// The error itself, where `as_error` shows what is inside of it.
+/// The error itself as a `std` error. `DatabaseError::as_error` would return what is inside of it.
 fn as_std(error: &dyn DatabaseError) -> &(dyn StdError + 'static) {
     error
 }
 
-/// What sqlx would have given: `PoolTimedOut` where no session was to be had, `PoolClosed`, `Io` where the connection failed or a
-/// time limit was over, `Database` with the driver's own error inside, and `Configuration` for what sqlx does not know.
+/// Becomes the variant that sqlx would have given: `PoolTimedOut` if no session could be had,
+/// `PoolClosed`, `Io` if the connection failed or a time limit was over, `Database` with the
+/// driver's own error inside, and `Configuration` for what sqlx does not know.
 ///
-/// It turns back into what it was. `PoolTimedOut` and `PoolClosed` cannot carry the scope's name and the figures (nor that it was
-/// [overloaded](Error::is_overloaded)): these are there again only if it is turned back at once, where it came from, as `?`
-/// does.
+/// The way back gives the same error again. `PoolTimedOut` and `PoolClosed` cannot carry the
+/// scope's name and the figures (nor that it was [overloaded](Error::is_overloaded)): these are
+/// there again only if it is converted back at once in the same task, as `?` does.
 impl From<Error> for sqlx::Error {
     fn from(error: Error) -> Self {
         let error = match *error.0 {
@@ -159,7 +169,7 @@ impl From<Error> for sqlx::Error {
     }
 }
 
-/// Takes out what [`Error::of`] finds; any other error is that of a statement.
+/// Takes out the error that [`Error::of`] finds; any other error is that of a statement.
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed = error {
@@ -172,6 +182,7 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// Takes out the error that [`Error::carried_by`] has found.
 fn take_out(error: sqlx::Error) -> Error {
     let boxed: Box<dyn StdError> = match error {
         sqlx::Error::Database(error) => error,
@@ -188,9 +199,10 @@ fn take_out(error: sqlx::Error) -> Error {
     }
 }
 
-// ---- what code that was written for sqlx sees of it ---------------------------------------------------------
+// ---- what code that was written for sqlx sees -----------------------------------------------
 
 impl Error {
+    /// The error that the database has sent.
     fn driver(&self) -> Option<&dyn DatabaseError> {
         self.sqlx()?.as_database_error()
     }

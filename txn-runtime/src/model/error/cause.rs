@@ -1,4 +1,4 @@
-//! The memory of an error.
+//! What is kept of an error: its text, its class and its code, cheap to clone.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,31 +10,38 @@ use super::class::{self, Class};
 
 /// Why a transaction was not committed.
 ///
-/// The first failure of a transaction is kept, so that every later refusal can name it, and hooks after a rollback get it.
+/// The first failure of a transaction is kept, so that every later refusal can name it, and so that
+/// hooks after a rollback get it. Clones share it.
 #[derive(Clone)]
 pub struct Cause(Arc<CauseRepr>);
 
+/// What a cause remembers of the error, which itself is given to the user.
 struct CauseRepr {
     message: String,
     class: Class,
+    /// The engine's own code, as in [`Error::code`].
     code: Option<String>,
+    /// See [`Cause::is_unknown`].
     unknown: bool,
 }
 
 impl Cause {
+    /// A failure that is not an error of the database.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::with_class(message.into(), Class::Other, None)
     }
 
+    /// The failure of a statement.
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         Self::with_class(error.to_string(), Class::of(error), code(error))
     }
 
+    /// The failure to open a session.
     pub(crate) fn of_connecting(error: &sqlx::Error) -> Self {
         Self::with_class(error.to_string(), Class::of_connecting(error), code(error))
     }
 
-    /// Nobody knows whether there is something to be a cause of.
+    /// The connection was lost during a COMMIT: nobody knows whether the transaction failed.
     pub(crate) fn unknown(message: &str) -> Self {
         Self(Arc::new(CauseRepr {
             message: message.into(),
@@ -85,6 +92,7 @@ impl fmt::Debug for Cause {
 
 impl StdError for Cause {}
 
+/// The engine's own code of an error, also where it is one of ours inside of sqlx's.
 pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     match Error::carried_by(error) {
         Some(ours) => ours.code().map(Cow::into_owned),

@@ -1,6 +1,7 @@
-//! What an error means, by what its driver says of it.
+//! What an error means for a retry, by its code.
 //!
-//! Where only the error is at hand, its own type tells which engine it is from.
+//! The codes of each engine are in a file of their own. Which engine an error is from is seen by
+//! the type of the driver's error, since most callers do not know the engine as a type.
 
 use std::borrow::Cow;
 
@@ -15,15 +16,18 @@ pub(crate) mod sqlite;
 
 use super::Error;
 
-/// What an error means for those who decide what to do next.
+/// What an error means for the decision what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
+    /// An error that running the transaction again would meet again.
     Other,
+    /// The engine could not order the transaction among the concurrent ones.
     Serialization,
+    /// The engine chose the transaction to break a deadlock.
     Deadlock,
-    /// A lock that was not to be had in time; nothing is wrong with the transaction.
+    /// A lock could not be had in time; nothing is wrong with the transaction.
     Busy,
-    /// What the session remembered of the schema is not true any more; the statement was not run.
+    /// A statement was prepared before the schema changed, and was not run.
     Stale,
     /// The connection was lost, and another one may do.
     Connection,
@@ -31,11 +35,13 @@ pub(crate) enum Class {
         not(any(feature = "postgres", feature = "mysql")),
         allow(dead_code, reason = "where there is a server")
     )]
-    /// The server has hung up on a program that was too slow, and would do so again.
+    /// The server has closed the connection because the program was too slow, and would do so
+    /// again.
     HungUp,
 }
 
 impl Class {
+    /// The class of any error, also of one of ours inside of sqlx's.
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         if let Some(ours) = Error::carried_by(error) {
             return ours.class();
@@ -51,7 +57,7 @@ impl Class {
         }
     }
 
-    /// What it means that a session could not be opened.
+    /// The class of an error that was met when a session was opened.
     pub(crate) fn of_connecting(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => class_of_connecting(&**error),
@@ -59,17 +65,18 @@ impl Class {
         }
     }
 
-    /// There is no connection any more.
+    /// Whether the connection is gone.
     pub(crate) fn is_loss(self) -> bool {
         matches!(self, Self::Connection | Self::HungUp)
     }
 
-    /// Running the whole transaction again may succeed.
+    /// Whether running the whole transaction again may succeed.
     pub(crate) fn may_pass(self) -> bool {
         !matches!(self, Self::Other | Self::HungUp)
     }
 }
 
+/// The class of an error that a database has sent.
 pub(crate) fn class(error: &dyn DatabaseError) -> Class {
     #[cfg(feature = "postgres")]
     if let Some(error) = error.try_downcast_ref() {
@@ -87,6 +94,7 @@ pub(crate) fn class(error: &dyn DatabaseError) -> Class {
     Class::Other
 }
 
+/// The class of an error that a database has sent when a session was opened.
 pub(crate) fn class_of_connecting(error: &dyn DatabaseError) -> Class {
     #[cfg(feature = "sqlite")]
     if let Some(error) = error.try_downcast_ref() {
@@ -95,7 +103,8 @@ pub(crate) fn class_of_connecting(error: &dyn DatabaseError) -> Class {
     class(error)
 }
 
-/// Whether what the driver calls an error of the protocol is one of the program that uses it: a bind that was forgotten.
+/// Whether a protocol error of the driver is a mistake of the program, like a bind that was
+/// forgotten, and the connection is not lost.
 pub(crate) fn is_of_the_program(text: &str) -> bool {
     #[cfg(feature = "postgres")]
     if postgres::is_of_the_program(text) {
@@ -113,6 +122,7 @@ pub(crate) fn is_of_the_program(text: &str) -> bool {
     false
 }
 
+/// The engine's own code: sqlx gives the SQLSTATE on MySQL, where the number says more.
 pub(crate) fn code(error: &dyn DatabaseError) -> Option<String> {
     #[cfg(feature = "mysql")]
     if let Some(error) = error.try_downcast_ref() {

@@ -1,4 +1,5 @@
-//! Callers that were refused without having their turn: too many of them, or no server.
+//! Callers that were refused before it was their turn: because too many wait, or because the server
+//! cannot be reached.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,39 +8,46 @@ use super::text::{write_holders, write_itself, write_stuck};
 use super::{Cause, Error, Kind, Source};
 use crate::model::open_scope::OpenScope;
 
-/// The figures of a pool that more is asked of than it can do.
+/// The figures of a pool that cannot keep up with what is asked of it.
 #[derive(Debug)]
 pub(crate) struct Overload {
     pub(crate) refused: Refused,
-    /// They wait for their turn to write, one at a time.
+    /// The queue is the one for the turn to write, as opposed to the one for sessions.
     pub(crate) writes: bool,
+    /// `max_sessions`.
     pub(crate) max: usize,
+    /// Sessions that scopes and callers have.
     pub(crate) in_use: usize,
+    /// Sessions that a cleanup has.
     pub(crate) settling: usize,
-    /// Who has what was waited for, the one who has had it for longest first.
+    /// The scopes that hold what was waited for, the one that has held it for longest first.
     pub(crate) holders: Vec<OpenScope>,
-    /// All of them have had it for the whole wait.
+    /// They have all held it for the whole wait.
     pub(crate) is_stuck: bool,
 }
 
-/// Who was refused.
+/// Which caller was refused.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// One who had waited for so long, after an interval in which nobody was served within the target.
+    /// A caller that had waited for `waited`, because for an `interval` nobody was served within
+    /// the `target`.
     Waiting {
         waited: Duration,
         target: Duration,
         interval: Duration,
     },
-    /// One who came when as many waited as may.
+    /// A caller that came when as many callers waited as may.
     New { max_waiting: usize },
 }
 
-/// What is told to those who may not try.
+/// The figures of an outage, for callers that the open circuit breaker refuses.
 #[derive(Debug)]
 pub(crate) struct Outage {
+    /// How long the server has been unreachable.
     pub(crate) lasts: Duration,
+    /// How many attempts to connect have failed in a row.
     pub(crate) attempts: u32,
+    /// The failure of the last attempt.
     pub(crate) cause: Cause,
 }
 
@@ -50,37 +58,44 @@ impl fmt::Display for Outage {
         } = self;
         write!(
             f,
-            "the server has been out of reach for {lasts:?} and {attempts} attempts, refused without another"
+            "the server has been out of reach for {lasts:?} and {attempts} attempts, \
+             refused without another"
         )
     }
 }
 
 impl Error {
+    /// The pool refuses a caller early.
     pub(crate) fn overloaded(figures: Overload) -> Self {
         Self::new(Kind::Overloaded(figures), None, Source::None)
     }
 
+    /// The circuit breaker refuses a caller.
     pub(crate) fn unavailable(outage: Outage) -> Self {
         let cause = Source::Cause(outage.cause.clone());
         Self::new(Kind::Unavailable(outage), None, cause)
     }
 
-    /// Refused early, because more is asked of the [`Db`](crate::Db) than it can do: callers have been waiting for too long for a
-    /// while ([`DbBuilder::queue_target`](crate::DbBuilder::queue_target)), or too many wait
+    /// The caller was refused early, because the [`Db`](crate::Db) cannot keep up: callers have
+    /// been waiting for too long for a while
+    /// ([`DbBuilder::queue_target`](crate::DbBuilder::queue_target)), or too many wait
     /// ([`DbBuilder::max_waiting`](crate::DbBuilder::max_waiting)). Nothing was sent.
     ///
-    /// No kind of [`is_acquire_timeout`](Self::is_acquire_timeout), for no time limit of the caller's is over, and not
-    /// [retryable](Self::is_retryable): to try again at once makes it worse. To a client, say that it may come back later.
+    /// This is no [`is_acquire_timeout`](Self::is_acquire_timeout), because no time limit of the
+    /// caller is over, and it is not [retryable](Self::is_retryable), because to try again at once
+    /// makes it worse. Tell a client to come back later.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
         matches!(self.0.kind, Kind::Overloaded(_))
     }
 
-    /// Refused at once, because the server has been out of reach for a while
-    /// ([`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after)). Nothing was sent; the text, the [`code`](Self::code) and
-    /// [`is_connection`](Self::is_connection) are those of the last attempt to connect.
+    /// The caller was refused at once, because the server has been unreachable for a while
+    /// ([`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after)). Nothing was sent; the text,
+    /// the [`code`](Self::code) and [`is_connection`](Self::is_connection) are those of the last
+    /// attempt to connect.
     ///
-    /// It is [retryable](Self::is_retryable): it passes as soon as the server can be reached, and costs the server nothing.
+    /// It is [retryable](Self::is_retryable): it passes as soon as the server can be reached, and
+    /// costs the server nothing.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self.0.kind, Kind::Unavailable(_))
@@ -114,7 +129,8 @@ impl fmt::Display for Overload {
 }
 
 impl Overload {
-    /// Under overload sessions come and go, and others wait.
+    /// Whether the caller may be waiting for itself, as opposed to a pool under load: under load,
+    /// sessions come and go, and others wait too.
     fn may_wait_for_itself(&self) -> bool {
         match self.refused {
             Refused::Waiting { .. } => self.is_stuck,
@@ -122,6 +138,7 @@ impl Overload {
         }
     }
 
+    /// Writes the advice for a pool under load.
     fn write_advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "ask for less at a time, hold sessions for less long, or raise `max_sessions` or ",
@@ -132,6 +149,7 @@ impl Overload {
         })
     }
 
+    /// Writes the advice for a caller that may be waiting for itself.
     fn write_stuck(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.refused {
             Refused::Waiting { .. } => write_stuck(f, self.writes),
@@ -142,6 +160,7 @@ impl Overload {
         }
     }
 
+    /// Writes who was refused, and by which limit.
     fn write_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.writes {
             true => "its turn to write",
@@ -154,7 +173,8 @@ impl Overload {
                 interval,
             } => write!(
                 f,
-                "refused after a wait of {waited:?} because for {interval:?} nobody has got {what} within {target:?}"
+                "refused after a wait of {waited:?} because for {interval:?} nobody has got {what} \
+                 within {target:?}"
             ),
             Refused::New { max_waiting: 0 } => {
                 f.write_str("refused at once because nobody may wait")

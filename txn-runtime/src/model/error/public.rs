@@ -1,7 +1,8 @@
-//! What strangers may read.
+//! The sentences that strangers may read.
 
 use super::{Error, Kind};
 
+// Each of them tells what the failure means to a client, and nothing of the inside.
 const BUSY: &str = "too busy at the moment, please try again later";
 const AWAY: &str = "not available at the moment, please try again later";
 const LATE: &str = "this took too long and was given up";
@@ -11,9 +12,9 @@ const CONFLICT: &str = "somebody else was faster, please try again";
 const INTERNAL: &str = "an internal error occurred";
 
 impl Error {
-    /// One sentence for a stranger, as in the answer to a web request: what it means to them, in words that are the same for
-    /// everybody. It names no scope, no table and no place in the source, tells nothing of who holds what, and quotes nothing of
-    /// what the database said.
+    /// One sentence for a stranger, as in the answer to a web request: what the failure means to
+    /// them, in words that are the same for everybody. It names no scope, no table and no place in
+    /// the source, tells nothing of who holds what, and quotes nothing that the database said.
     ///
     /// The error's own text is for the log.
     ///
@@ -28,7 +29,8 @@ impl Error {
     ///         None => "an internal error occurred",
     ///     }
     /// }
-    /// assert_eq!(answer(&sqlx::Error::PoolTimedOut), "too busy at the moment, please try again later");
+    /// let message = "too busy at the moment, please try again later";
+    /// assert_eq!(answer(&sqlx::Error::PoolTimedOut), message);
     /// ```
     #[must_use]
     pub fn public_message(&self) -> &'static str {

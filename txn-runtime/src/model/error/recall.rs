@@ -1,8 +1,11 @@
-//! What a variant of [`sqlx::Error`] has no room for, for whoever turns it back at once.
+//! A short memory of errors that became a variant of [`sqlx::Error`] without room for them.
 //!
-//! An error that comes out of a future is turned into another by `?` in the same poll, so in the same thread and task. It is
-//! remembered for these, and taken by the first that asks. If a task has made two of them, nobody can tell which is which, and
-//! neither comes back: a figure that is missing is better than one of another wait. What nobody asks for is forgotten.
+//! When an error comes out of a future, `?` turns it into another error type in the same poll, and
+//! therefore in the same thread and the same task. So each thread remembers the error under the id
+//! of its task, and the first conversion back in that task takes it. If a task has made two of
+//! them, nobody can tell which is which, and neither comes back: a missing figure is better than
+//! the figure of another wait. An error that nobody asks for is dropped after a second, or when the
+//! memory is full.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -11,23 +14,26 @@ use tokio::task;
 
 use super::Error;
 
-/// Long enough for a thread that is kept from running; too short for the next wait that is in vain.
+/// How long an error is remembered: long enough for a thread that is not scheduled for a while, and
+/// too short for the next wait to time out.
 const FRESH: Duration = Duration::from_secs(1);
-/// Of so many tasks, so that nothing piles up.
+/// For how many tasks a thread remembers an error, so that nothing piles up.
 const MOST: usize = 32;
 
 thread_local! {
     static MADE: RefCell<Vec<Made>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The error that a task has turned into one of sqlx's.
 struct Made {
-    /// `None` outside of any.
+    /// The task; `None` outside of any.
     by: Option<task::Id>,
     at: Instant,
-    /// `None` if there were two.
+    /// `None` if the task has made two.
     error: Option<Error>,
 }
 
+/// Remembers an error that is about to become a variant without room for it.
 pub(super) fn remember(error: Error) {
     tracing::debug!(target: "txn", problem = %error, "told in the words of sqlx");
     let (by, at) = (task::try_id(), Instant::now());
@@ -45,7 +51,7 @@ pub(super) fn remember(error: Error) {
     });
 }
 
-/// What was made into this variant.
+/// Takes the error that this task has turned into this variant, if it is still known.
 pub(super) fn recall(variant: &sqlx::Error) -> Option<Error> {
     let by = task::try_id();
     let made = MADE.with_borrow_mut(|all| {

@@ -1,4 +1,5 @@
-//! What errors say: lower-case fragments, what happened, to which scope, and why.
+//! The texts of errors: lower-case fragments that say what happened, to which scope, and why.
+//! Tests and the guide quote them.
 
 use std::fmt;
 
@@ -55,6 +56,7 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Writes that something that ran in the transaction has ended it.
 fn write_ended(f: &mut fmt::Formatter<'_>, by: Option<&str>, undone: bool) -> fmt::Result {
     f.write_str(if undone {
         "cannot roll back"
@@ -68,7 +70,7 @@ fn write_ended(f: &mut fmt::Formatter<'_>, by: Option<&str>, undone: bool) -> fm
     )
 }
 
-/// Where nothing was given back for the whole wait.
+/// Writes the advice for a wait during which nothing was given back.
 pub(super) fn write_stuck(f: &mut fmt::Formatter<'_>, is_turn: bool) -> fmt::Result {
     f.write_str("none was given back meanwhile; ")?;
     f.write_str(match is_turn {
@@ -78,16 +80,19 @@ pub(super) fn write_stuck(f: &mut fmt::Formatter<'_>, is_turn: bool) -> fmt::Res
     write_itself(f)
 }
 
-/// Nothing else is known of who waits than that it may hold what it waits for.
+/// Writes that the caller may hold what it waits for: that is the usual reason for a wait in which
+/// nothing was given back, and it cannot be seen from here.
 pub(super) fn write_itself(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(
-        ", and if this caller has one itself, in a scope, an open row stream or a future that it does not poll, it waits for itself",
+        ", and if this caller has one itself, in a scope, an open row stream or a future that it \
+         does not poll, it waits for itself",
     )
 }
 
-/// So many are named.
+/// How many holders are named.
 const OLDEST: usize = 3;
 
+/// Writes who has held what was waited for, the oldest first.
 pub(super) fn write_holders(f: &mut fmt::Formatter<'_>, holders: &[OpenScope]) -> fmt::Result {
     for (n, holder) in holders.iter().take(OLDEST).enumerate() {
         let before = if n == 0 { "; held for longest by" } else { ";" };

@@ -1,10 +1,11 @@
-//! What the errors of SQLite mean.
+//! The classes of SQLite's errors, by their extended result code.
 
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 
 use super::Class;
 
+/// The class of an error that a statement has met.
 pub(crate) fn class(error: &SqliteError) -> Class {
     // https://www.sqlite.org/rescode.html
     match code(error) {
@@ -16,7 +17,9 @@ pub(crate) fn class(error: &SqliteError) -> Class {
     }
 }
 
-/// A file that is not there is to opening what a server out of reach is; to a statement (ATTACH) it is an error like another.
+/// The class of an error that was met when a database was opened. A file that cannot be opened is
+/// then what an unreachable server is elsewhere; for a statement (ATTACH) it is an error like any
+/// other.
 pub(super) fn class_of_connecting(error: &SqliteError) -> Class {
     match code(error) & 0xff {
         14 => Class::Connection, // CANTOPEN and its kinds
@@ -24,12 +27,14 @@ pub(super) fn class_of_connecting(error: &SqliteError) -> Class {
     }
 }
 
+/// The extended result code.
 fn code(error: &SqliteError) -> u32 {
     let code = DatabaseError::code(error).and_then(|code| code.parse().ok());
     code.unwrap_or_default()
 }
 
-/// The driver names the place in its source. There is no protocol that could go wrong.
+/// Whether an error that the driver calls one of the protocol is a mistake of the program: there is
+/// no protocol that could go wrong. The driver's text names the place in its source.
 pub(super) fn is_of_the_program(text: &str) -> bool {
     text.contains("(sqlx_sqlite::")
 }
