@@ -1,4 +1,8 @@
-//! Whether a caller waits for a session, or for one that is being opened for it: the pool does both in one future.
+//! Tells a caller that waits in the queue from one for whom a session is being opened.
+//!
+//! The pool does both in one future, and does not say which. So the code that opens a session sets
+//! a flag of its thread, and whoever polls the future clears the flag before the poll and reads it
+//! after. Nothing else runs on the thread in between, so that the flag belongs to this poll alone.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -8,26 +12,28 @@ use std::task::{Context, Poll};
 use tokio::task::coop;
 
 thread_local! {
-    /// What is being polled in this thread has begun to open a session.
+    /// The future that this thread is polling has begun to open a session.
     static OPENS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a caller is about that has no session yet.
+/// What a caller without a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// It waits until another caller gives a session back.
     Queue,
-    /// Nobody else is to have this session.
+    /// A session is being opened, which no other caller will get.
     Opening,
 }
 
-/// Tells those who poll it that this is no wait for others.
+/// Runs `open`, and lets whoever polls know that a session is being opened.
 pub(crate) async fn opening<F: Future>(open: F) -> F::Output {
     OPENS.set(true);
     open.await
 }
 
-/// Polls once, even if the task has used up what tokio gives it for one turn: then all that is asked for looks busy, which is no wait
-/// for others. (128 answers that were there at once are enough, of whatever of tokio's.)
+/// Polls once, also if the task has used up its cooperative budget. Without a budget, everything of
+/// tokio's returns `Pending` although it is ready, which would look like a wait for others. 128
+/// operations that are ready at once use a budget up.
 pub(crate) fn poll_for_certain<F: Future>(
     mut future: Pin<&mut F>,
     cx: &mut Context<'_>,
@@ -40,7 +46,8 @@ pub(crate) fn poll_for_certain<F: Future>(
     }
 }
 
-/// Polls once. Only the poll in which a session begins to be opened says so.
+/// Polls once. Only the poll in which the opening begins returns [`Stage::Opening`]; later polls of
+/// the same opening return [`Stage::Queue`].
 pub(crate) fn poll<F: Future>(
     future: Pin<&mut F>,
     cx: &mut Context<'_>,

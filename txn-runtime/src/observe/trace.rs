@@ -1,6 +1,8 @@
-//! What a scope tells of itself: its span, and its figures. Once, on every path.
+//! What a scope reports about itself: its span, and its metrics. Each is completed exactly once, on
+//! every path, a drop included.
 //!
-//! The trace of a root scope travels with its session, as hooks do: whatever becomes of the scope, the session gets to know it first.
+//! The trace of a root scope travels with its session, as hooks do: whatever becomes of the scope,
+//! the code that has the session knows it first.
 
 use std::time::Instant;
 
@@ -20,15 +22,18 @@ use crate::model::retry::Asked;
 use crate::model::transaction::Wire;
 use crate::observe::metrics::{Meter, Timer, Timestamp};
 
-/// The span of an attempt; nothing where nobody listens.
+/// The span of an attempt; empty if no subscriber wants it, or if the attempt was completed.
+// Boxed: see the head of scope.rs
 pub(crate) struct Spanned(Option<Box<Open>>);
 
+/// A span that is not complete yet.
 struct Open {
     span: Span,
     since: Instant,
 }
 
 impl Spanned {
+    /// Opens the span of an attempt at a scope.
     #[inline(always)]
     pub(crate) fn new<DB: Engine>(
         options: &'static Options,
@@ -36,13 +41,14 @@ impl Spanned {
         depth: u32,
         attempt: u32,
     ) -> Self {
-        // A disabled span is not free: it is offered to the `log` crate.
+        // A disabled span is not free: `tracing` offers it to the `log` crate.
         if LevelFilter::current() < LevelFilter::DEBUG {
             return Self(None);
         }
         Self::listened_to::<DB>(options, caller, depth, attempt)
     }
 
+    /// Opens the span, now that some subscriber may want it.
     fn listened_to<DB: Engine>(
         options: &'static Options,
         caller: Option<Caller>,
@@ -74,11 +80,13 @@ impl Spanned {
         Self(Some(Box::new(Open { span, since })))
     }
 
+    /// The span, for futures that are to run inside of it.
     #[inline(always)]
     pub(crate) fn span(&self) -> Option<Span> {
         self.0.as_ref().map(|open| open.span.clone())
     }
 
+    /// Completes the span, unless that was done before.
     #[inline(always)]
     pub(crate) fn complete(&mut self, how: ScopeOutcome, when: ScopePhase) {
         if let Some(open) = self.0.take() {
@@ -88,6 +96,7 @@ impl Spanned {
 }
 
 impl Open {
+    /// Records how the attempt ended. The span itself closes when its last clone is dropped.
     fn complete(&self, how: ScopeOutcome, when: ScopePhase) {
         let elapsed = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.span.record("txn.outcome", how.as_str());
@@ -95,6 +104,7 @@ impl Open {
         self.span.record("txn.elapsed_us", elapsed);
     }
 
+    /// Records the error of the scope, in the fields that OpenTelemetry has for it.
     fn failed(&self, error: &Error) {
         self.span.record("otel.status_code", "ERROR");
         let text = tracing::field::display(error);
@@ -102,23 +112,33 @@ impl Open {
     }
 }
 
-/// The span of an attempt, and the timer of its scope; both end with the scope, one way or another.
+/// The span of an attempt, and the timer of its scope.
+///
+/// While the scope runs, [`at`](Self::at) and its like note the phase. When the transaction has
+/// ended, [`came_out`](Self::came_out) notes the outcome, and hooks may run. Then
+/// [`attempt_ended`](Self::attempt_ended) completes the span, and [`ended`](Self::ended) the timer
+/// too; between the two, [`again`](Self::again) may begin the next attempt. A trace that is dropped
+/// before reports that its scope was dropped, or has panicked, in the phase that was noted last.
 pub(crate) struct Trace {
     open: Spanned,
-    /// Of an attempt that has ended: the next one is linked to it.
-    before: Spanned,
-    moment: ScopePhase,
-    came: Option<(ScopeOutcome, ScopePhase)>,
-    at: Option<Timestamp>,
+    /// The span of an attempt that has ended. The span of the next attempt is linked to it.
+    previous: Spanned,
+    /// Where the scope is.
+    phase: ScopePhase,
+    /// How the attempt came out, and in which phase, once that is known.
+    outcome: Option<(ScopeOutcome, ScopePhase)>,
+    /// When the scope ended, if that was measured already.
+    ended_at: Option<Timestamp>,
     timer: Timer,
 }
 
 impl Trace {
-    /// Of a session that no scope is on.
+    /// The trace of a session that no scope is on. It reports nothing.
     pub(crate) fn none() -> Self {
         Self::new(Spanned(None), Timer::default())
     }
 
+    /// The trace of a root scope. The timer starts now.
     pub(crate) fn root<DB: Engine>(meter: &Meter, request: &Request, attempt: u32) -> Self {
         let options = request.options;
         let retries = !matches!(options.retry, Asked::Never);
@@ -127,120 +147,126 @@ impl Trace {
         Self::new(open, timer)
     }
 
-    /// For a nested scope at this depth.
+    /// The trace of a nested scope at this depth.
     pub(crate) fn nested<DB: Engine>(meter: &Meter, options: &'static Options, depth: u32) -> Self {
         let timer = meter.scope(options.name, ScopeKind::Nested, false);
         let open = Spanned::new::<DB>(options, None, depth, 1);
         Self::new(open, timer)
     }
 
-    /// The next attempt at the scope: its span is linked to the one before.
+    /// The trace of the next attempt. The timer goes on, and the new span follows from the one
+    /// before.
     pub(crate) fn again<DB: Engine>(mut self, request: &Request, attempt: u32) -> Self {
         let mut timer = std::mem::take(&mut self.timer);
         timer.again();
         let open = Spanned::new::<DB>(request.options, request.caller, request.depth, attempt);
-        if let (Some(open), Some(before)) = (&open.0, &self.before.0) {
-            open.span.follows_from(&before.span);
+        if let (Some(open), Some(previous)) = (&open.0, &self.previous.0) {
+            open.span.follows_from(&previous.span);
         }
         Self::new(open, timer)
     }
 
+    /// A trace of a scope that waits for its session.
     fn new(open: Spanned, timer: Timer) -> Self {
         Self {
             open,
-            before: Spanned(None),
-            moment: ScopePhase::Waiting,
-            came: None,
-            at: None,
+            previous: Spanned(None),
+            phase: ScopePhase::Waiting,
+            outcome: None,
+            ended_at: None,
             timer,
         }
     }
 
-    /// Leaves none.
+    /// Takes the trace along, and leaves one that reports nothing.
     pub(crate) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::none())
     }
 
+    /// The span of the attempt, for futures that are to run inside of it.
     #[inline(always)]
     pub(crate) fn span(&self) -> Option<Span> {
         self.open.span()
     }
 
-    pub(crate) fn at(&mut self, moment: ScopePhase) {
-        self.moment = moment;
+    /// The scope is in this phase from now on.
+    pub(crate) fn at(&mut self, phase: ScopePhase) {
+        self.phase = phase;
     }
 
-    pub(crate) fn is_at(&self, moment: ScopePhase) -> bool {
-        self.moment == moment
+    /// Whether the scope is in this phase.
+    pub(crate) fn is_at(&self, phase: ScopePhase) -> bool {
+        self.phase == phase
     }
 
-    /// As it is while the body runs.
+    /// The trace of a scope whose body runs.
     pub(crate) fn of_body(mut self) -> Self {
-        self.moment = ScopePhase::Body;
+        self.phase = ScopePhase::Body;
         self
     }
 
-    /// Where a body was that is dropped.
+    /// The body is dropped: a busy wire shows that it was waiting for a statement.
     pub(crate) fn look_at(&mut self, wire: Wire) {
-        self.moment = self.moment.seen_with(wire);
+        self.phase = self.phase.seen_with(wire);
     }
 
-    /// Its body has ended.
+    /// The body has ended with this conclusion.
     pub(crate) fn ending(&mut self, conclusion: &Conclusion) {
-        self.moment = match conclusion.verdict {
+        self.phase = match conclusion.verdict {
             Verdict::Commit => ScopePhase::Committing,
             Verdict::Rollback => ScopePhase::RollingBack,
         };
     }
 
-    /// How it came out; hooks may still run.
+    /// The transaction has ended with this outcome; hooks may still run.
     pub(crate) fn came_out(&mut self, how: ScopeOutcome, error: Option<&Error>) {
-        self.came = Some((how, ScopePhase::End));
-        self.moment = ScopePhase::Hooks;
-        self.tell(error);
+        self.outcome = Some((how, ScopePhase::End));
+        self.phase = ScopePhase::Hooks;
+        self.record_error(error);
     }
 
-    /// When it came out, if that was its end.
+    /// When the transaction ended, if no hooks follow.
     pub(crate) fn ends_at(&mut self, at: Option<Timestamp>) {
-        self.at = at;
+        self.ended_at = at;
     }
 
-    /// It could not be opened, and is not going to be.
+    /// The scope could not be opened, and is not tried again.
     pub(crate) fn refused(mut self, error: Error) -> Error {
         self.not_opened(&error);
         self.ended();
         error
     }
 
-    /// It could not be opened.
+    /// This attempt to open the scope has failed.
     pub(crate) fn not_opened(&mut self, error: &Error) {
         let how = match error.is_timeout() {
             true => ScopeOutcome::TimedOut,
             false => ScopeOutcome::Failed,
         };
-        self.came = Some((how, self.moment));
-        self.tell(Some(error));
+        self.outcome = Some((how, self.phase));
+        self.record_error(Some(error));
         self.attempt_ended();
     }
 
-    /// The attempt has ended as it came out; the scope has, unless there is to be another.
+    /// The attempt has ended. Completes its span, with the outcome that was noted.
     pub(crate) fn attempt_ended(&mut self) {
-        if let (Some((how, when)), Some(open)) = (self.came, self.open.0.take()) {
+        if let (Some((how, when)), Some(open)) = (self.outcome, self.open.0.take()) {
             open.complete(how, when);
-            self.before = Spanned(Some(open));
+            self.previous = Spanned(Some(open));
         }
-        self.moment = ScopePhase::Pausing;
+        self.phase = ScopePhase::Pausing;
     }
 
-    /// It has ended as it came out.
+    /// The scope has ended. Completes the span and the timer, with the outcome that was noted.
     pub(crate) fn ended(mut self) {
         self.attempt_ended();
-        if let Some((how, when)) = self.came {
-            self.timer.ended(how, when, self.at);
+        if let Some((how, when)) = self.outcome {
+            self.timer.ended(how, when, self.ended_at);
         }
     }
 
-    fn tell(&self, error: Option<&Error>) {
+    /// Records the error in the span, if both exist.
+    fn record_error(&self, error: Option<&Error>) {
         if let (Some(open), Some(error)) = (&self.open.0, error) {
             open.failed(error);
         }
@@ -251,8 +277,8 @@ impl Drop for Trace {
     fn drop(&mut self) {
         if self.open.0.is_some() || self.timer.runs() {
             let how = ScopeOutcome::unasked();
-            self.open.complete(how, self.moment);
-            self.timer.ended(how, self.moment, None);
+            self.open.complete(how, self.phase);
+            self.timer.ended(how, self.phase, None);
         }
     }
 }

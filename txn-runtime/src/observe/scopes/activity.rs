@@ -1,4 +1,4 @@
-//! What goes on in a session, noted where anybody can read it.
+//! What a session is doing, noted where an operator's task can read it.
 
 use std::num::NonZeroU64;
 use std::ops::Deref;
@@ -13,41 +13,56 @@ use crate::model::location::Location;
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
 
-/// Made once per connection, and kept with it in the pool.
+/// What a session is doing. It is made once per connection, and kept with it in the pool.
 ///
-/// Written by whoever has the session, so that a plain store is enough; read by anybody.
+/// Only the task that has the session writes, so that a load and a store make an update, and
+/// nothing is ever lost between them; any task may read. `state` and `statements` are for a person
+/// to look at and guard no other memory, so that all orderings are relaxed. Who holds the session
+/// is behind a mutex, because it does not fit into an atomic; it is locked when a scope opens and
+/// when it closes.
+///
+/// The state goes from [`ScopeState::Beginning`] to [`ScopeState::Idle`], alternates between that
+/// and [`ScopeState::Running`], and so on, as the scope reports it. [`ScopeState::Settling`] stays
+/// until the session is closed for its holder.
 #[derive(Debug)]
 pub(crate) struct Activity {
+    /// The id that the session has on its server.
     session: NonZeroU64,
+    /// A [`ScopeState`] by its number.
     state: AtomicU8,
+    /// How many statements the scope has sent.
     statements: AtomicU64,
     held: Mutex<Held>,
-    /// That it is listed in.
+    /// The list that it is in, to leave it on drop.
     scopes: Weak<Scopes>,
-    /// tokio's clock stood still when it was opened, as in some tests.
+    /// tokio's clock was paused when the session was opened, as in some tests.
     paused: bool,
 }
 
+/// Who holds a session.
 #[derive(Debug, Default)]
 struct Held {
+    /// The holder; `None` while the session is in the pool.
     by: Option<Holding>,
-    /// The sandbox that has lent the session.
-    around: Option<Holding>,
+    /// The sandbox that has lent the session to that holder, and gets it back from it.
+    outer: Option<Holding>,
 }
 
-/// By whom a session is held.
+/// A scope, or a caller in autocommit mode, that holds a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Holding {
     pub(super) name: &'static str,
     pub(super) location: Option<Location>,
+    /// Since when it holds the session.
     pub(crate) since: Instant,
-    /// To write.
+    /// It holds the turn to write as well.
     pub(crate) has_turn: bool,
-    /// To be reported if it is open for too long, and was not yet.
+    /// It is to be reported if it stays open for too long, and was not reported yet.
     pub(crate) reportable: bool,
 }
 
 impl Holding {
+    /// The caller with this need holds a session from now on.
     pub(crate) fn new(need: &Need, has_turn: bool) -> Self {
         Self {
             name: need.scope,
@@ -58,17 +73,21 @@ impl Holding {
         }
     }
 
+    /// Whether both are the same scope: they have one name, and hold their session since the same
+    /// instant.
     pub(super) fn is_same(&self, other: Option<Self>) -> bool {
         other.is_some_and(|other| other.since == self.since && other.name == self.name)
     }
 
-    /// Whether to report it now; that is done once.
+    /// Whether the scope has been open since `overdue` or longer and is to be reported now. That is
+    /// true only once.
     pub(super) fn is_overdue(&mut self, overdue: Option<Instant>) -> bool {
         let overdue = self.reportable && overdue.is_some_and(|since| self.since <= since);
         self.reportable &= !overdue;
         overdue
     }
 
+    /// The scope as it is shown.
     pub(super) fn seen(
         self,
         state: ScopeState,
@@ -89,6 +108,7 @@ impl Holding {
 }
 
 impl Activity {
+    /// The activity of a session that was opened just now, and that nobody holds.
     pub(super) fn new(session: NonZeroU64, scopes: Weak<Scopes>) -> Self {
         Self {
             session,
@@ -100,13 +120,15 @@ impl Activity {
         }
     }
 
+    /// The id that the session has on its server.
     pub(crate) fn session(&self) -> NonZeroU64 {
         self.session
     }
 
+    /// The session has this holder from now on. The holder before, if there is one, is a sandbox.
     pub(crate) fn open(&self, by: Holding) {
         let mut held = lock(&self.held);
-        held.around = held.by.replace(by);
+        held.outer = held.by.replace(by);
         let begins = by.reportable;
         self.restart(if begins {
             ScopeState::Beginning
@@ -115,25 +137,29 @@ impl Activity {
         });
     }
 
+    /// The holder gives the session back, to the sandbox or to the pool.
     pub(crate) fn close(&self) {
         let mut held = lock(&self.held);
-        held.by = held.around.take();
+        held.by = held.outer.take();
         self.restart(ScopeState::Idle);
     }
 
+    /// Sets what counts from when the holder changes. Called with the lock held, so that a reader
+    /// does not see a new holder with old figures.
     fn restart(&self, state: ScopeState) {
         self.state.store(state as u8, Relaxed);
         self.statements.store(0, Relaxed);
     }
 
-    /// From now on it does this. What is being settled goes on to be.
+    /// The scope does this from now on. A session that is settling stays so until it is closed.
     pub(crate) fn enter(&self, state: ScopeState) {
         if self.state.load(Relaxed) != ScopeState::Settling as u8 {
             self.state.store(state as u8, Relaxed);
         }
     }
 
-    /// The body waits for the database until the guard is dropped.
+    /// A statement is in flight until the guard is dropped. A guard inside of another one, or
+    /// outside of a body, changes nothing.
     pub(crate) fn busy(&self) -> Busy<'_> {
         if self.state.load(Relaxed) != ScopeState::Idle as u8 {
             return Busy::new(self, false);
@@ -142,24 +168,28 @@ impl Activity {
         Busy::new(self, true)
     }
 
+    /// Counts a statement of the scope.
     pub(crate) fn count_statement(&self) {
         let statements = self.statements.load(Relaxed) + 1;
         self.statements.store(statements, Relaxed);
     }
 
+    /// How many statements the scope has sent.
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Relaxed)
     }
 
+    /// Who holds the session.
     pub(crate) fn holding(&self) -> Option<Holding> {
         lock(&self.held).by
     }
 
-    /// Of the scope that has the session.
+    /// Where the scope that holds the session is in the source.
     pub(crate) fn location(&self) -> Option<Location> {
         self.holding()?.location
     }
 
+    /// The scope that holds the session, if there is one. Marks it as reported if it is overdue.
     pub(super) fn look(&self, overdue: Option<Instant>) -> Option<Seen> {
         let mut held = lock(&self.held);
         let holding = held.by.as_mut()?;
@@ -174,17 +204,20 @@ impl Activity {
     }
 }
 
-/// A statement is on its way.
+/// A guard for a statement in flight. Its drop says that the body goes on.
 #[derive(Debug)]
 pub(crate) struct Busy<'a> {
     activity: &'a Activity,
-    /// It is the body's, which goes on when it is over.
+    /// The statement is one of the body, to which the session returns on drop. Otherwise the state
+    /// is not this guard's to change.
     of_body: bool,
-    /// While the server is waited for.
+    /// Keeps a paused clock where it is while the server is being waited for.
+    // Boxed: see the head of scope.rs
     clock_hold: Option<Box<ClockHold>>,
 }
 
 impl<'a> Busy<'a> {
+    /// A guard that does not wait for the server yet.
     fn new(activity: &'a Activity, of_body: bool) -> Self {
         Self {
             activity,
@@ -193,7 +226,7 @@ impl<'a> Busy<'a> {
         }
     }
 
-    /// Notes whether the server is being waited for. Meanwhile a clock that is paused stays as it is.
+    /// Notes whether the server is being waited for. Meanwhile a paused clock stays where it is.
     #[inline(always)]
     pub(crate) fn waits(&mut self, for_server: bool) {
         if self.activity.paused {
@@ -211,7 +244,7 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// The activity of a session that is open.
+/// The activity of an open session. Its drop takes the session off the list.
 #[derive(Debug)]
 pub(crate) struct Registered(pub(super) Arc<Activity>);
 

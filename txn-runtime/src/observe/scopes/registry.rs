@@ -1,4 +1,4 @@
-//! The list of what is open.
+//! The lists of open sessions, and of scopes without a session.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -12,75 +12,89 @@ use crate::engine::Backend;
 use crate::model::open_scope::OpenScope;
 
 /// The open scopes of one `Db`.
+///
+/// The two lists have a mutex each, and no code holds both at once. A scope that gives its session
+/// back enters `sessionless` before its session shows that nobody holds it.
 #[derive(Debug, Default)]
 pub(crate) struct Scopes {
-    /// Of all sessions that are open, those in the pool included.
+    /// The activities of all open sessions, those in the pool included.
     sessions: Mutex<Vec<Arc<Activity>>>,
     /// Scopes without a session, in the order in which they came.
-    outside: Mutex<SessionlessList>,
+    sessionless: Mutex<SessionlessList>,
 }
 
+/// Scopes without a session, by a key that only counts up.
 #[derive(Debug, Default)]
 struct SessionlessList {
     all: BTreeMap<NonZeroU64, Sessionless>,
-    last: u64,
-    /// Where sessions have no name on the server, they are counted.
-    sessions: u64,
+    last_key: u64,
+    /// How many sessions were opened. The count is the id of a session that has none on a server.
+    sessions_opened: u64,
 }
 
-/// An open scope, and what is known of it beside.
+/// An open scope, and what else is known of it.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) scope: OpenScope,
+    /// What it holds, if it holds a session or has held one.
     pub(crate) holding: Option<Holding>,
+    /// What it waits for, if it waits for a session.
     pub(super) waiter: Option<Waiter>,
-    /// To be reported.
+    /// It is to be reported as open for too long.
     pub(crate) overdue: bool,
 }
 
 impl Scopes {
-    /// Enters a session that was opened, until it is closed.
+    /// Lists a session that was opened, until what is returned is dropped.
     pub(crate) fn register(self: &Arc<Self>, backend: &Backend) -> Registered {
-        let mut sessionless = lock(&self.outside);
-        let counted = NonZeroU64::MIN.saturating_add(sessionless.sessions);
-        let session = NonZeroU64::new(backend.target.id).unwrap_or(counted);
-        sessionless.sessions += 1;
+        let mut sessionless = lock(&self.sessionless);
+        let number = NonZeroU64::MIN.saturating_add(sessionless.sessions_opened);
+        let session = NonZeroU64::new(backend.target.id).unwrap_or(number);
+        sessionless.sessions_opened += 1;
         drop(sessionless);
         let activity = Arc::new(Activity::new(session, Arc::downgrade(self)));
         lock(&self.sessions).push(Arc::clone(&activity));
         Registered(activity)
     }
 
+    /// Takes a session that is closed off the list.
     pub(super) fn forget(&self, activity: &Arc<Activity>) {
         lock(&self.sessions).retain(|other| !Arc::ptr_eq(other, activity));
     }
 
-    pub(super) fn enter(&self, outside: Sessionless) -> NonZeroU64 {
-        let mut sessionless = lock(&self.outside);
-        sessionless.last += 1;
-        let place = NonZeroU64::MIN.saturating_add(sessionless.last);
-        sessionless.all.insert(place, outside);
-        place
+    /// Lists a scope without a session, until [`leave`](Self::leave) is called with the key.
+    pub(super) fn enter(&self, scope: Sessionless) -> NonZeroU64 {
+        let mut sessionless = lock(&self.sessionless);
+        sessionless.last_key += 1;
+        let key = NonZeroU64::MIN.saturating_add(sessionless.last_key);
+        sessionless.all.insert(key, scope);
+        key
     }
 
-    pub(super) fn leave(&self, place: NonZeroU64) {
-        lock(&self.outside).all.remove(&place);
+    /// Takes a scope without a session off the list.
+    pub(super) fn leave(&self, key: NonZeroU64) {
+        lock(&self.sessionless).all.remove(&key);
     }
 
-    /// All that is open. Sessions first: a scope enters the other list before its session leaves this one.
+    /// All open scopes; those that have been open since `overdue` are marked, once.
+    ///
+    /// Sessions are read first: a scope enters the other list before its session shows that nobody
+    /// holds it, so that a scope on its way from one list to the other is not missed.
     pub(crate) fn look(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let sessions = lock(&self.sessions).clone();
         let held = sessions.iter().filter_map(|session| session.look(overdue));
         let mut seen: Vec<_> = held.collect();
-        let mut sessionless = lock(&self.outside);
-        let outside = sessionless.all.values_mut();
-        let outside = outside.filter_map(|outside| outside.look(overdue, &seen));
-        let outside: Vec<_> = outside.collect();
-        seen.extend(outside);
+        let mut sessionless = lock(&self.sessionless);
+        let listed = sessionless.all.values_mut();
+        let others = listed.filter_map(|other| other.look(overdue, &seen));
+        let others: Vec<_> = others.collect();
+        seen.extend(others);
         seen
     }
 }
 
+/// Locks, also after a panic: all values behind these locks are plain data that is never left half
+/// written.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

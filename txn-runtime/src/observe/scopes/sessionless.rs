@@ -1,4 +1,5 @@
-//! Scopes without a session: callers that wait for one, and scopes that have given theirs back and run their hooks.
+//! Scopes without a session: callers that wait for one, and scopes that have given theirs back and
+//! run their hooks.
 
 use std::future::Future;
 use std::num::NonZeroU64;
@@ -17,38 +18,46 @@ use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
 use crate::observe::opening::{self, Stage};
 
-/// A caller whose connection has had something to read for so long is not polled.
+/// A caller for whom a session is being opened counts as not polled if it was woken this long ago.
 const UNPOLLED: Duration = Duration::from_secs(1);
 
+/// A scope without a session.
 #[derive(Debug)]
 pub(super) enum Sessionless {
+    /// It waits for a session.
     Waits(Waiter),
+    /// It has given its session back, and runs its hooks.
     Hooks(Hooks),
 }
 
-/// A caller that waits.
+/// A caller that waits for a session.
 #[derive(Clone, Debug)]
 pub(super) struct Waiter {
     pub(super) need: Need,
+    /// Since when it waits.
     since: Instant,
-    /// The one session that would do: a sandbox's.
+    /// The session of the sandbox that the caller is in; it can use no other.
     pub(super) sandbox: Option<NonZeroU64>,
     progress: Arc<Progress>,
 }
 
-/// How far a caller is that waits.
+/// How far a waiting caller is. It is shared by the future, which writes it when it is polled, the
+/// wakers that this future hands out, and the list. Nothing depends on the order of these writes,
+/// so that all orderings are relaxed.
 #[derive(Debug, Default)]
 struct Progress {
-    /// To write, or needs none.
+    /// It has its turn to write, or needs none.
     has_turn: AtomicBool,
     /// A session is being opened for it.
     opens: AtomicBool,
-    /// Since when it could go on, and was not polled.
+    /// When it was first woken since it was last polled; `None` if it was not woken since.
     due: Mutex<Option<Instant>>,
+    /// The waker of the caller's task.
     task: AtomicWaker,
 }
 
-/// It stands between the caller's task and what the caller waits for, to know when that has come.
+/// The waker stands between the caller's task and what the caller waits for, so that the list knows
+/// that the caller was woken and was not polled since. It passes every wake on.
 impl Wake for Progress {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -60,14 +69,17 @@ impl Wake for Progress {
     }
 }
 
+/// A scope that runs its hooks.
 #[derive(Debug)]
 pub(super) struct Hooks {
+    /// What it held before.
     of: Holding,
+    /// How many statements it has sent.
     statements: u64,
 }
 
 impl Sessionless {
-    /// `seen` is what was seen of sessions.
+    /// The scope as it is shown; `None` if its session is in `seen` and still stands for it.
     pub(super) fn look(&mut self, overdue: Option<Instant>, seen: &[Seen]) -> Option<Seen> {
         match self {
             Self::Waits(waiter) => Some(Seen {
@@ -79,7 +91,7 @@ impl Sessionless {
             Self::Hooks(hooks) => {
                 let overdue = hooks.of.is_overdue(overdue);
                 let scope = hooks.of.seen(ScopeState::Hooks, None, hooks.statements);
-                // Else its session has not been given back yet, and stands for it.
+                // If the session has not been given back yet, it stands for the scope.
                 let alone = !seen.iter().any(|seen| hooks.of.is_same(seen.holding));
                 alone.then_some(Seen {
                     scope,
@@ -93,21 +105,25 @@ impl Sessionless {
 }
 
 impl Waiter {
+    /// Whether it has its turn to write, or needs none.
     pub(super) fn has_turn(&self) -> bool {
         self.progress.has_turn.load(Ordering::Relaxed)
     }
 
+    /// Whether a session is being opened for it.
     pub(super) fn opens(&self) -> bool {
         self.progress.opens.load(Ordering::Relaxed)
     }
 
-    /// What it has waited for is there, and its future is not polled. Of one for which a session is being opened that is known after a
-    /// while only: its connection has many answers to read.
+    /// Whether what it waits for is there, and its caller does not poll its future. While a session
+    /// is being opened, a caller is woken for every answer of the server: only if it is not polled
+    /// for a while after that, nobody polls it.
     pub(super) fn is_due(&self) -> bool {
         let due = *lock(&self.progress.due);
         due.is_some_and(|since| !self.opens() || since.elapsed() >= UNPOLLED)
     }
 
+    /// The caller as it is shown.
     fn seen(&self) -> OpenScope {
         OpenScope {
             name: self.need.scope,
@@ -123,49 +139,59 @@ impl Waiter {
 }
 
 impl Scopes {
-    /// Lists a caller for as long as it waits, if it has to wait at all.
+    /// Wraps the `future` that a caller waits for, so that the caller is listed while it waits.
+    /// `caller_progress` is where the caller itself notes how far it is.
     pub(crate) fn listing<'a, F>(
         &'a self,
         need: &'a Need,
         sandbox: Option<NonZeroU64>,
-        so_far: &'a WaitProgress,
-        waits: Pin<&'a mut F>,
+        caller_progress: &'a WaitProgress,
+        future: Pin<&'a mut F>,
     ) -> Listing<'a, F> {
         Listing {
-            waits,
+            future,
             scopes: self,
             need,
             sandbox,
-            so_far,
-            place: None,
+            caller_progress,
+            listed: None,
         }
     }
 
-    /// Notes that a scope has hooks to run; before its session is given back, so that it is always somewhere.
+    /// Lists a scope that has hooks to run, until what is returned is dropped. Called before its
+    /// session is given back, so that the scope is always in one of the lists.
     pub(crate) fn ending(self: &Arc<Self>, of: Holding, statements: u64) -> EndedScope {
-        let place = self.enter(Sessionless::Hooks(Hooks { of, statements }));
+        let key = self.enter(Sessionless::Hooks(Hooks { of, statements }));
         EndedScope {
             scopes: Arc::clone(self),
-            place,
+            key,
         }
     }
 }
 
-/// What a caller has seen of its own progress.
+/// What a caller notes of its own progress, on its stack. The atomics are only there because parts
+/// of the future share it; it never leaves the task.
 #[derive(Debug, Default)]
 pub(crate) struct WaitProgress {
+    /// It has its turn to write, or needs none.
     pub(crate) has_turn: AtomicBool,
+    /// A session is being opened for it.
     pub(crate) opens: AtomicBool,
 }
 
-/// A future that a caller waits for. A struct by hand: every scope's future has one.
+/// A future that a caller waits for. The first poll lists the caller, the drop takes it off the
+/// list.
+///
+/// It is written by hand instead of as an `async fn` because it is a part of every scope's future,
+/// and is smaller like this.
 pub(crate) struct Listing<'a, F> {
-    waits: Pin<&'a mut F>,
+    future: Pin<&'a mut F>,
     scopes: &'a Scopes,
     need: &'a Need,
     sandbox: Option<NonZeroU64>,
-    so_far: &'a WaitProgress,
-    place: Option<(NonZeroU64, Arc<Progress>)>,
+    caller_progress: &'a WaitProgress,
+    /// The key in the list, since the first poll.
+    listed: Option<(NonZeroU64, Arc<Progress>)>,
 }
 
 impl<F: Future> Future for Listing<'_, F> {
@@ -177,7 +203,7 @@ impl<F: Future> Future for Listing<'_, F> {
         *lock(&progress.due) = None;
         progress.task.register(cx.waker());
         let waker = Waker::from(Arc::clone(&progress));
-        match opening::poll(this.waits.as_mut(), &mut Context::from_waker(&waker)) {
+        match opening::poll(this.future.as_mut(), &mut Context::from_waker(&waker)) {
             Ok(output) => Poll::Ready(output),
             Err(stage) => {
                 this.note(stage, &progress);
@@ -188,8 +214,9 @@ impl<F: Future> Future for Listing<'_, F> {
 }
 
 impl<F> Listing<'_, F> {
+    /// Lists the caller, unless that was done before.
     fn enter(&mut self) -> Arc<Progress> {
-        let (_, progress) = self.place.get_or_insert_with(|| {
+        let (_, progress) = self.listed.get_or_insert_with(|| {
             let progress = Arc::new(Progress::default());
             let waiter = Waiter {
                 need: *self.need,
@@ -202,8 +229,9 @@ impl<F> Listing<'_, F> {
         Arc::clone(progress)
     }
 
+    /// Copies into the list what the caller knows of its progress.
     fn note(&self, stage: Stage, progress: &Progress) {
-        let WaitProgress { has_turn, opens } = self.so_far;
+        let WaitProgress { has_turn, opens } = self.caller_progress;
         if stage == Stage::Opening {
             opens.store(true, Ordering::Relaxed);
         }
@@ -217,21 +245,21 @@ impl<F> Listing<'_, F> {
 
 impl<F> Drop for Listing<'_, F> {
     fn drop(&mut self) {
-        if let Some((place, _)) = self.place {
-            self.scopes.leave(place);
+        if let Some((key, _)) = self.listed {
+            self.scopes.leave(key);
         }
     }
 }
 
-/// A scope that has hooks to run, until they have.
+/// A scope that has hooks to run. Its drop says that they have run, and takes it off the list.
 #[derive(Debug)]
 pub(crate) struct EndedScope {
     scopes: Arc<Scopes>,
-    place: NonZeroU64,
+    key: NonZeroU64,
 }
 
 impl Drop for EndedScope {
     fn drop(&mut self) {
-        self.scopes.leave(self.place);
+        self.scopes.leave(self.key);
     }
 }

@@ -1,4 +1,4 @@
-//! Who waits for whom.
+//! Who waits for whom, worked out from what was seen of all scopes.
 
 use std::num::NonZeroU64;
 
@@ -6,30 +6,32 @@ use super::registry::Seen;
 use super::sessionless::Waiter;
 use crate::model::open_scope::{Holder, WaitsFor};
 
-/// Says of those that wait for a session what they wait for, and on whom.
+/// Fills in what each scope without a session waits for, and who holds that. A scope whose body
+/// waits for a second session is shown as waiting too.
 pub(crate) fn for_sessions(seen: &mut [Seen]) {
     let holders: Vec<_> = seen.iter().filter_map(Held::of).collect();
     let mut outer = Vec::new();
     for seen in &mut *seen {
         let Some(waiter) = &seen.waiter else { continue };
         let waits_for = waits_for(waiter);
-        let on = holders.iter().filter(|held| held.has(waiter, waits_for));
-        let on: Vec<_> = on.map(|held| held.holder).collect();
+        let holding = holders.iter().filter(|held| held.has(waiter, waits_for));
+        let waits_on: Vec<_> = holding.map(|held| held.holder).collect();
         if let Some(session) = waiter.need.outer.map(NonZeroU64::get) {
-            outer.push((session, waits_for, on.clone()));
+            outer.push((session, waits_for, waits_on.clone()));
         }
         seen.scope.waits_for = Some(waits_for);
-        seen.scope.waits_on = on;
+        seen.scope.waits_on = waits_on;
     }
-    for (session, waits_for, on) in outer {
+    for (session, waits_for, waits_on) in outer {
         let of_outer = |seen: &&mut Seen| seen.scope.session == Some(session);
         if let Some(seen) = seen.iter_mut().find(of_outer) {
             seen.scope.waits_for = Some(waits_for);
-            seen.scope.waits_on = on;
+            seen.scope.waits_on = waits_on;
         }
     }
 }
 
+/// What a waiting caller waits for: to be polled, its turn, a connection or a session.
 fn waits_for(waiter: &Waiter) -> WaitsFor {
     match waiter.sandbox {
         _ if waiter.is_due() => WaitsFor::Poll,
@@ -40,15 +42,18 @@ fn waits_for(waiter: &Waiter) -> WaitsFor {
     }
 }
 
-/// What somebody has that others wait for.
+/// A scope that holds something that others wait for.
 struct Held {
     holder: Holder,
+    /// It holds a session, or nobody else can get the one that it is about to have.
     has_session: bool,
+    /// It holds the turn to write.
     has_turn: bool,
 }
 
 impl Held {
-    /// Also of a caller who has it as good as in his hands: one is being opened for him, or he could take it and is not polled.
+    /// What a scope holds. A caller that waits holds a session already if one is being opened for
+    /// it, or if it could take one and is not polled.
     fn of(seen: &Seen) -> Option<Self> {
         let (has_session, has_turn) = match (&seen.waiter, seen.holding) {
             (Some(waiter), _) => seen.takes(waiter)?,
@@ -62,6 +67,8 @@ impl Held {
         })
     }
 
+    /// Whether it holds what the waiter waits for. A waiter never waits for the scope that it is
+    /// called in.
     fn has(&self, waiter: &Waiter, what: WaitsFor) -> bool {
         let is = |session: Option<NonZeroU64>| {
             session.is_some() && session.map(NonZeroU64::get) == self.holder.session
@@ -77,7 +84,7 @@ impl Held {
 }
 
 impl Seen {
-    /// Whether it has what others wait for: a session, or the turn to write where there is one writer.
+    /// Whether the scope holds a session, or with `turn` the turn to write.
     pub(crate) fn has(&self, turn: bool) -> bool {
         Held::of(self).is_some_and(|held| match turn {
             true => held.has_turn,
@@ -85,11 +92,11 @@ impl Seen {
         })
     }
 
-    /// What a caller that waits keeps from others: a session, the turn.
+    /// What a waiting caller keeps from others: whether a session, and whether the turn to write.
     fn takes(&self, waiter: &Waiter) -> Option<(bool, bool)> {
         let (due, has_turn) = (waiter.is_due(), waiter.has_turn());
         let has_session = waiter.opens() || due && has_turn;
-        // Who does not write needs none, and has been told so.
+        // A caller that does not write needs no turn, although `has_turn` is set for it.
         let takes_turn = waiter.need.writes && (due || has_turn);
         let is_one = waiter.sandbox.is_none() && (has_session || takes_turn);
         is_one.then_some((has_session, takes_turn))
