@@ -1,4 +1,9 @@
 //! What differs between PostgreSQL, MySQL/MariaDB and SQLite, and nothing else.
+//!
+//! [`Engine`] is the one trait: the SQL of transactions, the meaning of errors, and what the driver
+//! needs to be helped with. Its implementations decide nothing about sessions or scopes. Methods
+//! that take a connection run one exchange on it: if their future is dropped, the exchange is left
+//! in flight, and the caller has noted that before (invariant 2).
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -40,71 +45,79 @@ use crate::model::transaction::{Access, Effect, Wire};
 /// The connect options of an engine, as sqlx has them.
 pub type ConnectOptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;
 
+/// One step of an answer: the end of a statement, or a row.
 pub(crate) type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
 
 /// Where a statement is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// Inside of a transaction.
     Transaction,
     /// In autocommit mode, on a session that its user holds.
     Session,
-    /// In autocommit mode, on whichever session is free, of several.
+    /// In autocommit mode, on whichever session of the pool is free.
     AnySession,
 }
 
-/// The limits in milliseconds that a session has by itself, where they have to be known before a transaction can be given
-/// one: what is set for it never lets more pass than they do. 0 is none.
+/// The time limits in milliseconds that a session has without a transaction; 0 is none.
+///
+/// On PostgreSQL they have to be known before BEGIN sets a limit for the transaction, because that
+/// limit must never be longer than the session's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnLimits {
+    /// The limit of a statement.
     pub(crate) statement: u64,
+    /// How long the session may be idle in a transaction.
     pub(crate) idle: u64,
 }
 
 /// Why there was no healthy transaction to commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A statement had failed, and the engine has rolled back everything.
+    /// A statement had failed before, and the engine has rolled everything back.
     Aborted,
-    /// The transaction had ended before, nobody knows how.
+    /// The transaction had ended before, and it is not known how.
     Ended,
 }
 
-/// What the server says of a transaction.
+/// What the server says about a transaction whose COMMIT was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
     /// It was committed.
     Committed,
-    /// It was not, and will not be.
+    /// It was not committed, and will not be.
     Aborted,
-    /// It is not over yet: the server has not noticed that its client is gone.
+    /// It is still open: the server has not noticed that its client is gone.
     InProgress,
     /// The server does not know any more.
     Forgotten,
-    /// It is another server that was asked, or the same after a restart.
+    /// The answer came from another server, or from the same one after a restart.
     Elsewhere,
 }
 
-/// A database that transactions can run on: [`Postgres`](sqlx::Postgres), [`MySql`](sqlx::MySql) (and MariaDB),
-/// [`Sqlite`](sqlx::Sqlite).
+/// A database that transactions can run on: [`Postgres`](sqlx::Postgres), [`MySql`](sqlx::MySql)
+/// (and MariaDB), [`Sqlite`](sqlx::Sqlite).
 ///
-/// Sealed: what it requires is of interest to the runtime only.
+/// The trait is sealed, and its items are for the runtime only.
 #[diagnostic::on_unimplemented(
     message = "txn has no engine for `{Self}`",
-    note = "use `txn::Sqlite`, `txn::Postgres` or `txn::MySql`, and turn on the feature `sqlite`, `postgres` or `mysql`"
+    note = "use `txn::Sqlite`, `txn::Postgres` or `txn::MySql`, and turn on the feature \
+            `sqlite`, `postgres` or `mysql`"
 )]
 pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
-    /// As it stands in spans and messages.
+    /// The name of the engine in spans and messages.
     #[doc(hidden)]
     const SYSTEM: &'static str;
+    /// The options that the engine cannot do.
     #[doc(hidden)]
     const LACKS: Lacks;
-    /// How a text of several statements is taken apart.
+    /// How a text of several statements is split.
     #[doc(hidden)]
     const DIALECT: Dialect = Dialect {
         dollar_quotes: false,
     };
-    /// Whether a statement commits the transaction that it runs in, though its keyword does not
-    /// say so; it is told by the words that follow.
+    /// Whether a statement commits the transaction that it runs in, although its keyword does not
+    /// say so; `following` are the words after the keyword.
     #[doc(hidden)]
     fn commits_implicitly(_keyword: &str, _following: &mut dyn Iterator<Item = &str>) -> bool {
         false
@@ -120,18 +133,20 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// Settings of a session that the runtime relies on, each with the values that it may have.
     #[doc(hidden)]
     const RELIES_ON: &'static [(&'static str, &'static [&'static str])] = &[];
-    /// Gives these settings back the values that the runtime relies on. Only outside of a
-    /// transaction, since it may commit.
+    /// The SQL that gives these settings the values back that the runtime relies on. It runs only
+    /// outside of a transaction, since it may commit.
     #[doc(hidden)]
     const RESTORE: Option<&'static str> = None;
-    /// Whether an operation dropped in flight leaves the connection beyond use.
+    /// Whether a future that is dropped in flight leaves the connection beyond use.
     #[doc(hidden)]
     const DROPS_BREAK: bool = false;
-    /// Writers of one database wait for each other anyway, and do it fairly only in a queue of ours.
+    /// Whether the engine has one writer at a time. Writers then wait in a queue of the runtime,
+    /// which is fair, as the engine is not.
     #[doc(hidden)]
     const ONE_WRITER: bool = false;
 
-    /// Why a statement would not do there what it says, beside ending a transaction; `keyword` is its first word.
+    /// Why a statement is refused at a place because it would not do what it says; transaction
+    /// control is refused elsewhere. `keyword` is the first word of the statement.
     #[doc(hidden)]
     fn refusal(
         _sql: &str,
@@ -144,85 +159,91 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- sessions
 
-    /// Whether a connection ends with the runtime that it was opened on, though it may seem to answer once more.
+    /// Whether a connection dies with the tokio runtime that it was opened on, even if it seems to
+    /// answer once more.
     #[doc(hidden)]
     const LIVES_IN_RUNTIME: bool = true;
-    /// The most sessions that this database can have open, if it has a limit of its own.
+    /// The highest number of sessions that this database can have open, if there is a limit.
     #[doc(hidden)]
     fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {
         None
     }
-    /// Where the database is, for those who have several.
+    /// Where the database is, as a label of metrics that tells several databases apart.
     #[cfg(feature = "metrics")]
     #[doc(hidden)]
     fn address(options: &ConnectOptionsOf<Self>) -> String;
-    /// A database that is always there, for tests.
+    /// The URL of a database that is always there, for tests.
     #[doc(hidden)]
     const EMBEDDED: Option<&'static str> = None;
-    /// Sets a new connection up as a transaction layer wants it, where its user has not said otherwise, and says how to reach it
-    /// from outside.
+    /// Sets a new connection up as the runtime needs it, where its user has not said otherwise, and
+    /// returns how to reach it from outside.
     #[doc(hidden)]
     fn greet(
         connection: &mut Self::Connection,
         options: &ConnectOptionsOf<Self>,
         greeting: &Greeting,
     ) -> impl Future<Output = Result<Backend, sqlx::Error>> + Send;
-    /// The server does not take this greeting, and will not: one that asks for less may do.
+    /// Whether the server refuses this greeting for good, so that one which asks for less may do.
     #[doc(hidden)]
     fn refuses_greeting(_error: &dyn DatabaseError) -> bool {
         false
     }
-    /// Whether this says enough for a statement to know the session from every other.
+    /// Whether a cancel can tell this session from any other that has the same id by now.
     #[doc(hidden)]
     fn tells_apart(target: &Target) -> bool {
         target.server.is_some()
     }
-    /// One request that ends on the server what each of these sessions is doing, if that is the
-    /// server that it was opened on. In their order it yields a row for each, before its turn comes
-    /// or after, up to one that [`is_gone`](Self::is_gone).
+    /// The request, for the control connection, that cancels on the server what each of these
+    /// sessions is doing, if the server is the one that the session was opened on. It yields a row
+    /// for each of them, in their order, and ends early with an error if a session
+    /// [is gone](Self::is_gone).
     ///
-    /// Where a session is stopped from within there is none, and it is not asked for.
+    /// An engine within this process has no such request, and is not asked for one.
     #[doc(hidden)]
     fn cancel(_targets: &[Target]) -> String {
         String::new()
     }
-    /// Which of the sessions such a row is about, counted from 0, and whether this is its server.
+    /// Reads a row of [`cancel`](Self::cancel): which of the sessions it is about, counted from 0,
+    /// and whether this is the server of that session.
     #[doc(hidden)]
     fn heard(_row: &Self::Row) -> Option<(i64, bool)> {
         None
     }
-    /// Codes of statements that took longer than the server was told to let them.
+    /// The codes of the errors for statements that took longer than their limit on the server.
     #[doc(hidden)]
     const TOO_LONG: &'static [&'static str] = &[];
-    /// There is no such session (any more) to be ended.
+    /// Whether a cancel failed because there is no such session any more.
     #[doc(hidden)]
     fn is_gone(_error: &dyn DatabaseError) -> bool {
         false
     }
-    /// Reads what is left of an operation that was dropped, and forgets it. An error of the statement itself is
-    /// returned: it is the caller's to judge, and never the next statement's.
+    /// Reads the rest of the answer to an operation that was dropped, and throws it away. If the
+    /// dropped statement itself ends with an error, that is the `Some`: the caller has to judge it,
+    /// and the next statement must not get it. A drain that is dropped can be
+    /// started again, unless [drops break](Self::DROPS_BREAK) the connection.
     #[doc(hidden)]
     fn drain(
         connection: &mut Self::Connection,
         wire: Wire,
     ) -> impl Future<Output = Result<Option<sqlx::Error>, sqlx::Error>> + Send;
-    /// Whether the connection is inside a transaction. Only for when there is no other way to know.
+    /// Asks whether the connection is inside of a transaction, when there is no other way to know.
     #[doc(hidden)]
     fn in_transaction(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
-    /// Asks which of these sessions, a list in SQL, wait for a lock, and on which.
+    /// The question which of these sessions, a list in SQL, wait for a lock, and who holds it.
     #[doc(hidden)]
     fn ask_who_blocks(_sessions: &str) -> Option<String> {
         None
     }
+    /// Reads a row of the answer: the session that waits, and the session that holds the lock.
     #[doc(hidden)]
     fn blocked(_row: &Self::Row) -> Option<(u64, u64)> {
         None
     }
 
-    /// A refusal to connect that may pass by itself, soon.
+    /// Whether the server refused the connection for a reason that may pass by itself soon.
     #[doc(hidden)]
     fn may_connect_soon(_error: &dyn DatabaseError) -> bool {
         false
@@ -230,63 +251,72 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- the dialect of transactions
 
-    /// Asks a session for its [`OwnLimits`], where BEGIN has to be told of them.
+    /// The query for the [`OwnLimits`] of a session, on an engine whose BEGIN needs them.
     #[doc(hidden)]
     const ASK_LIMITS: Option<&'static str> = None;
+    /// Reads the answer.
     #[doc(hidden)]
     fn own_limits(_row: &Self::Row) -> OwnLimits {
         OwnLimits::default()
     }
-    /// `limit` is for the server to end the transaction by itself, should this process be gone. It never loosens what
-    /// the session has.
+    /// The SQL of BEGIN, in one request. `limit` makes the server end the transaction by itself if
+    /// this process is gone; it is never longer than the limits that the session has.
     #[doc(hidden)]
     fn begin(options: &Options, limit: Option<Duration>, own: OwnLimits) -> Cow<'static, str>;
-    /// What to send along with BEGIN so that [`transaction_id`](Self::transaction_id) has a row to read.
+    /// What is sent along with BEGIN to get the id of the transaction.
     #[doc(hidden)]
     const IDENTIFY: Option<&'static str> = None;
+    /// Reads the answer.
     #[doc(hidden)]
     fn transaction_id(_row: &Self::Row) -> Option<String> {
         None
     }
-    /// The question what became of a transaction of this server's; the answer of another, or of
-    /// this one after a restart, would be about another transaction.
+    /// The question what became of a transaction. It names the server, since the same id means
+    /// another transaction on another server, or on the same one after a restart.
     #[doc(hidden)]
     fn ask_about(_transaction: &str, _server: &str) -> Option<String> {
         None
     }
+    /// Reads the answer.
     #[doc(hidden)]
     fn verified(_row: &Self::Row) -> Verified {
         Verified::Forgotten
     }
-    /// A COMMIT that fails outside of a transaction, and in an aborted one.
+    /// The SQL of COMMIT. It must fail outside of a transaction, and in an aborted one
+    /// (invariant 6).
     #[doc(hidden)]
     fn commit(access: Access) -> &'static str;
+    /// The SQL of ROLLBACK.
     #[doc(hidden)]
     fn rollback(_access: Access) -> &'static str {
         "ROLLBACK"
     }
-    /// A statement that does nothing, for sqlx's `begin_with`, which says whether the connection
-    /// is inside of a transaction.
+    /// A statement that does nothing. sqlx's `begin_with` runs it to find out whether the
+    /// connection is inside of a transaction.
     #[doc(hidden)]
     const NOTHING: &'static str = "SELECT 1";
-    /// A statement that fails unless the transaction is the one that the runtime began, where a
-    /// later one would look the same. For a transaction that is about to be rolled back.
+    /// A statement that fails unless the transaction is the one that the runtime began, on an
+    /// engine where a later transaction would look the same. It is sent before a rollback.
     #[doc(hidden)]
     const PROOF: Option<&'static str> = None;
-    /// Whether sqlx's `begin_with` costs less than a query, so that what ends a transaction is better run through it.
+    /// Whether sqlx's `begin_with` costs less than a query, so that COMMIT and ROLLBACK go through
+    /// it.
     #[doc(hidden)]
     const ENDS_CHEAPLY: bool = false;
 
     // -- in a sandbox, where the savepoint `txn_box` is set before each scope
 
-    /// What makes a scope read-only; `None` where the server cannot do that within a transaction.
+    /// The SQL that makes a scope read-only; `None` if the server cannot do that inside of a
+    /// transaction.
     #[doc(hidden)]
     const SANDBOX_READ_ONLY: Option<&'static str> = None;
-    /// Fails, as the COMMIT would, outside of a transaction and in an aborted one.
+    /// The SQL that ends a scope well. Like COMMIT, it must fail outside of a transaction and in an
+    /// aborted one.
     #[doc(hidden)]
     fn sandbox_commit(_access: Access) -> &'static str {
         "RELEASE SAVEPOINT txn_box; SAVEPOINT txn_box"
     }
+    /// The SQL that rolls a scope back.
     #[doc(hidden)]
     fn sandbox_rollback(_access: Access) -> &'static str {
         "ROLLBACK TO SAVEPOINT txn_box"
@@ -294,34 +324,37 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- what errors mean
 
-    /// A statement that writes was refused because the session, or its server, only reads.
+    /// Whether a statement was refused because the session, or its server, is read-only.
     #[doc(hidden)]
     fn only_reads(error: &dyn DatabaseError) -> bool;
-    /// Fails where a scope that writes would be refused. Leaves nothing behind; failed, it leaves the connection in whatever state.
+    /// Fails if a scope that writes would be refused. It leaves nothing behind. After a failure the
+    /// connection may be in any state.
     #[doc(hidden)]
     fn check_writes(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// What a failed statement did to its transaction.
     #[doc(hidden)]
     fn effect(error: &dyn DatabaseError) -> Effect;
-    /// Why the COMMIT was refused, if that was because there was no healthy transaction to commit.
+    /// Why COMMIT was refused, if that was because there was no healthy transaction to commit.
     #[doc(hidden)]
     fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal>;
-    /// After this failed COMMIT the session is outside of the transaction for certain.
+    /// Whether the session is outside of the transaction for certain after this failed COMMIT.
     #[doc(hidden)]
     fn ended_by_failed_commit(error: &dyn DatabaseError) -> bool;
-    /// The answer to a COMMIT that says that nobody knows what became of it.
+    /// Whether this answer to COMMIT says that the server does not know what became of it.
     #[doc(hidden)]
     fn leaves_commit_open(error: &dyn DatabaseError) -> bool {
         // statement_completion_unknown, transaction_resolution_unknown
         matches!(error.code().as_deref(), Some("40003" | "08007"))
     }
-    /// After this error the connection is of no more use: it was lost, or the driver has lost its place in the protocol.
+    /// Whether the connection is of no more use after this error: it was lost, or the driver has
+    /// lost its place in the protocol.
     #[doc(hidden)]
     fn is_out_of_step(error: &sqlx::Error) -> bool {
         Class::of(error).is_loss()
     }
-    /// A ROLLBACK failed only because there was nothing to roll back.
+    /// Whether ROLLBACK failed only because there was nothing to roll back.
     #[doc(hidden)]
     fn nothing_to_roll_back(_error: &dyn DatabaseError) -> bool {
         false
@@ -329,15 +362,17 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- running statements
 
-    /// Whether the driver may use again what it remembers of this statement: false where it would not notice that the schema has
-    /// changed since.
+    /// Whether the driver may keep this statement prepared. False if it would not notice that the
+    /// schema has changed since.
     #[doc(hidden)]
     fn may_keep_prepared(_sql: &str) -> bool {
         true
     }
-    /// What to run before a statement that may not be kept, so that it is not prepared for a schema that is no more.
+    /// What runs before a statement that may not be kept, so that it is not prepared for an old
+    /// schema.
     #[doc(hidden)]
     const LOOK_AT_SCHEMA: Option<&'static str> = None;
+    /// Runs a query and streams its answer.
     #[doc(hidden)]
     fn fetch_many<'e, 'q: 'e, E>(
         connection: &'e mut Self::Connection,
@@ -345,7 +380,8 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     ) -> BoxStream<'e, Result<Step<Self>, sqlx::Error>>
     where
         E: Execute<'q, Self> + 'q;
-    /// Unlike sqlx's, always completes the exchange.
+    /// Runs a query and returns its first row. Unlike sqlx's own, it always reads the answer to its
+    /// end, so that the wire is idle afterwards.
     #[doc(hidden)]
     fn fetch_optional<'e, 'q: 'e, E>(
         connection: &'e mut Self::Connection,
@@ -353,12 +389,14 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     ) -> BoxFuture<'e, Result<Option<Self::Row>, sqlx::Error>>
     where
         E: Execute<'q, Self> + 'q;
+    /// Prepares a statement.
     #[doc(hidden)]
     fn prepare_with<'e>(
         connection: &'e mut Self::Connection,
         sql: SqlStr,
         parameters: &'e [Self::TypeInfo],
     ) -> BoxFuture<'e, Result<Self::Statement, sqlx::Error>>;
+    /// Asks for the columns and the parameters of a statement.
     #[doc(hidden)]
     fn describe<'e>(
         connection: &'e mut Self::Connection,
@@ -366,7 +404,8 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     ) -> BoxFuture<'e, Result<Describe<Self>, sqlx::Error>>;
 }
 
-/// Delegates the running of statements to sqlx's own executor, which generic code cannot name (E0275).
+/// Delegates the running of statements to sqlx's own executor, which generic code cannot name
+/// (E0275).
 macro_rules! delegate_to_sqlx {
     () => {
         delegate_to_sqlx! { all but fetch_many }
@@ -410,7 +449,8 @@ mod sealed {
     impl Sealed for sqlx::MySql {}
 }
 
-/// Opens a connection and sets it up.
+/// Opens a connection and sets it up. What the greeting takes is one round trip, and is noted as
+/// such. Dropped before it is done, the connection is closed.
 pub(crate) async fn connect<DB: Engine>(
     options: &ConnectOptionsOf<DB>,
     greeting: &Greeting,

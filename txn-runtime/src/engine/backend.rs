@@ -1,4 +1,4 @@
-//! How to reach a session from outside of its connection.
+//! How to reach a session from outside of its connection, to cancel what it is doing.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,36 +8,42 @@ use super::OwnLimits;
 /// A session, as its server knows it.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
-    /// Its name.
+    /// The id of the session: the process id, or the connection id.
     pub(crate) id: u64,
-    /// The run of the server that gave it that name, in the server's words: names are given anew
-    /// after a restart, and by another server. `None` where the server does not say.
+    /// The epoch of the server in which the id was given: which server it is, and since which
+    /// start. Another server, or the same one after a restart, gives the same ids to others. `None`
+    /// if the server does not say.
     pub(crate) server: Option<Arc<str>>,
-    /// When the server took it, where that is told: a name may be a stranger's by now.
+    /// When the server accepted the session, if it says so: within one epoch, too, an id may be
+    /// given to another session.
     #[cfg_attr(
         not(feature = "postgres"),
         allow(dead_code, reason = "others do not tell")
     )]
     pub(crate) began: Option<i64>,
-    /// Some rows of its statement were read, and it is of use afterwards on every engine: only the
-    /// statement is to end.
+    /// The session is of use after the cancel, so that only its statement is to end. That is so on
+    /// every engine if a row stream was dropped between two rows.
     #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "others keep all"))]
     pub(crate) is_kept: bool,
 }
 
-/// How to reach a session from outside.
+/// How to reach a session from outside. It is made when the session is opened, and kept with its
+/// connection in the pool.
 #[derive(Debug, Default)]
 pub struct Backend {
     pub(crate) target: Target,
-    /// The server does not look whether a client is still there while it works for it.
+    /// The server does not notice that its client is gone while it works on a statement.
     pub(crate) lingers: bool,
-    /// Set to stop what it is doing, where that is done from within this process.
+    /// Stops what the session is doing when it is set, on an engine within this process. The flag
+    /// guards no other memory, so that it is read and written with relaxed ordering.
     pub(crate) interrupt: Option<Arc<AtomicBool>>,
-    /// What limits it has by itself; `None` since something may have changed them.
+    /// The time limits that the session has without a transaction; `None` since a statement may
+    /// have changed them, until the session is asked again.
     pub(crate) limits: Option<OwnLimits>,
 }
 
 impl Backend {
+    /// A session on a server.
     #[cfg_attr(
         not(any(feature = "postgres", feature = "mysql")),
         allow(dead_code, reason = "there is no server")
@@ -51,6 +57,7 @@ impl Backend {
         }
     }
 
+    /// A session within this process.
     #[cfg_attr(
         not(feature = "sqlite"),
         allow(dead_code, reason = "where there is a server, it is told")

@@ -217,8 +217,8 @@ impl Engine for MySql {
         for (at, target) in targets.iter().enumerate() {
             let id = target.id;
             let server = target.server.as_deref().unwrap_or_default();
-            // One that is closed in any case is ended whole: unlike KILL QUERY, that cannot overtake
-            // the query that it is meant for. What is gone already would end the request.
+            // One that is closed in any case is ended whole: unlike KILL QUERY, that cannot
+            // overtake the query that it is meant for. What is gone already would end the request.
             let kill = if target.is_kept {
                 "QUERY"
             } else {
@@ -248,14 +248,16 @@ impl Engine for MySql {
         wire: Wire,
     ) -> Result<Option<sqlx::Error>, sqlx::Error> {
         if wire == Wire::Busy {
-            // sqlx loses its place in the protocol: to read on could hang, or read another statement's answer.
+            // sqlx loses its place in the protocol: to read on could hang, or read another
+            // statement's answer.
             return Err(dropped_in_flight());
         }
         let mut stale = None;
         loop {
             match connection.ping().await {
                 Ok(()) => return Ok(stale),
-                // What is left of the rows ends with an error of the statement's own; the ping was not sent yet.
+                // What is left of the rows ends with an error of the statement's own; the ping was
+                // not sent yet.
                 Err(error @ sqlx::Error::Database(_)) if !Class::of(&error).is_loss() => {
                     stale.get_or_insert(error);
                 }
@@ -265,7 +267,8 @@ impl Engine for MySql {
     }
 
     async fn in_transaction(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
-        // Outside of a transaction (and inside one without this savepoint) the name is unknown at once.
+        // Outside of a transaction (and inside one without this savepoint) the name is unknown at
+        // once.
         match connection
             .execute("SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe")
             .await
@@ -308,7 +311,8 @@ impl Engine for MySql {
     }
 
     fn commit(access: Access) -> &'static str {
-        // A COMMIT alone answers Ok after a deadlock or an implicit commit; then the savepoint is gone.
+        // A COMMIT alone answers Ok after a deadlock or an implicit commit; then the savepoint is
+        // gone.
         match access.limited {
             true => concat!("RELEASE SAVEPOINT txn_0; COMMIT; ", unlimited!()),
             false => "RELEASE SAVEPOINT txn_0; COMMIT",
@@ -334,7 +338,8 @@ impl Engine for MySql {
     }
 
     async fn check_writes(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        // Refused where the server only reads, whatever its sessions are set to; which is asked for beside.
+        // Refused where the server only reads, whatever its sessions are set to; which is asked for
+        // beside.
         connection
             .execute("START TRANSACTION READ WRITE; ROLLBACK")
             .await?;
@@ -384,7 +389,8 @@ impl Engine for MySql {
     where
         E: Execute<'q, Self> + 'q,
     {
-        // sqlx sees that a bind was forgotten when it already waits for an answer, which costs the connection.
+        // sqlx sees that a bind was forgotten when it already waits for an answer, which costs the
+        // connection.
         let statement = Statement::new(query);
         match statement.binds() {
             Some(given) if given != places(statement.as_str()) => {
@@ -429,8 +435,8 @@ const LONGEST_MS: u64 = u32::MAX as u64;
 
 /// The shorter of this and what the session has, which is kept for the end of the transaction.
 ///
-/// An idle connection is closed after whole seconds; each server has its own name for the limit of a statement, and 0
-/// is none.
+/// An idle connection is closed after whole seconds; each server has its own name for the limit of
+/// a statement, and 0 is none.
 fn limits(limit: Duration) -> String {
     let idle = limit.as_secs().saturating_add(1).min(LONGEST_SECONDS);
     let limit = limit.min(Duration::from_secs(LONGEST_SECONDS));

@@ -28,7 +28,8 @@ const NO_ACTIVE_TRANSACTION: &str = "25P01";
 /// The most that a limit of the server's can be: it counts milliseconds in 31 bits.
 const LONGEST_MS: u64 = i32::MAX as u64;
 
-/// The limits of a session by itself, in milliseconds: of its role, its database, its connect options, its own `SET`.
+/// The limits of a session by itself, in milliseconds: of its role, its database, its connect
+/// options, its own `SET`.
 macro_rules! own_limits {
     () => {
         "(EXTRACT(EPOCH FROM current_setting('statement_timeout')::interval) * 1000)::bigint AS txn_statement, \
@@ -204,7 +205,8 @@ impl Engine for Postgres {
             };
             match answered {
                 Ok(()) => return Ok(stale),
-                // The dropped statement's own error is read first; the answer to our ping is still to come.
+                // The dropped statement's own error is read first; the answer to our ping is still
+                // to come.
                 Err(error @ sqlx::Error::Database(_)) if !Class::of(&error).is_loss() => {
                     stale.get_or_insert(error);
                 }
@@ -214,7 +216,8 @@ impl Engine for Postgres {
     }
 
     async fn in_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        // In autocommit this is refused, in a healthy transaction answered, in an aborted one refused otherwise.
+        // In autocommit this is refused, in a healthy transaction answered, in an aborted one
+        // refused otherwise.
         let probe = "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe";
         match connection.execute(probe).await {
             Ok(_) => Ok(true),
@@ -315,7 +318,8 @@ impl Engine for Postgres {
     }
 
     fn commit(_access: Access) -> &'static str {
-        // A COMMIT alone answers Ok in an aborted transaction, having rolled back, and outside of one.
+        // A COMMIT alone answers Ok in an aborted transaction, having rolled back, and outside of
+        // one.
         "SAVEPOINT txn_end; COMMIT"
     }
 
@@ -335,7 +339,8 @@ impl Engine for Postgres {
     }
 
     async fn check_writes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        // What only reads refuses to drop before it looks for what. Ids are given by who can write them down.
+        // What only reads refuses to drop before it looks for what. Ids are given by who can write
+        // them down.
         let write = "BEGIN; SET LOCAL client_min_messages = warning; \
             DROP TABLE IF EXISTS pg_temp.txn_check_writes; SELECT txid_current(); ROLLBACK";
         connection.execute(write).await.map(drop)

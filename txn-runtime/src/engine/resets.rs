@@ -1,4 +1,5 @@
-//! What an engine knows of leftovers: how they come to be on a session, and how they go.
+//! What an engine knows of the state that a user may leave on a session: which statements leave
+//! some, and how a session is reset.
 
 use std::future::{Future, ready};
 
@@ -6,7 +7,8 @@ use sqlx::Database;
 
 use super::ConnectOptionsOf;
 
-/// What a session was opened with, as far as its engine has to know to bring it back there.
+/// The settings that a session was opened with, as far as its engine needs them to reset it. They
+/// are read once, when the session is opened.
 #[derive(Debug, Default)]
 pub struct AsOpened(
     #[cfg_attr(
@@ -16,30 +18,31 @@ pub struct AsOpened(
     pub(crate) Vec<(String, String)>,
 );
 
-/// What there is to be done with a session that was to be brought back to how it was opened.
+/// The state of a session after a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
-    /// It has what it had, what the user had set up after connecting included.
+    /// It is as it was opened, with what the user's `after_connect` had set up.
     AsOpened,
-    /// It is as it was before the user set it up.
+    /// It is as it was before the user's `after_connect`, which has to run again.
     AsNew,
-    /// It cannot be brought back.
+    /// It cannot be reset, and is to be closed.
     Close,
 }
 
-/// The part of an [`Engine`](super::Engine) that is about leftovers.
+/// The part of an [`Engine`](super::Engine) that is about resetting sessions.
 pub trait Resets: Database<Statement: Clone> {
-    /// What brings a session back to how it was opened, in statements that may stand in front of a BEGIN, between one of their own
-    /// and its COMMIT.
+    /// The SQL that resets a session, if it can be sent in front of a BEGIN. There it runs in a
+    /// transaction of its own.
     const RESET: Option<&'static str> = None;
-    /// What [`reset`](Self::reset) will have to know.
+    /// Reads the settings that [`reset`](Self::reset) will need.
     fn as_opened(
         _connection: &mut Self::Connection,
         _options: &ConnectOptionsOf<Self>,
     ) -> impl Future<Output = Result<AsOpened, sqlx::Error>> + Send {
         ready(Ok(AsOpened::default()))
     }
-    /// Brings a session, outside of a transaction, back to how it was opened.
+    /// Resets a session that is outside of a transaction. Dropped or failed in the middle, it
+    /// leaves the session half reset: the caller closes it.
     fn reset(
         _connection: &mut Self::Connection,
         _options: &ConnectOptionsOf<Self>,
@@ -47,15 +50,16 @@ pub trait Resets: Database<Statement: Clone> {
     ) -> impl Future<Output = Result<Renewal, sqlx::Error>> + Send {
         ready(Ok(Renewal::Close))
     }
-    /// What brings back on a session what a migration may have left otherwise.
+    /// The SQL that restores what a migration may have changed on its session.
     #[cfg(feature = "migrate")]
     fn after_migrations(_options: &ConnectOptionsOf<Self>) -> Option<&'static str> {
         None
     }
-    /// First keywords of statements that may leave something on their session, beside those that all engines have.
+    /// The first keywords of statements that may leave something on their session, in addition to
+    /// those that all engines have.
     const LEAVES: &'static [&'static str] = &[];
-    /// What follows SET where it lasts for a transaction at most.
+    /// The second words of a SET that lasts for one transaction at most.
     const PASSES: &'static [&'static str] = &[];
-    /// `@x` is a variable of the session.
+    /// Whether `@x` is a variable of the session.
     const HAS_VARIABLES: bool = false;
 }

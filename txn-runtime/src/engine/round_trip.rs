@@ -1,66 +1,76 @@
-//! How long a server takes to answer, and what is waited for it.
+//! How long a server takes to answer, and the time limits that follow from that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A cancel can overtake the query it is meant for, and is lost then (1 of 200 on PostgreSQL 15):
-/// it is repeated, ever more slowly.
+/// The first pause of the backoff between two cancels. A cancel can overtake the query that it is
+/// meant for, and is lost then (1 of 200 on PostgreSQL 15), so that it has to be repeated.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
+/// The longest pause of that backoff, unless the round trip is longer.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The round trip to the server, in µs, as the last greetings and control statements have measured
-/// it: a longer one counts at once, a shorter one bit by bit.
+/// The round trip to the server in µs, as the last greetings and control statements have measured
+/// it. A longer one counts at once, a shorter one gradually; 0 is not measured yet.
+///
+/// Any task may note a measurement. The number guards no other memory, so that its ordering is
+/// relaxed.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrip(AtomicU64);
 
 impl RoundTrip {
+    /// Notes a measurement.
     pub(crate) fn note(&self, round_trip: Duration) {
         let noted = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
         let next = |known: u64| Some(noted.max(known - known / 4));
-        // It never refuses.
+        // `next` never returns `None`, so that the update cannot fail.
         let _ = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
+    /// What a round trip takes at the moment.
     fn estimate(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 
-    /// A control statement is answered in a round trip and a little; past this its connection is
-    /// given up, so that one that is dead does not hold up every other cleanup. What it asked for
-    /// may be asked for again.
-    /// Each of its parts is some work for the server.
+    /// How long a statement on the control connection with so many parts may take. It is answered
+    /// in a round trip and a little for each part. Past the limit the control connection is given
+    /// up, so that a dead one does not hold up every other cleanup, and the statement may be sent
+    /// again on another.
     pub(crate) fn statement_limit(&self, parts: u32) -> Duration {
         let trips = self.estimate().saturating_mul(6);
         let trips = trips.clamp(Duration::from_millis(500), Duration::from_secs(2));
         trips + Duration::from_millis(20) * parts.min(100)
     }
 
-    /// To connect, with encryption and a password, takes some eight round trips.
+    /// How long connecting may take. With encryption and a password it takes some eight round
+    /// trips.
     pub(crate) fn connect_limit(&self) -> Duration {
         let trips = self.estimate().saturating_mul(16);
         trips.clamp(Duration::from_secs(1), Duration::from_secs(5))
     }
 
+    /// The backoff between two cancels of the same operation.
     pub(crate) fn pauses(&self) -> Pauses {
         let round_trip = self.estimate();
         Pauses {
-            // The answer to what was cancelled comes along with the one to the cancel, or it was
-            // lost.
+            // The cancelled query is answered at the same time as the cancel itself, unless the
+            // cancel was lost. So there is no need to wait for a whole round trip.
             next: FIRST_PAUSE + round_trip / 4,
             longest: LONGEST_PAUSE.max(round_trip.min(Duration::from_secs(1))),
         }
     }
 }
 
-/// What is waited between one cancel and the next.
+/// The backoff between one cancel and the next: each pause is twice the one before, up to the
+/// longest.
 pub(crate) struct Pauses {
     next: Duration,
     longest: Duration,
 }
 
 impl Pauses {
+    /// The pause before the next cancel.
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);

@@ -26,7 +26,8 @@ use crate::model::options::{Lacks, Options};
 
 /// Instructions of SQLite's machine between two looks at the interrupt: about 50 µs.
 const STEPS: i32 = 1_000;
-/// `SQLITE_ERROR`: of BEGIN, COMMIT and ROLLBACK it says that there is, or is not, a transaction already.
+/// `SQLITE_ERROR`: of BEGIN, COMMIT and ROLLBACK it says that there is, or is not, a transaction
+/// already.
 const GENERIC: &str = "1";
 /// `SQLITE_READONLY`.
 const READ_ONLY: u32 = 8;
@@ -61,7 +62,8 @@ impl Engine for Sqlite {
     }
 
     fn session_limit(options: &SqliteConnectOptions) -> Option<usize> {
-        // Each session would have a database of its own, or all would share a cache, whose locks do not wait.
+        // Each session would have a database of its own, or all would share a cache, whose locks do
+        // not wait.
         in_memory(options).then_some(1)
     }
 
@@ -115,7 +117,8 @@ impl Engine for Sqlite {
     fn begin(options: &Options, _limit: Option<Duration>, _: OwnLimits) -> Cow<'static, str> {
         Cow::Borrowed(match options.read_only {
             true => "PRAGMA query_only = 1; BEGIN",
-            // A deferred one that turns writer later fails at once where another has written meanwhile.
+            // A deferred one that turns writer later fails at once where another has written
+            // meanwhile.
             false => "BEGIN IMMEDIATE",
         })
     }
@@ -183,9 +186,10 @@ impl Engine for Sqlite {
         }
     }
 
-    /// SQLite finds out that the schema has changed when it runs a statement, and prepares that anew by itself. sqlx goes on with the
-    /// columns of before: where there is one more its worker panics, and the caller is told of no rows; where there are as many under
-    /// other names he gets the wrong ones. Only where columns are not named can they change.
+    /// SQLite finds out that the schema has changed when it runs a statement, and prepares that
+    /// anew by itself. sqlx goes on with the columns of before: where there is one more its worker
+    /// panics, and the caller is told of no rows; where there are as many under other names he gets
+    /// the wrong ones. Only where columns are not named can they change.
     fn may_keep_prepared(sql: &str) -> bool {
         !selects_all(sql)
     }
@@ -220,7 +224,8 @@ fn primary_code(error: &dyn DatabaseError) -> u32 {
     code.unwrap_or_default() & 0xff
 }
 
-/// Whether a star may stand for columns: any but that of `count(*)`. Wrongly taken for one, it costs the time to prepare.
+/// Whether a star may stand for columns: any but that of `count(*)`. Wrongly taken for one, it
+/// costs the time to prepare.
 fn selects_all(sql: &str) -> bool {
     let mut before_stars = sql.split('*').rev().skip(1);
     !before_stars.all(|before| before.trim_end().ends_with('('))

@@ -1,4 +1,5 @@
-//! A statement of the user's on its way to the driver: looked at, and passed on, unchanged but for whether it stays prepared.
+//! A statement of the user's on its way to the driver: looked at, and passed on, unchanged but for
+//! whether it stays prepared.
 
 #[cfg(feature = "mysql")]
 use sqlx::Arguments;
@@ -117,8 +118,8 @@ pub(crate) fn refusal_at<DB: Engine>(
 /// Statements that change what a session has set, by their first keyword.
 const SETS: &[&str] = &["DISCARD", "RESET", "SET"];
 
-/// Whether a statement may change the limits of its session, where those have to be known. What a function does that it
-/// calls is not seen.
+/// Whether a statement may change the limits of its session, where those have to be known. What a
+/// function does that it calls is not seen.
 pub(crate) fn sets_limits<DB: Engine>(sql: &str) -> bool {
     if DB::ASK_LIMITS.is_none() {
         return false;
@@ -246,7 +247,8 @@ pub(crate) fn is_one_of(known: &[&str], word: &str) -> bool {
     known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// Statements that only read, by their first keyword. `WITH` may write, `PRAGMA` is the user's affair.
+/// Statements that only read, by their first keyword. `WITH` may write, `PRAGMA` is the user's
+/// affair.
 const READS: &[&str] = &["EXPLAIN", "PRAGMA", "SELECT", "VALUES"];
 
 /// Whether a statement may write.

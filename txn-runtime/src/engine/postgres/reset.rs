@@ -5,8 +5,8 @@ use sqlx::{Executor, Postgres};
 
 use crate::engine::{AsOpened, ConnectOptionsOf, Renewal, Resets};
 
-/// What DISCARD ALL does, which cannot stand beside other statements, and would drop the driver's prepared statements too. What the
-/// greeting has set is set again.
+/// What DISCARD ALL does, which cannot stand beside other statements, and would drop the driver's
+/// prepared statements too. What the greeting has set is set again.
 const SQL: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; RESET ROLE; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; \
     DO $txn$ DECLARE prepared text; BEGIN \
     PERFORM pg_catalog.pg_advisory_unlock_all(); \

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// Whether the database lasts only as long as a session of it: in memory, or in a temporary file without a name.
+/// Whether the database lasts only as long as a session of it: in memory, or in a temporary file
+/// without a name.
 pub(super) fn in_memory(options: &SqliteConnectOptions) -> bool {
     let (printed, name) = (print(options), options.get_filename().to_string_lossy());
     is_lost_with_its_session(&name)

@@ -70,7 +70,8 @@ pub(super) fn refusal(sql: &str, place: Place, options: &SqliteConnectOptions) -
     None
 }
 
-/// Whether a text has to be looked at: what its first word is, or there is more than one statement in it.
+/// Whether a text has to be looked at: what its first word is, or there is more than one statement
+/// in it.
 pub(super) fn concerns(sql: &str, keyword: &str) -> bool {
     let is = |word| keyword.eq_ignore_ascii_case(word);
     let end = sql.as_bytes().iter().position(|byte| *byte == b';');

@@ -1,4 +1,5 @@
-//! Bringing the session of a database in memory back to how it was opened: it cannot be closed, or the database would be lost.
+//! Bringing the session of a database in memory back to how it was opened: it cannot be closed, or
+//! the database would be lost.
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};

@@ -1,6 +1,7 @@
 //! Whether a text of SQL may leave something on its session beyond the transaction that it runs in.
 //!
-//! Where it cannot be told, the answer is yes: a session that is reset for nothing costs a round trip in the background.
+//! Where it cannot be told, the answer is yes: a session that is reset for nothing costs a round
+//! trip in the background.
 
 use super::tokens::{Token, Tokens};
 use crate::engine::Engine;

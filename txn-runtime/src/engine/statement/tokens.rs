@@ -36,7 +36,8 @@ pub(crate) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// `quotes` are the signs that begin and end what is quoted; where they are the same, two of them stand for one.
+    /// `quotes` are the signs that begin and end what is quoted; where they are the same, two of
+    /// them stand for one.
     pub(crate) fn new(sql: &'a str, quotes: &'static [(char, char)]) -> Self {
         Self { rest: sql, quotes }
     }
