@@ -17,6 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 mod acquire;
 mod autocommit;
+mod bounds;
 mod build;
 pub(crate) mod callbacks;
 pub(crate) mod cancel;
@@ -39,6 +40,7 @@ pub(crate) mod transaction_sql;
 mod weak;
 
 pub(crate) use self::acquire::Permits;
+pub(crate) use self::bounds::Bounds;
 pub(crate) use self::build::{Limits, Settings};
 use self::callbacks::Callbacks;
 pub use self::cancel::Cancel;

@@ -74,9 +74,9 @@ fn next_serial() -> u64 {
 impl<DB: Engine> Tx<DB> {
     pub(super) fn new(session: Session<DB>, request: Request) -> Self {
         let options = request.options;
-        let terms = match session.is_in_sandbox() {
-            true if DB::SANDBOX_READ_ONLY.is_none() => Terms::checked_by_keyword(options),
-            _ => Terms::of(options),
+        let terms = match session.bounds().check_by_keyword::<DB>() {
+            true => Terms::checked_by_keyword(options),
+            false => Terms::of(options),
         };
         Self {
             session,

@@ -71,7 +71,7 @@
 //! | `pool/session/upkeep` | `drains`, `drained`, `given_up`, `sent`, `answered`, `lost`, |
 //! | | `begins`, `ended` |
 //! | `pool/session/release` | `is_ready_for_others`, `lost` |
-//! | `pool/session/lent` | `is_in_sandbox`, `is_back` |
+//! | `pool/session/lent` | `is_lent`, `is_back` |
 //! | `pool/session/closing` | `ended` |
 //! | `pool/settle` | `looked_at`, `restored` |
 //! | `tx/begin`, `tx/end` | `lost`, `given_up`, `looked_at` |
@@ -679,7 +679,7 @@ impl State {
 
     /// A sandbox lends the session to a scope. That scope begins with a savepoint of its own, as if
     /// it were outside of the transaction of the sandbox.
-    pub(crate) fn is_in_sandbox(&mut self) {
+    pub(crate) fn is_lent(&mut self) {
         self.stage = Stage::Outside;
     }
 

@@ -37,7 +37,7 @@ use crate::observe::metrics::Timestamp;
 use crate::observe::scopes::{Activity, Busy};
 use crate::observe::trace::Trace;
 use crate::pool::hooks::Hooks;
-use crate::pool::{Db, Permits, settle};
+use crate::pool::{Bounds, Db, Permits, settle};
 
 /// After this much idleness a server may be gone without a word.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -57,6 +57,8 @@ pub struct Session<DB: Engine> {
     /// `None` only while dropping.
     pooled: Option<Box<Pooled<DB>>>,
     slot: Slot<DB>,
+    /// What a transaction on it begins and ends with.
+    bounds: Bounds,
     /// The one place where its state is known.
     pub(crate) state: State,
     pub(crate) hooks: Hooks,
@@ -82,6 +84,7 @@ impl<DB: Engine> Session<DB> {
         Self {
             pooled,
             slot,
+            bounds: Bounds::of(&db),
             state: State::default(),
             hooks: Hooks::default(),
             left: Left::default(),
@@ -138,7 +141,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Its server, or what is between, may have forgotten it: what it is asked first may get no answer, ever.
     pub(crate) fn is_suspect(&self) -> bool {
-        DB::EMBEDDED.is_none() && !self.is_in_sandbox() && !self.is_trusted()
+        DB::EMBEDDED.is_none() && !self.bounds.are_a_savepoint() && !self.is_trusted()
     }
 
     /// The guard says that an operation is in flight.
@@ -163,7 +166,7 @@ impl<DB: Engine> Session<DB> {
     }
 
     fn is_clean(&self) -> bool {
-        let is_in_sandbox = self.is_in_sandbox();
+        let is_in_sandbox = self.bounds.are_a_savepoint();
         // What belongs to a sandbox is left as it is until that ends.
         self.state.is_at_rest(is_in_sandbox) && (is_in_sandbox || !self.is_counted_by_the_driver())
     }
@@ -247,8 +250,10 @@ impl<DB: Engine> Drop for Session<DB> {
         if self.slot.only_reads {
             self.slot.only_reads = self.may_be_replaced();
         }
-        let release =
-            clean && !self.slot.only_reads && !self.is_in_sandbox() && !self.db.is_closed();
+        let release = clean
+            && !self.slot.only_reads
+            && !self.bounds.are_a_savepoint()
+            && !self.db.is_closed();
         let work = release && self.has_work_before_others(&mut pooled);
         if release && !work {
             let now = Instant::now();

@@ -98,7 +98,7 @@ async fn close<DB: Engine>(mut session: Session<DB>, why: CloseReason) {
 
 /// A clean session goes back to the pool by being dropped; there may be none any more.
 async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
-    if !session.is_in_sandbox() && session.db().is_closed() {
+    if !session.bounds().are_a_savepoint() && session.db().is_closed() {
         close(session, CloseReason::WithPool).await;
     }
 }
@@ -119,7 +119,7 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     if session.state.is_to_be_restored() {
         Box::pin(make_sure(session)).await?;
     }
-    match session.is_counted_by_the_driver() && !session.is_in_sandbox() {
+    match session.is_counted_by_the_driver() && !session.bounds().are_a_savepoint() {
         true => Box::pin(session.let_the_driver_count_none()).await,
         false => Ok(()),
     }
@@ -133,14 +133,14 @@ async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Er
     if session.state.to_look_at().is_some() {
         let inside = session.probe().await?;
         let by = session.state.looked_at(DB::RESTORE.is_some());
-        if session.is_in_sandbox() && !inside {
+        if session.bounds().are_a_savepoint() && !inside {
             return Err(sqlx::Error::Protocol(ENDED_BY_HAND.into()));
         }
         if inside {
             roll_back_what_was_left_open(session, by).await?;
         }
     }
-    if session.is_in_sandbox() {
+    if session.bounds().are_a_savepoint() {
         // What else was changed is restored when the sandbox ends.
         return Ok(());
     }
@@ -155,7 +155,7 @@ async fn roll_back_what_was_left_open<DB: Engine>(
     session: &mut Session<DB>,
     by: Option<Box<Untracked>>,
 ) -> Result<(), sqlx::Error> {
-    if !session.is_in_sandbox() {
+    if !session.bounds().are_a_savepoint() {
         let by = by.map(|by| by.to_string());
         tracing::warn!(
             target: "txn", system = DB::SYSTEM, backend = session.backend(), by,

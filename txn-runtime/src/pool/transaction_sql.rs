@@ -40,7 +40,7 @@ pub(crate) async fn begin<DB: Engine>(
         read_only: options.read_only,
         limited: limit.is_some(),
     });
-    if session.is_in_sandbox() {
+    if session.bounds().are_a_savepoint() {
         return enter_sandbox(session).await.map(|()| None);
     }
     // Boxed, or every scope's future would have room for it.
@@ -69,11 +69,8 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
     let access = session.state.access();
     session.state.commits();
     session.activity().enter(ScopeState::Committing);
-    let result = match session.is_in_sandbox() {
-        true => session.run(DB::sandbox_commit(access)).await,
-        false => session.end(DB::commit(access)).await,
-    };
-    let Err(error) = result else {
+    let bounds = session.bounds();
+    let Err(error) = session.end(bounds.commit::<DB>(access)).await else {
         session.state.ended();
         return Ok(());
     };
@@ -83,13 +80,12 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
         _ if DB::is_out_of_step(&error) => return Err(CommitFailure::Unknown(error)),
         _ => return Err(CommitFailure::Failed(error)),
     };
-    let is_own = !session.is_in_sandbox();
-    if is_own && DB::ended_by_failed_commit(database) {
+    if bounds.are_ended_by::<DB>(database) {
         session.state.ended();
     }
     match DB::refused_commit(database) {
         Some(why) => Err(CommitFailure::Refused(why, error)),
-        None if is_own && DB::leaves_commit_open(database) => Err(CommitFailure::Unknown(error)),
+        None if bounds.are_left_open_by::<DB>(database) => Err(CommitFailure::Unknown(error)),
         None => Err(CommitFailure::Failed(error)),
     }
 }
@@ -119,15 +115,10 @@ pub(crate) async fn rollback<DB: Engine>(
         Some(untracked) if is_over => RolledBack::Partly(untracked),
         _ => RolledBack::Fully,
     };
-    if session.is_in_sandbox() {
-        session
-            .run(DB::sandbox_rollback(session.state.access()))
-            .await?;
-        session.state.ended();
-        return Ok(rolled_back);
-    }
-    match session.end(DB::rollback(session.state.access())).await {
-        Err(sqlx::Error::Database(error)) if DB::nothing_to_roll_back(&*error) => {}
+    let bounds = session.bounds();
+    let access = session.state.access();
+    match session.end(bounds.rollback::<DB>(access)).await {
+        Err(sqlx::Error::Database(error)) if bounds.are_gone_by::<DB>(&*error) => {}
         result => result?,
     }
     session.state.ended();
@@ -144,13 +135,12 @@ async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sq
 
 /// Whether the session is inside of the transaction that the runtime began, which is about to end.
 async fn is_ours<DB: Engine>(session: &mut Session<DB>) -> Result<bool, sqlx::Error> {
-    match DB::PROOF {
-        // The savepoints of a sandbox have to stay.
-        Some(proof) if !session.is_in_sandbox() => match session.run(proof).await {
-            Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => Ok(false),
-            proved => proved.map(|()| true),
-        },
-        _ => session.probe().await,
+    let Some(proof) = session.bounds().proof::<DB>() else {
+        return session.probe().await;
+    };
+    match session.run(proof).await {
+        Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => Ok(false),
+        proved => proved.map(|()| true),
     }
 }
 

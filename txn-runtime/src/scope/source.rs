@@ -123,7 +123,7 @@ async fn begin_another<'a, DB: Engine>(
     options: &'static Options,
 ) -> Result<Entered<'a, DB>, Error> {
     refuse_second_writer(tx, options)?;
-    if tx.session.is_in_sandbox() {
+    if tx.session.bounds().are_a_savepoint() {
         return Entered::nest_on_its_own(tx, options).await;
     }
     let db = tx.db().clone();

@@ -130,7 +130,7 @@ impl<DB: Engine> Tx<DB> {
             self.id = begun.map_err(|error| Error::begin(name, error))?;
             self.session.activity().enter(ScopeState::Idle);
             // The session of a sandbox was taken long ago.
-            if !self.session.is_in_sandbox() {
+            if !self.session.bounds().are_a_savepoint() {
                 self.db().meter().begun(self.session.taken_at());
             }
             return Ok(());

@@ -74,7 +74,7 @@ fn of_the_transaction() -> Vec<Event> {
         "rolled_back_to 4": |state| state.rolled_back_to(4);
         "not_rolled_back_to, answered": |state| state.not_rolled_back_to(true, cause);
         "not_rolled_back_to": |state| state.not_rolled_back_to(false, cause);
-        "is_lent": |state| state.is_in_sandbox();
+        "is_lent": |state| state.is_lent();
         "is_back": |state| state.is_back();
     }
 }

@@ -4,14 +4,15 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Pooled, Session};
 use crate::engine::Engine;
-use crate::pool::Db;
 use crate::pool::hooks::{Due, Fate};
+use crate::pool::{Bounds, Db};
 
 impl<DB: Engine> Session<DB> {
     /// All of it, under another handle.
     pub(super) fn moved(&mut self, pooled: Box<Pooled<DB>>, db: Db<DB>) -> Self {
         Self {
             pooled: Some(pooled),
+            bounds: Bounds::of(&db),
             slot: std::mem::take(&mut self.slot),
             hooks: std::mem::take(&mut self.hooks),
             trace: self.trace.take(),
@@ -22,9 +23,9 @@ impl<DB: Engine> Session<DB> {
         }
     }
 
-    /// It belongs to a sandbox: what it begins is a savepoint.
-    pub(crate) fn is_in_sandbox(&self) -> bool {
-        self.db.sandbox_session().is_some()
+    /// What a transaction on it begins and ends with.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// For one scope of the sandbox that `db` is the handle of; the sandbox's own transaction is no concern of that scope.
@@ -32,7 +33,7 @@ impl<DB: Engine> Session<DB> {
         let pooled = self.pooled.take()?;
         let mut session = self.moved(pooled, db);
         session.slot.permits.get_or_insert_default().sandbox = Some(turn);
-        session.state.is_in_sandbox();
+        session.state.is_lent();
         Some(session)
     }
 
@@ -40,6 +41,7 @@ impl<DB: Engine> Session<DB> {
     pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
         self.activity().close();
         self.db = self.db.outside_of_sandbox();
+        self.bounds = Bounds::of(&self.db);
         self.state.is_back();
         self.slot.permits.as_mut()?.sandbox.take()
     }

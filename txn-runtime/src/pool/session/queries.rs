@@ -40,7 +40,7 @@ impl<DB: Engine> Session<DB> {
     /// inside of a transaction. Only if it still were would the driver count it among its own.
     pub(crate) async fn end(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         let sql = sql.into_sql_str();
-        if !DB::ENDS_CHEAPLY || self.is_counted_by_the_driver() {
+        if !DB::ENDS_CHEAPLY || self.bounds.are_a_savepoint() || self.is_counted_by_the_driver() {
             return self.run(sql).await;
         }
         match operate(self, None, By::Runtime, |on| {

@@ -49,7 +49,10 @@ impl<DB: Engine> Session<DB> {
     pub(crate) async fn make_ready_for_others(
         &mut self,
     ) -> Result<Option<CloseReason>, sqlx::Error> {
-        if self.is_in_sandbox() || self.db.is_closed() || self.state.needs_nothing_before_others() {
+        if self.bounds.are_a_savepoint()
+            || self.db.is_closed()
+            || self.state.needs_nothing_before_others()
+        {
             return Ok(None);
         }
         let db = self.db.clone();
