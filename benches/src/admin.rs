@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, PgConnection, SqliteConnection};
 
-use crate::place::{Engine, Place};
+use crate::place::{Engine, Place, sqlite_options};
 use crate::workloads::{ACCOUNTS, Effect};
 
 /// A connection of the harness's own.
@@ -25,9 +25,9 @@ impl Admin {
         Ok(match place.engine {
             Engine::Postgres => Self::Postgres(PgConnection::connect(url).await?),
             Engine::MariaDb => Self::MariaDb(MySqlConnection::connect(url).await?),
-            Engine::Sqlite => Self::Sqlite(
-                SqliteConnection::connect_with(&crate::peers::sqlite_options(place)?).await?,
-            ),
+            Engine::Sqlite => {
+                Self::Sqlite(SqliteConnection::connect_with(&sqlite_options(place)?).await?)
+            }
         })
     }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::output;
-use crate::report::summary::Spread;
+use crate::summary::Spread;
 
 const FUNCTIONS: usize = 500;
 const REPETITIONS: usize = 5;

@@ -9,18 +9,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
-use fastrand::Rng;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 
 use crate::ground::Ground;
 use crate::output;
-use crate::peer::Peer;
 use crate::peers::{self, DEADPOOL, DEFAULT, HELD, OURS, PIPELINED, UNASKED};
 use crate::place::{Engine, Place, Size};
 use crate::plan::Way;
-use crate::with_workload;
-use crate::workloads::{Kind, Workload};
+use crate::workloads::Kind;
 
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
@@ -249,31 +245,4 @@ pub fn child(url: &str, peer: &str, kind: Kind, size: Size, times: u64) -> Resul
     let contender = peers::of(place.engine).iter().find(|it| it.name == peer);
     let contender = contender.context("a peer of that name")?;
     contender.repeat(kind, &place, size, times)
-}
-
-/// All tasks on one thread.
-pub fn repeat<P: Peer>(kind: Kind, place: &Place, size: Size, times: u64) -> Result<()> {
-    with_workload!(kind, repeat_one::<P>(place, size, times))
-}
-
-fn repeat_one<P: Peer, W: Workload>(place: &Place, size: Size, times: u64) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut tasks = JoinSet::new();
-        for mut peer in P::open(place, size).await? {
-            tasks.spawn(async move {
-                let mut rng = Rng::with_seed(1);
-                for _ in 0..times {
-                    W::once(&mut peer, &mut rng).await?;
-                }
-                anyhow::Ok(())
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
-            done??;
-        }
-        Ok(())
-    })
 }

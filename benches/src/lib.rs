@@ -20,6 +20,7 @@ mod settle;
 mod spin;
 mod sql;
 mod suite;
+mod summary;
 mod targets;
 mod workloads;
 

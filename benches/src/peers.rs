@@ -15,7 +15,6 @@ mod statements;
 mod txn;
 
 use anyhow::{Context, Result};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{MySql, Postgres, Sqlite};
 
 use self::deadpool::Deadpool;
@@ -27,10 +26,9 @@ use self::sea_orm::SeaOrm;
 use self::sqlx_held::SqlxHeld;
 use self::sqlx_pool::{Immediate, Plain, SqlxPool, Unasked};
 pub use self::txn::Settling;
-use crate::count;
 use crate::peer::Peer;
 use crate::place::{Engine, Place, Size};
-use crate::run::{Gauge, Order, Sample, run};
+use crate::run::{Gauge, Order, Sample, repeat, run};
 use crate::with_workload;
 use crate::workloads::Kind;
 
@@ -61,7 +59,7 @@ impl Contender {
         Self {
             name,
             run: run_kind::<P>,
-            repeat: Some(count::repeat::<P>),
+            repeat: Some(repeat::<P>),
             absence: || None,
         }
     }
@@ -131,12 +129,3 @@ const SQLITE: [Contender; 4] = [
     Contender::new::<SqlxPool<Sqlite, Immediate>>(IMMEDIATE),
     Contender::new::<Rusqlite>("rusqlite, one thread"),
 ];
-
-/// The same for all who use SQLite.
-pub fn sqlite_options(place: &Place) -> Result<SqliteConnectOptions> {
-    let options: SqliteConnectOptions = place.url.parse()?;
-    Ok(options
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal))
-}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use url::Url;
 
 /// The database systems.
@@ -91,4 +92,13 @@ impl Size {
     pub fn holders(self) -> usize {
         self.tasks.min(self.sessions)
     }
+}
+
+/// The same for all who use SQLite.
+pub fn sqlite_options(place: &Place) -> Result<SqliteConnectOptions> {
+    let options: SqliteConnectOptions = place.url.parse()?;
+    Ok(options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal))
 }

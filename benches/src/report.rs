@@ -2,5 +2,4 @@
 
 pub mod plot;
 pub mod promises;
-pub mod summary;
 pub mod table;

@@ -17,7 +17,8 @@ use crate::admin::Admin;
 use crate::busy::is_busy;
 use crate::peer::Peer;
 use crate::place::{Engine, Place, Size};
-use crate::workloads::{Done, Workload};
+use crate::with_workload;
+use crate::workloads::{Done, Kind, Workload};
 
 /// What a run is asked for.
 #[derive(Clone)]
@@ -258,4 +259,31 @@ pub fn distribution(histogram: &Histogram<u64>) -> Vec<(u64, f64)> {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// In one thread, so many times, and nothing else: to be counted.
+pub fn repeat<P: Peer>(kind: Kind, place: &Place, size: Size, times: u64) -> Result<()> {
+    with_workload!(kind, repeat_one::<P>(place, size, times))
+}
+
+fn repeat_one<P: Peer, W: Workload>(place: &Place, size: Size, times: u64) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut tasks = JoinSet::new();
+        for mut peer in P::open(place, size).await? {
+            tasks.spawn(async move {
+                let mut rng = Rng::with_seed(1);
+                for _ in 0..times {
+                    W::once(&mut peer, &mut rng).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done??;
+        }
+        Ok(())
+    })
 }

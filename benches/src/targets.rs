@@ -7,9 +7,9 @@ use crate::count::Counted;
 use crate::peers::{DEADPOOL, DEFAULT, HELD, IMMEDIATE, OURS, UNASKED};
 use crate::place::Engine;
 use crate::plan::Way;
-use crate::report::summary::Spread;
 use crate::run::Sample;
 use crate::suite::Measured;
+use crate::summary::Spread;
 use crate::workloads::Kind;
 
 /// All that a run came to.

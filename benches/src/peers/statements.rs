@@ -86,7 +86,7 @@ statements!(
 statements!(
     sqlx::Sqlite,
     crate::sql::numbered,
-    super::sqlite_options,
+    crate::place::sqlite_options,
     "BEGIN"
 );
 

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::summary::Spread;
+use crate::summary::Spread;
 use crate::targets::Target;
 
 pub fn print(targets: &[Target]) {

@@ -2,9 +2,9 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::summary::Spread;
 use crate::run::Sample;
 use crate::suite::{Measured, Row};
+use crate::summary::Spread;
 
 const HEADER: [&str; 10] = [
     "peer",
