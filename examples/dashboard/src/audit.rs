@@ -24,21 +24,21 @@ pub struct Audit {
     /// Transfers in the ledger.
     rows: i64,
     /// Transfers whose callers were told that they are committed, before the ledger was read.
-    told: i64,
+    acknowledged: i64,
     is_right: bool,
 }
 
 impl Audit {
     pub(crate) async fn take(bank: &dyn Bank, load: &Load) -> Result<Self, sqlx::Error> {
         // First: what is told from now on may not be in the ledger yet.
-        let told = load.told();
+        let acknowledged = load.acknowledged();
         let count = bank.count().await?;
         Ok(Self {
             cents: count.cents,
             expected: TOTAL,
             rows: count.transfers,
-            told,
-            is_right: count.cents == TOTAL && count.transfers >= told,
+            acknowledged,
+            is_right: count.cents == TOTAL && count.transfers >= acknowledged,
         })
     }
 
@@ -51,11 +51,15 @@ impl Audit {
 impl std::fmt::Display for Audit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
-            cents, rows, told, ..
+            cents,
+            rows,
+            acknowledged,
+            ..
         } = self;
         write!(
             f,
-            "{cents} cents of {TOTAL}, {rows} transfers in the ledger, {told} told to be committed"
+            "{cents} cents of {TOTAL}, {rows} transfers in the ledger, \
+             {acknowledged} told to be committed"
         )
     }
 }

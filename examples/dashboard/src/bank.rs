@@ -1,20 +1,63 @@
-//! The bank, as those see it who need not know its engine.
+//! The bank that the load is on: its scopes, annotated functions, and what else can be asked of it,
+//! whichever its engine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use async_trait::async_trait;
-use txn::{OpenScope, Status};
+use sqlx::Connection;
+use tokio::time::sleep;
+use txn::{Db, MySql, OpenScope, Postgres, Sqlite, Status, Tx, transactional};
+use txn_chaos::bank::{self, OPENING_BALANCE};
+use txn_chaos::{
+    Database, Engine, EngineName, Failure, FaultyServer, Fee, Outcome, Record, Scenario, Subject,
+    query, transfer,
+};
 
-use crate::order::{ACCOUNTS, OPENING, Order};
+use crate::Arguments;
 
+pub(crate) const ACCOUNTS: i64 = 100;
 /// What all accounts hold together, always.
-pub(crate) const TOTAL: i64 = ACCOUNTS * OPENING;
+pub(crate) const TOTAL: i64 = ACCOUNTS * OPENING_BALANCE;
 
+/// For a session: shorter than usual, so that one sees it run out.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// Until callers are told at once that the server is out of reach; likewise.
+const BREAKER: Duration = Duration::from_secs(1);
+/// Callers of a service give up: under lasting overload those who wait for longer are refused, and
+/// the others served quickly.
+const TARGET: Duration = Duration::from_millis(50);
+/// For SQLite's lock: shorter than one can be held from the page, so that one sees it run out.
+const BUSY: Duration = Duration::from_secs(1);
+/// Of a connection that is not in the pool's queue, and may not have its turn for long.
+const BUSY_DIRECT: Duration = Duration::from_secs(20);
+
+/// Serializable: on PostgreSQL some of those that meet are told to try again.
+#[transactional(name = "bank.transfer", isolation = serializable, retry)]
+async fn transfer<E: Engine>(tx: &mut Tx<E>, record: &Record) -> Result<Fee, Failure> {
+    transfer::body(tx, record).await
+}
+
+/// Slow, reads only, and is in nobody's way.
+#[transactional(name = "bank.report", read_only)]
+async fn report<E: Engine>(tx: &mut Tx<E>) -> Result<(), Failure> {
+    const PAUSE: Duration = Duration::from_millis(400);
+    let poor = "SELECT COUNT(*) FROM txn_chaos_accounts WHERE balance < 100";
+    let _before = query(poor).fetch_one(&mut *tx).await?;
+    sleep(PAUSE).await;
+    let _after = query(poor).fetch_one(tx).await?;
+    Ok(())
+}
+
+/// The bank, as those see it who need not know its engine.
 #[async_trait]
 pub(crate) trait Bank: Send + Sync {
-    async fn transfer(&self, order: &Order) -> Result<(), Failure>;
+    fn engine(&self) -> &'static str;
 
-    /// A slow scope that reads only.
+    /// One transfer, dropped if the scenario says so.
+    async fn transfer(&self, scenario: Scenario) -> Outcome;
+
     async fn report(&self) -> Result<(), Failure>;
 
     fn status(&self) -> Status;
@@ -41,24 +84,124 @@ pub(crate) struct Count {
     pub(crate) transfers: i64,
 }
 
-/// Why a transfer was not made. The page reads the metrics; here it only has to be told apart what rolls back alone.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The debtor does not hold that much.
-    Overdraft,
-    /// The bank does not take this fee.
-    Refused,
-    Database,
-}
-
-impl From<txn::Error> for Failure {
-    fn from(_: txn::Error) -> Self {
-        Self::Database
+/// A new bank, with the server that it is on if faults can be injected there.
+pub(crate) async fn open(arguments: &Arguments) -> Result<(Arc<dyn Bank>, Option<FaultyServer>)> {
+    let target = &arguments.target;
+    match target.engine()? {
+        EngineName::Sqlite => {
+            let mut database = Database::<Sqlite>::open(target, false).await?;
+            database.options = database.options.busy_timeout(BUSY);
+            database.direct = database.direct.busy_timeout(BUSY_DIRECT);
+            open_on(database, arguments).await
+        }
+        EngineName::Postgres => {
+            open_on(Database::<Postgres>::open(target, true).await?, arguments).await
+        }
+        EngineName::Mysql => open_on(Database::<MySql>::open(target, true).await?, arguments).await,
     }
 }
 
-impl From<sqlx::Error> for Failure {
-    fn from(_: sqlx::Error) -> Self {
-        Self::Database
+async fn open_on<E: Engine>(
+    mut database: Database<E>,
+    arguments: &Arguments,
+) -> Result<(Arc<dyn Bank>, Option<FaultyServer>)> {
+    let mut direct = Database::<E>::connect(&database.direct)
+        .await
+        .context("connect")?;
+    let created = bank::create::<E>(&mut direct, ACCOUNTS).await;
+    created.context("create the tables")?;
+    let builder = Db::builder(database.options.clone())
+        .pool_name(arguments.name.as_str())
+        .max_sessions(arguments.sessions.into())
+        .acquire_timeout(ACQUIRE)
+        .breaker_after(BREAKER)
+        .queue_target(TARGET);
+    let db = builder.connect().await.context("connect")?;
+    let server = database.server.take();
+    Ok((Arc::new(Handle { db, database }), server))
+}
+
+struct Handle<E: Engine> {
+    db: Db<E>,
+    database: Database<E>,
+}
+
+impl<E: Engine> Handle<E> {
+    async fn direct(&self) -> Result<E::Connection, sqlx::Error> {
+        Database::<E>::connect(&self.database.direct).await
+    }
+}
+
+#[async_trait]
+impl<E: Engine> Bank for Handle<E> {
+    fn engine(&self) -> &'static str {
+        E::SYSTEM_NAME
+    }
+
+    async fn transfer(&self, scenario: Scenario) -> Outcome {
+        let record = Arc::new(Record::new(scenario));
+        txn_chaos::run(Serializable(self.db.clone()), &record).await;
+        record.outcome()
+    }
+
+    async fn report(&self) -> Result<(), Failure> {
+        report(&self.db).await
+    }
+
+    fn status(&self) -> Status {
+        self.db.status()
+    }
+
+    async fn scopes(&self) -> Vec<OpenScope> {
+        self.db.scopes().await
+    }
+
+    async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// Each statement by itself sees the database at one moment.
+    async fn count(&self) -> Result<Count, sqlx::Error> {
+        let mut direct = self.direct().await?;
+        Ok(Count {
+            cents: bank::total::<E>(&mut direct).await?,
+            transfers: bank::transfers::<E>(&mut direct).await?,
+        })
+    }
+
+    async fn hold_lock(&self, how_long: Duration) -> Result<(), sqlx::Error> {
+        let mut direct = self.direct().await?;
+        let tx = E::lock_accounts(&mut direct).await?;
+        sleep(how_long).await;
+        tx.rollback().await?;
+        direct.close().await
+    }
+
+    async fn terminate(&self) -> Result<(), sqlx::Error> {
+        let mut direct = self.direct().await?;
+        E::terminate(&mut direct, i64::MAX).await.map(drop)
+    }
+}
+
+/// Transfers by the scope above.
+struct Serializable<E: Engine>(Db<E>);
+
+impl<E: Engine> Clone for Serializable<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Engine> Subject for Serializable<E> {
+    fn transfer(
+        &self,
+        record: Arc<Record>,
+    ) -> impl Future<Output = Result<Fee, Failure>> + Send + 'static {
+        let db = self.0.clone();
+        async move { transfer(&db, &record).await }
+    }
+
+    fn settling(&self) -> usize {
+        self.0.status().settling
     }
 }

@@ -7,10 +7,9 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
-use txn_test_servers::Server;
+use txn_chaos::FaultyServer;
 
 use crate::bank::Bank;
-use crate::network::Network;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,7 +30,7 @@ const SHOWN: u64 = 1;
 pub(crate) struct Button {
     fault: Fault,
     label: &'static str,
-    says: &'static str,
+    description: &'static str,
     active: bool,
     /// How often it has begun: a short one may be over before the page is told of it.
     begun: u32,
@@ -39,22 +38,16 @@ pub(crate) struct Button {
     why_not: Option<String>,
 }
 
-/// A server of our own, and the wire to it.
-pub(crate) struct Weather {
-    pub(crate) server: Mutex<Server>,
-    pub(crate) network: Network,
-}
-
 pub(crate) struct Faults {
     bank: Arc<dyn Bank>,
-    weather: Result<Weather, &'static str>,
-    course: watch::Sender<Course>,
+    server: Result<Mutex<FaultyServer>, &'static str>,
+    progress: watch::Sender<Progress>,
     over: watch::Sender<bool>,
 }
 
 /// What goes on, and what has been.
 #[derive(Default)]
-struct Course {
+struct Progress {
     /// One at a time: two at once would end each other.
     active: Option<Fault>,
     /// How often each has begun, in the order of `Fault::ALL`.
@@ -82,10 +75,11 @@ impl Fault {
         }
     }
 
-    fn says(self) -> &'static str {
+    fn description(self) -> &'static str {
         match self {
             Self::Lock => {
-                "For 3 s another connection holds what every transfer needs to write, as a backup would"
+                "For 3 s another connection holds what every transfer needs to write, \
+                 as a backup would"
             }
             Self::Terminate => "The server ends every session, as an administrator would",
             Self::Slow => "For 8 s every packet takes 20 ms longer",
@@ -97,46 +91,46 @@ impl Fault {
 }
 
 impl Faults {
-    /// `weather`, or why there is none.
-    pub(crate) fn new(bank: Arc<dyn Bank>, weather: Result<Weather, &'static str>) -> Self {
+    /// The server, or why there is none to be faulted.
+    pub(crate) fn new(bank: Arc<dyn Bank>, server: Result<FaultyServer, &'static str>) -> Self {
         Self {
             bank,
-            weather,
-            course: watch::Sender::default(),
+            server: server.map(Mutex::new),
+            progress: watch::Sender::default(),
             over: watch::Sender::new(false),
         }
     }
 
     pub(crate) fn buttons(&self) -> Vec<Button> {
-        let course = self.course.borrow();
+        let progress = self.progress.borrow();
         let button = |fault: Fault| Button {
             fault,
             label: fault.label(),
-            says: fault.says(),
-            active: course.active == Some(fault),
-            begun: course.begun[fault as usize],
-            why_not: self.why_not(fault, &course),
+            description: fault.description(),
+            active: progress.active == Some(fault),
+            begun: progress.begun[fault as usize],
+            why_not: self.why_not(fault, &progress),
         };
         Fault::ALL.map(button).into()
     }
 
-    fn why_not(&self, fault: Fault, course: &Course) -> Option<String> {
-        match &self.weather {
+    fn why_not(&self, fault: Fault, progress: &Progress) -> Option<String> {
+        match &self.server {
             Err(why) if fault != Fault::Lock => return Some((*why).into()),
             _ => {}
         }
-        let active = course.active?;
+        let active = progress.active?;
         Some(format!("one at a time: “{}” goes on", active.label()))
     }
 
     /// Begins it; it ends by itself.
     pub(crate) fn begin(self: &Arc<Self>, fault: Fault) -> Result<(), String> {
         let mut denied = None;
-        self.course.send_if_modified(|course| {
-            denied = self.why_not(fault, course);
+        self.progress.send_if_modified(|progress| {
+            denied = self.why_not(fault, progress);
             if denied.is_none() {
-                course.active = Some(fault);
-                course.begun[fault as usize] += 1;
+                progress.active = Some(fault);
+                progress.begun[fault as usize] += 1;
             }
             denied.is_none()
         });
@@ -148,7 +142,7 @@ impl Faults {
             if let Err(error) = this.run(fault).await {
                 eprintln!("{}: {error:#}", fault.label());
             }
-            this.course.send_modify(|course| course.active = None);
+            this.progress.send_modify(|progress| progress.active = None);
         });
         Ok(())
     }
@@ -156,17 +150,18 @@ impl Faults {
     /// Everything is as it should be again, soon.
     pub(crate) async fn stop(&self) {
         self.over.send_replace(true);
-        let mut course = self.course.subscribe();
+        let mut progress = self.progress.subscribe();
         // Its sender is ours, so that it does not fail.
-        let is_over = |course: &Course| course.active.is_none();
-        course.wait_for(is_over).await.ok();
+        let is_over = |progress: &Progress| progress.active.is_none();
+        progress.wait_for(is_over).await.ok();
     }
 
     async fn run(&self, fault: Fault) -> Result<()> {
-        let Ok(weather) = &self.weather else {
+        let Ok(server) = &self.server else {
             return self.lock().await;
         };
-        let network = &weather.network;
+        // One fault at a time has it.
+        let mut server = server.lock().await;
         match fault {
             Fault::Lock => self.lock().await?,
             Fault::Terminate => {
@@ -174,20 +169,20 @@ impl Faults {
                 self.pause(SHOWN).await;
             }
             Fault::Slow => {
-                network.delay(Duration::from_millis(20));
+                server.network.delay(Duration::from_millis(20));
                 self.pause(8).await;
-                network.delay(Duration::ZERO);
+                server.network.delay(Duration::ZERO);
             }
             Fault::Cut => {
-                network.cut();
+                server.network.cut();
                 self.pause(SHOWN).await;
             }
             Fault::HalfOpen => {
-                network.half_open(false);
+                server.network.half_open(false);
                 self.pause(5).await;
-                network.cut();
+                server.network.cut();
             }
-            Fault::Crash => self.crash(&weather.server).await?,
+            Fault::Crash => server.crash(self.pause(3)).await?,
         }
         Ok(())
     }
@@ -201,15 +196,6 @@ impl Faults {
                 return held.context("could not have the lock itself");
             }
         }
-    }
-
-    /// What the server has acknowledged must be there when it is back.
-    async fn crash(&self, server: &Mutex<Server>) -> Result<()> {
-        let mut server = server.lock().await;
-        tokio::task::block_in_place(|| server.crash())?;
-        self.pause(3).await;
-        tokio::task::block_in_place(|| server.start())?;
-        Ok(())
     }
 
     /// So many seconds, or until we are to stop.

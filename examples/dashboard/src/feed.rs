@@ -1,4 +1,4 @@
-//! What the page is told, twice a second.
+//! What the page is sent, twice a second.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,17 +8,18 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
-use txn::{Breaker, OpenScope};
+use txn::{Breaker, Holder, OpenScope, WaitsFor};
 
 use crate::Core;
 use crate::audit::Audit;
 use crate::faults::Button;
 use crate::figures::Figures;
-use crate::open::Open;
 
 const EVERY: Duration = Duration::from_millis(500);
 /// So many are shown to whom opens the page: a minute.
 const KEPT: usize = 120;
+/// So many open scopes are listed, the oldest.
+const LISTED: usize = 12;
 
 #[derive(Serialize)]
 struct Frame {
@@ -88,18 +89,18 @@ impl Feed {
 /// Until it is dropped.
 pub(crate) async fn feed(core: Arc<Core>) {
     let open = watch::Sender::new(Vec::new());
-    tokio::join!(look(&core, &open), tell(&core, &open));
+    tokio::join!(list_scopes(&core, &open), send_frames(&core, &open));
 }
 
 /// By itself: the server is asked who has the locks, and may take its time.
-async fn look(core: &Core, open: &watch::Sender<Vec<OpenScope>>) {
+async fn list_scopes(core: &Core, open: &watch::Sender<Vec<OpenScope>>) {
     loop {
         open.send_replace(core.bank.scopes().await);
         sleep(EVERY / 2).await;
     }
 }
 
-async fn tell(core: &Core, open: &watch::Sender<Vec<OpenScope>>) {
+async fn send_frames(core: &Core, open: &watch::Sender<Vec<OpenScope>>) {
     let (mut before, mut then) = (core.exposition(), Instant::now());
     let mut ticks = interval_at(then + EVERY, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -137,5 +138,69 @@ fn frame(core: &Core, number: u64, figures: Figures, open: &[OpenScope]) -> Fram
         workers: core.load.workers(),
         storm: core.load.storms(),
         faults: core.faults.buttons(),
+    }
+}
+
+/// The open scopes.
+#[derive(Serialize)]
+struct Open {
+    count: usize,
+    oldest: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: &'static str,
+    place: Option<String>,
+    milliseconds: u128,
+    state: String,
+    session: Option<u64>,
+    statements: u64,
+    /// What it waits for, and on whom.
+    waits: Option<String>,
+}
+
+impl Open {
+    fn new(scopes: &[OpenScope]) -> Self {
+        Self {
+            count: scopes.len(),
+            oldest: scopes.iter().take(LISTED).map(line).collect(),
+        }
+    }
+}
+
+fn line(scope: &OpenScope) -> Line {
+    Line {
+        name: scope.name,
+        place: scope.location.map(|location| location.to_string()),
+        milliseconds: scope.age.as_millis(),
+        state: scope.state.to_string(),
+        session: scope.session,
+        statements: scope.statements,
+        waits: scope.waits_for.map(|what| waits(what, &scope.waits_on)),
+    }
+}
+
+/// The line of `OpenScope` itself has all holders, and where they are; here they are in the table.
+fn waits(what: WaitsFor, holders: &[Holder]) -> String {
+    let what = match what {
+        WaitsFor::Session => "a session",
+        WaitsFor::Connection => "the server to open a session",
+        WaitsFor::Turn => "its turn to write",
+        _ => "a lock",
+    };
+    match holders {
+        [] => what.into(),
+        [one] => format!("{what}, held by {}", holder(one)),
+        [one, more @ ..] => format!("{what}, held by {} and {} more", holder(one), more.len()),
+    }
+}
+
+fn holder(holder: &Holder) -> String {
+    match (holder.name, holder.session) {
+        (Some(name), Some(session)) => format!("{name} in session {session}"),
+        (Some(name), None) => name.into(),
+        (None, Some(session)) => format!("session {session}, which is not of this pool"),
+        (None, None) => "somebody unknown".into(),
     }
 }

@@ -106,7 +106,8 @@ impl Since<'_> {
     }
 }
 
-/// As Prometheus' `histogram_quantile` has it: evenly within a bucket, and at most the last bound there is.
+/// As Prometheus' `histogram_quantile` has it: evenly within a bucket, and at most the last bound
+/// there is.
 fn quantile(buckets: &[(f64, f64)], q: f64) -> Option<f64> {
     let count = buckets.last().map(|(_, count)| *count)?;
     if count <= 0.0 {

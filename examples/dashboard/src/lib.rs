@@ -1,17 +1,11 @@
 //! What the example `dashboard` is made of; `main.rs` runs it, the tests look at its page.
 //!
-//! - `load.rs`, `order.rs`, `strike.rs`: workers, what each scope is to do, and the storm that drops it.
-//! - `scopes.rs`: the scopes, annotated functions; `schema.rs`, `handle.rs`: the rest of the bank.
-//! - `sqlite.rs`, `postgres.rs`, `mysql.rs`: what differs between the engines; each includes these three.
-//! - `place.rs`, `faults.rs`: a database, and what can be done to it.
-//! - `recorder.rs`, `exposition.rs`, `figures.rs`: the metrics, and what the page makes of them.
+//! - `load.rs`: workers, what each transfer is to do, and the storm that drops it.
+//! - `bank.rs`: the bank that they are on, with the scopes that differ from those in `tests/chaos`.
+//! - `faults.rs`: what can be done to its server from the page.
+//! - `exposition.rs`, `figures.rs`: the metrics, and what the page makes of them.
 //! - `audit.rs`: the proof that no money is lost.
-//! - `feed.rs`, `open.rs`, `server.rs`, `page.html`: what is told to the page, and the page.
-
-#![allow(
-    clippy::duplicate_mod,
-    reason = "the files that know their engine are compiled once per engine"
-)]
+//! - `feed.rs`, `server.rs`, `page.html`: what is sent to the page, and the page.
 
 mod audit;
 mod bank;
@@ -20,39 +14,58 @@ mod faults;
 mod feed;
 mod figures;
 mod load;
-mod mysql;
-#[path = "../../storm/network.rs"]
-mod network;
-mod open;
-mod order;
-mod place;
-mod postgres;
-mod recorder;
 mod server;
-mod settings;
-mod sqlite;
-mod strike;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, value_parser};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use txn_chaos::Target;
 
 pub use crate::audit::Audit;
 use crate::bank::Bank;
 use crate::exposition::Exposition;
 use crate::faults::Faults;
 use crate::feed::Feed;
-use crate::load::Load;
-use crate::place::Place;
-pub use crate::settings::Arguments;
+use crate::load::{Load, MAX_WORKERS};
+
+const NO_SERVER: &str = "SQLite has no server and no network; begin with --engine postgres";
+const NOT_OURS: &str =
+    "only done to a server of our own; begin with --engine instead of --database";
+
+/// Serves a page that shows a load on txn, and lets it be turned up, faulted and stormed.
+#[derive(Clone, Parser)]
+#[command(name = "dashboard")]
+pub struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    /// Of the page, on 127.0.0.1; 0: a free one.
+    #[arg(long, value_name = "N", default_value = "3000")]
+    port: u16,
+    /// End after so long; default: at Ctrl-C.
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+    /// How many workers there are at first.
+    #[arg(long, value_name = "N", default_value = "12", value_parser = workers)]
+    workers: usize,
+    /// Begin with the storm on: half of the scopes are dropped.
+    #[arg(long)]
+    storm: bool,
+    /// The most database sessions open at a time.
+    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(value_parser = value_parser!(u16).range(1..))]
+    sessions: u16,
+    /// What the metrics call the pool: `db.client.connection.pool.name`.
+    #[arg(long, value_name = "NAME", default_value = "bank")]
+    name: String,
+}
 
 /// What all that serves the page looks at.
 struct Core {
@@ -62,8 +75,6 @@ struct Core {
     feed: Feed,
     audit: watch::Receiver<Option<Audit>>,
     metrics: PrometheusHandle,
-    /// The engine's.
-    name: &'static str,
     /// The pool's, in the metrics.
     pool: String,
     over: CancellationToken,
@@ -74,27 +85,28 @@ pub struct Dashboard {
     address: SocketAddr,
     core: Arc<Core>,
     tasks: JoinSet<()>,
-    /// Goes after all that uses it.
-    _directory: Option<TempDir>,
 }
 
 impl Dashboard {
     /// Opens the bank, begins the load and serves the page.
     pub async fn start(arguments: &Arguments) -> Result<Self> {
-        let metrics = recorder::install()?;
+        let metrics = exposition::install_recorder()?;
         let listener = listen(arguments.port).await?;
         let address = listener.local_addr()?;
-        let place = Box::pin(Place::find(arguments)).await?;
-        let load = Load::start(Arc::clone(&place.bank), arguments.workers, arguments.storm).await;
+        let (bank, server) = Box::pin(bank::open(arguments)).await?;
+        let server = server.ok_or(match arguments.target.is_given() {
+            true => NOT_OURS,
+            false => NO_SERVER,
+        });
+        let load = Load::start(Arc::clone(&bank), arguments.workers, arguments.storm).await;
         let (latest, audit) = watch::channel(None);
         let core = Arc::new(Core {
-            bank: place.bank,
-            faults: Arc::new(place.faults),
+            faults: Arc::new(Faults::new(Arc::clone(&bank), server)),
+            bank,
             load,
             feed: Feed::new(),
             audit,
             metrics,
-            name: place.name,
             pool: arguments.name.clone(),
             over: CancellationToken::new(),
         });
@@ -106,7 +118,6 @@ impl Dashboard {
             address,
             core,
             tasks,
-            _directory: place.directory,
         })
     }
 
@@ -152,4 +163,10 @@ async fn serve(listener: TcpListener, core: Arc<Core>) {
     if let Err(error) = served.with_graceful_shutdown(over).await {
         eprintln!("the page is served no more: {error}");
     }
+}
+
+fn workers(text: &str) -> Result<usize> {
+    let workers = text.parse().context("not a number")?;
+    ensure!(workers <= MAX_WORKERS, "at most {MAX_WORKERS}");
+    Ok(workers)
 }

@@ -1,4 +1,5 @@
-//! Workers that make one transfer after the other; how many, and whether it storms, is set while they work.
+//! Workers that make one transfer after the other; how many, and whether it storms, is set while
+//! they work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -8,13 +9,11 @@ use rand::RngExt;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use txn_chaos::{Delay, Interruption, Limits, Outcome, Phase, Scenario, Shape};
 
-use crate::bank::Bank;
-use crate::order::Order;
-use crate::strike::{Ending, strike};
+use crate::bank::{ACCOUNTS, Bank};
 
-/// Workers.
-pub(crate) const MOST: usize = 400;
+pub(crate) const MAX_WORKERS: usize = 400;
 const BETWEEN_REPORTS: Duration = Duration::from_millis(600);
 
 pub(crate) struct Load {
@@ -24,7 +23,7 @@ pub(crate) struct Load {
     storm: AtomicBool,
     next: AtomicI64,
     /// Transfers that their callers know to be committed.
-    told: AtomicI64,
+    acknowledged: AtomicI64,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -35,11 +34,11 @@ impl Load {
             workers: watch::Sender::new(workers),
             storm: AtomicBool::new(storm),
             next: AtomicI64::new(1),
-            told: AtomicI64::new(0),
+            acknowledged: AtomicI64::new(0),
             tasks: Mutex::default(),
         });
         let mut tasks = load.tasks.lock().await;
-        for number in 0..MOST {
+        for number in 0..MAX_WORKERS {
             tasks.spawn(Arc::clone(&load).work(number));
         }
         tasks.spawn(Arc::clone(&load).report());
@@ -52,7 +51,7 @@ impl Load {
     }
 
     pub(crate) fn set_workers(&self, workers: usize) {
-        self.workers.send_replace(workers.min(MOST));
+        self.workers.send_replace(workers.min(MAX_WORKERS));
     }
 
     pub(crate) fn storms(&self) -> bool {
@@ -63,8 +62,8 @@ impl Load {
         self.storm.store(storm, Ordering::Relaxed);
     }
 
-    pub(crate) fn told(&self) -> i64 {
-        self.told.load(Ordering::Acquire)
+    pub(crate) fn acknowledged(&self) -> i64 {
+        self.acknowledged.load(Ordering::Acquire)
     }
 
     /// Nobody begins anything more, and what is under way is dropped.
@@ -89,10 +88,10 @@ impl Load {
     }
 
     async fn transfer(&self) {
-        let order = Order::draw(self.next.fetch_add(1, Ordering::Relaxed));
-        let ending = Ending::draw(self.storms());
-        if let Some(Ok(())) = strike(Arc::clone(&self.bank), order, ending).await {
-            self.told.fetch_add(1, Ordering::Release);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let outcome = self.bank.transfer(scenario(id, self.storms())).await;
+        if matches!(outcome, Outcome::Ok(_)) {
+            self.acknowledged.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -103,5 +102,44 @@ impl Load {
             self.bank.report().await.ok();
             sleep(BETWEEN_REPORTS).await;
         }
+    }
+}
+
+/// In a storm half of them are dropped.
+fn scenario(id: i64, storm: bool) -> Scenario {
+    let mut rng = rand::rng();
+    let limits = Limits {
+        seed: rng.random(),
+        accounts: ACCOUNTS,
+        second_writer: false,
+        slow_queries: false,
+    };
+    let phases = [Phase::Acquire, Phase::Body, Phase::Commit];
+    Scenario {
+        cents: rng.random_range(1..=500),
+        shape: match rng.random_range(0..10) {
+            0..3 => Shape::Nested(None),
+            3 => Shape::NestedFailure,
+            _ => Shape::Joined,
+        },
+        interruption: match rng.random_range(0..6) {
+            _ if !storm => Interruption::None,
+            0 => Interruption::Timeout(Duration::from_millis(rng.random_range(1..10))),
+            1 => Interruption::Abort(delay()),
+            2 => Interruption::Select(delay()),
+            _ => Interruption::None,
+        },
+        from: phases[rng.random_range(0..phases.len())],
+        thinks: rng.random_bool(0.2),
+        disorderly: rng.random_bool(0.02),
+        ..Scenario::undisturbed(id, limits)
+    }
+}
+
+fn delay() -> Delay {
+    let mut rng = rand::rng();
+    match rng.random_bool(0.3) {
+        true => Delay::Time(Duration::from_millis(rng.random_range(1..6))),
+        false => Delay::Yields(rng.random_range(0..200)),
     }
 }

@@ -6,17 +6,19 @@
 //! cargo run --example dashboard -- --database mysql://root@localhost/test --port 8080
 //! ```
 //!
-//! Workers move cents between accounts by annotated functions: joined, nested, and a slow report that reads only. The page,
-//! on <http://127.0.0.1:3000> unless `--port` says otherwise, shows sessions, scopes by outcome, latency, rollbacks by cause, drops by phase,
-//! refused callers and settling as they change, the open scopes (`db.scopes()`), and the sum of all accounts, which stays right whatever
-//! one does: turn the load up, drop half of the scopes (“storm”), hold a lock. With `--engine postgres` or `--engine mysql`
-//! it runs on a throwaway server of its own, whose sessions can be ended, whose network can be slow, cut or half-open, and which can be
-//! killed.
+//! Workers move cents between accounts by annotated functions: joined, nested, and a slow report
+//! that reads only. The page, on <http://127.0.0.1:3000> unless `--port` says otherwise, shows
+//! sessions, scopes by outcome, latency, rollbacks by cause, drops by phase, refused callers and
+//! settling as they change, the open scopes (`db.scopes()`), and the sum of all accounts, which
+//! stays right whatever one does: turn the load up, drop half of the scopes (“storm”), hold a lock.
+//! With `--engine postgres` or `--engine mysql` it runs on a throwaway server of its own, whose
+//! sessions can be ended, whose network can be slow, cut or half-open, and which can be killed.
 //!
-//! `/metrics` is for Prometheus; `examples/dashboard/grafana.json` is a dashboard for Grafana on it. Every figure on the page
-//! is from there, from `db.status()` or from `db.scopes()`.
+//! `/metrics` is for Prometheus; `examples/dashboard/grafana.json` is a dashboard for Grafana on
+//! it. Every figure on the page is from there, from `db.status()` or from `db.scopes()`.
 //!
-//! It drops and creates the tables `txn_dashboard_*` in the database it is given. It fails if any money is lost.
+//! It drops and creates the tables `txn_chaos_*` in the database it is given. It fails if any money
+//! is lost.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -36,7 +36,8 @@ struct Begin {
     fault: Fault,
 }
 
-/// What changes something takes JSON only, which no page from elsewhere can send without being asked first.
+/// What changes something takes JSON only, which no page from elsewhere can send without being
+/// asked first.
 pub(crate) fn router(core: Arc<Core>) -> Router {
     Router::new()
         .route("/", get(page))
@@ -49,7 +50,7 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
 }
 
 async fn page(State(core): State<Arc<Core>>) -> impl IntoResponse {
-    let page = PAGE.replace("{{engine}}", core.name);
+    let page = PAGE.replace("{{engine}}", core.bank.engine());
     ([(CONTENT_SECURITY_POLICY, POLICY)], Html(page))
 }
 

@@ -71,8 +71,16 @@ impl Drop for Browser {
     }
 }
 
-/// On a free port of loopback, which it prints.
+/// On a free port of loopback, which it prints. It wants the same one of IPv4 and IPv6, and ends if
+/// somebody has the second.
 fn start_chromedriver() -> (Child, u16) {
+    const ATTEMPTS: usize = 5;
+    let mut attempts = std::iter::repeat_with(try_chromedriver).take(ATTEMPTS);
+    let started = attempts.find_map(|started| started);
+    started.expect("chromedriver ended while it started")
+}
+
+fn try_chromedriver() -> Option<(Child, u16)> {
     let mut command = Command::new(find("chromedriver"));
     let mut process = command
         .arg("--port=0")
@@ -81,12 +89,12 @@ fn start_chromedriver() -> (Child, u16) {
         .spawn()
         .expect("start chromedriver");
     let output = process.stdout.take().expect("it is piped");
-    let lines = BufReader::new(output).lines().map_while(Result::ok);
-    let port = lines
-        .filter_map(|line| port(&line))
-        .next()
-        .expect("chromedriver ended while it started");
-    (process, port)
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| port(&line));
+    if port.is_none() {
+        process.wait().ok();
+    }
+    Some((process, port?))
 }
 
 fn port(line: &str) -> Option<u16> {

@@ -123,7 +123,7 @@ async fn a_lock_that_is_held_shows_in_who_waits() {
         let waits =
             "[...document.querySelectorAll('#open td:last-child')].some(cell => cell.textContent)";
         let is_named = "document.querySelector('#fault-lock.active')";
-        page.strike_until("lock", [waits, is_named]).await;
+        page.inject_until("lock", [waits, is_named]).await;
         page.until("service resumes", &is_served()).await;
         page.close().await;
     }
@@ -156,8 +156,8 @@ async fn a_fault_that_cannot_be_had_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn money_and_commits_that_are_missing_show() {
     let losses = [
-        "UPDATE txn_dashboard_accounts SET balance = balance - 1 WHERE id = 1",
-        "DELETE FROM txn_dashboard_ledger",
+        "UPDATE txn_chaos_accounts SET balance = balance - 1 WHERE id = 1",
+        "DELETE FROM txn_chaos_ledger",
     ];
     for loss in losses {
         let directory = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ async fn service_resumes_after_each_fault_of_a_server() {
             page.until("service resumes", &is_served()).await;
         }
         let opens = format!("{} !== 'breaker closed'", text("breaker"));
-        page.strike_until("crash", [&opens]).await;
+        page.inject_until("crash", [&opens]).await;
         page.until("service resumes", &is_served()).await;
         page.close().await;
     }

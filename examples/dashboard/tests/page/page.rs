@@ -90,19 +90,22 @@ impl Page {
             .await;
     }
 
-    /// Has the page note whether this has been true at a time from now on: what is short may be over before one looks.
+    /// Has the page note whether this has been true at a time from now on: what is short may be
+    /// over before one looks.
     pub(crate) async fn remember(&self, name: &str, expression: &str) {
         let script = format!(
             "window.{name} = false;
             const look = () => {{ window.{name} ||= !!({expression}); }};
-            const watched = {{ subtree: true, childList: true, characterData: true, attributes: true }};
+            const watched =
+                {{ subtree: true, childList: true, characterData: true, attributes: true }};
             new MutationObserver(look).observe(document.body, watched);"
         );
         self.browser.driver.execute(script, vec![]).await.unwrap();
     }
 
-    /// Strikes until all of this has been true: on a machine that is busy it may not show the first time.
-    pub(crate) async fn strike_until<const N: usize>(&self, fault: &str, shows: [&str; N]) {
+    /// Injects a fault until all of this has been true: on a machine that is busy it may not show
+    /// the first time.
+    pub(crate) async fn inject_until<const N: usize>(&self, fault: &str, shows: [&str; N]) {
         let begun = Instant::now();
         for (n, expression) in shows.iter().enumerate() {
             self.remember(&format!("shown{n}"), expression).await;
