@@ -41,7 +41,7 @@ impl Events {
 
 impl<S: Subscriber> Layer<S> for Events {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        matches!(metadata.target(), "txn" | "storm") && *metadata.level() <= Level::WARN
+        metadata.target() == "txn" && *metadata.level() <= Level::WARN
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

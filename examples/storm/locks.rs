@@ -7,21 +7,25 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use txn::{Db, Tx, transactional};
+use txn_chaos::{Engine, query};
 
-use super::{Bank, SLOW};
-use crate::report::Locks;
+use crate::summary::Locks;
 
-const TAKE: &str = "UPDATE txn_storm_locks SET n = n + 1 WHERE id = 1";
+const TAKE: &str = "UPDATE txn_chaos_locks SET n = n + 1 WHERE id = 1";
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Until so many are measured, or it is over.
-pub(super) async fn measure(db: &Db<Bank>, seed: u64, is_enough: impl Fn(u64) -> bool) -> Locks {
+pub(crate) async fn measure<E: Engine>(
+    db: &Db<E>,
+    seed: u64,
+    is_enough: impl Fn(u64) -> bool,
+) -> Locks {
     let mut locks = Locks::default();
     let mut rng = StdRng::seed_from_u64(seed);
     while !is_enough(locks.released.count()) {
-        let moment = Duration::from_micros(rng.random_range(0..20_000));
+        let delay = Duration::from_micros(rng.random_range(0..20_000));
         // Faults of the server may keep us from it: no measurement then.
-        if let Some(dropped) = hold_and_drop(db, moment).await
+        if let Some(dropped) = hold_and_drop(db, delay).await
             && let Ok(locked) = take(db).await
         {
             locks.released.add(locked - dropped);
@@ -35,30 +39,30 @@ pub(super) async fn measure(db: &Db<Bank>, seed: u64, is_enough: impl Fn(u64) ->
 }
 
 /// When it was dropped.
-async fn hold_and_drop(db: &Db<Bank>, moment: Duration) -> Option<Instant> {
+async fn hold_and_drop<E: Engine>(db: &Db<E>, delay: Duration) -> Option<Instant> {
     let (held, is_held) = oneshot::channel();
-    let moment = async {
+    let delay = async {
         // An error here ends the scope as well.
         is_held.await.ok();
-        sleep(moment).await;
+        sleep(delay).await;
     };
     tokio::select! {
         _ = hold(db, held) => None,
-        () = moment => Some(Instant::now()),
+        () = delay => Some(Instant::now()),
     }
 }
 
 #[transactional(name = "storm.hold")]
-async fn hold(tx: &mut Tx<Bank>, held: oneshot::Sender<()>) -> Result<(), sqlx::Error> {
-    sqlx::query(TAKE).execute(&mut *tx).await?;
+async fn hold<E: Engine>(tx: &mut Tx<E>, held: oneshot::Sender<()>) -> Result<(), sqlx::Error> {
+    query(TAKE).execute(&mut *tx).await?;
     held.send(()).ok();
-    sqlx::query(SLOW).execute(tx).await?;
+    query(E::SLOW).execute(tx).await?;
     Ok(())
 }
 
 /// When the lock was had.
 #[transactional(name = "storm.take")]
-async fn take(tx: &mut Tx<Bank>) -> Result<Instant, sqlx::Error> {
-    sqlx::query(TAKE).execute(tx).await?;
+async fn take<E: Engine>(tx: &mut Tx<E>) -> Result<Instant, sqlx::Error> {
+    query(TAKE).execute(tx).await?;
     Ok(Instant::now())
 }

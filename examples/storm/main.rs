@@ -1,80 +1,75 @@
-//! A storm: thousands of scopes dropped at every moment, and afterwards the proof that nothing was lost.
+//! A storm: thousands of scopes dropped at every moment, and afterwards the proof that nothing was
+//! lost.
 //!
 //! ```text
 //! cargo run --release --example storm
-//! cargo run --release --example storm --features postgres -- --engine postgres --faults
-//! cargo run --release --example storm --features mysql -- --database mysql://root@localhost/test --seconds 60
-//! cargo run --release --example storm --features postgres -- --engine postgres --locks 1000
-//! cargo run --release --example storm --features postgres -- --engine postgres --raw --no-slow
+//! cargo run --release --example storm -- --engine postgres --faults
+//! cargo run --release --example storm -- --database mysql://root@localhost/test --seconds 60
+//! cargo run --release --example storm -- --engine postgres --locks 1000
+//! cargo run --release --example storm -- --engine postgres --raw --no-slow
 //! ```
 //!
-//! Transfers between accounts, by joined, nested and `requires_new` scopes; about half of them are dropped: by a
-//! timeout, by aborting their task, by losing a `select!`, by a panic. With `--faults`, which needs a server of its own
-//! (`--engine`), sessions are terminated, the server crashes, and the network is slow, cut or half-open; after them the same load
-//! as before them has to be carried as before, on the same handle and without help. The program fails if anything is lost, or if less
-//! than half of the throughput comes back within 30 s. `--raw` sends the same through sqlx alone, to compare, and always succeeds. `--seed` repeats a
-//! run as far as the scheduler lets it: what each scope does and how it ends is the same, when it does is not.
+//! Transfers between accounts, by joined, nested and `requires_new` scopes; about half of them are
+//! dropped: by a timeout, by aborting their task, by losing a `select!`, by a panic. With
+//! `--faults`, which needs a server of its own (`--engine`), sessions are terminated, the server
+//! crashes, and the network is slow, cut or half-open; after them the same load as before them has
+//! to be carried as before, on the same handle and without help. The program fails if anything is
+//! lost, or if less than half of the throughput comes back within 30 s. `--raw` sends the same
+//! through sqlx alone, to compare, and always succeeds. `--seed` repeats a run as far as the
+//! scheduler lets it: what each scope does and how it ends is the same, when it does is not.
 //!
-//! - `transfer.rs`: the scopes. `raw.rs`: the same on sqlx.
-//! - `order.rs`, `strike.rs`, `witness.rs`: what is to become of a scope, and seeing to it.
-//! - `record.rs`, `ledger.rs`: what was promised of it, and whether it is so.
-//! - `faults.rs`, `network.rs`: the weather.
-//! - `calm.rs`: the throughput before the faults, and its return after them.
+//! - `main.rs`: one run, from the tables to the report.
+//! - `load.rs`: the tasks that begin one scope after the other. What a scope does, how it is
+//!   dropped, and whether it is then as its caller was told is in `tests/chaos`:
+//!   [`txn_chaos::Scenario`], [`txn_chaos::run`], [`txn_chaos::Violations`].
+//! - `faults.rs`: what happens to the server and the network meanwhile.
+//! - `recovery.rs`: the throughput before the faults, and its return after them.
 //! - `locks.rs`: how soon a dropped scope's locks are free.
-//! - `sqlite.rs`, `postgres.rs`, `mysql.rs`: what differs between the engines; each includes the files that know theirs.
+//! - `pool.rs`, `raw.rs`: what is tested: txn, or sqlx alone.
+//! - `summary.rs`, `report.rs`, `events.rs`: what came of it.
 //!
-//! It drops and creates the tables `txn_storm_*` in the database it is given.
+//! It drops and creates the tables `txn_chaos_*` in the database it is given.
 
-#![allow(
-    clippy::duplicate_mod,
-    reason = "the files that know their engine are compiled once per engine"
-)]
-#![cfg_attr(
-    not(any(feature = "postgres", feature = "mysql")),
-    allow(
-        dead_code,
-        unused_macros,
-        reason = "faults are for servers, and SQLite has none"
-    )
-)]
-
-mod calm;
-mod drive;
 mod events;
 mod faults;
-mod journal;
-mod ledger;
-mod network;
-mod order;
-mod place;
-mod record;
+mod load;
+mod locks;
+mod pool;
+mod raw;
+mod recovery;
 mod report;
 mod settings;
-mod strike;
-mod subject;
 mod summary;
-mod witness;
 
-#[cfg(feature = "mysql")]
-mod mysql;
-#[cfg(feature = "postgres")]
-mod postgres;
-mod sqlite;
-
-use std::panic;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
+use tokio::time::sleep;
+use txn::{Db, MySql, Postgres, Sqlite};
+use txn_chaos::bank::{self, Contents};
+use txn_chaos::{Database, Engine, EngineName, Journal, silence_injected_panics};
 
-use crate::place::Place;
-use crate::record::Lightning;
+use crate::events::Events;
+use crate::faults::{Counts, FaultInjector};
+use crate::pool::Pool;
+use crate::raw::Raw;
+use crate::recovery::Recovery;
 use crate::report::Report;
-use crate::settings::{Arguments, Engine, Settings};
+use crate::settings::{Arguments, Settings};
+use crate::summary::{Final, Locks, Summary};
+
+/// How long the server may take to notice that a connection is closed.
+const NOTICE: Duration = Duration::from_secs(5);
+/// Lock releases measured when the storm is over, where it would be in the way.
+const AFTERWARDS: u64 = 100;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    hush_lightning();
+    silence_injected_panics();
     let arguments = Arguments::parse();
     match Box::pin(run(&arguments)).await {
         Ok(report) => {
@@ -91,34 +86,137 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Panics on purpose are not worth a message each.
-fn hush_lightning() {
-    let default = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        if !panic.payload().is::<Lightning>() {
-            default(panic);
-        }
-    }));
+async fn run(arguments: &Arguments) -> Result<Report> {
+    match arguments.engine()? {
+        EngineName::Sqlite => Box::pin(run_on::<Sqlite>(arguments)).await,
+        EngineName::Postgres => Box::pin(run_on::<Postgres>(arguments)).await,
+        EngineName::Mysql => Box::pin(run_on::<MySql>(arguments)).await,
+    }
 }
 
-async fn run(arguments: &Arguments) -> Result<Report> {
+async fn run_on<E: Engine>(arguments: &Arguments) -> Result<Report> {
     let settings = &arguments.settings;
-    match arguments.engine()? {
-        Engine::Sqlite => {
-            let place = place::sqlite(arguments)?;
-            Box::pin(sqlite::run::run(place, settings)).await
-        }
-        #[cfg(feature = "postgres")]
-        Engine::Postgres => {
-            let place = place::postgres(arguments).await?;
-            Box::pin(postgres::run::run(place, settings)).await
-        }
-        #[cfg(feature = "mysql")]
-        Engine::Mysql => {
-            let place = place::mysql(arguments).await?;
-            Box::pin(mysql::run::run(place, settings)).await
-        }
-        #[cfg(not(all(feature = "postgres", feature = "mysql")))]
-        engine => anyhow::bail!("built without this engine; add `--features {engine}`"),
+    let mut database = Database::<E>::open(&arguments.target, arguments.faults).await?;
+    database.options = E::tagged(database.options);
+    let mut direct = connect(&database).await.context(E::SYSTEM_NAME)?;
+    let created = bank::create::<E>(&mut direct, settings.accounts).await;
+    created.context("create the tables")?;
+    drop(direct);
+    if let Some(rounds) = settings.locks {
+        let db = pool::connect(&database, settings).await?;
+        let locks = locks::measure(&db, settings.seed, |measured| measured >= rounds).await;
+        db.close().await;
+        return Ok(Report::of_locks(E::SYSTEM_NAME, &locks));
     }
+    let summary = match settings.raw {
+        true => {
+            let pool = Raw::connect(&database, settings).await?;
+            storm(pool, async { None }, &Arc::default(), database, settings).await?
+        }
+        false => storm_and_locks(database, settings).await?,
+    };
+    Ok(Report::of(E::SYSTEM_NAME, &summary, settings))
+}
+
+/// The locks are probed through a handle of their own: it waits for locks only, not for sessions.
+async fn storm_and_locks<E: Engine>(database: Database<E>, settings: &Settings) -> Result<Summary> {
+    let db = pool::connect(&database, settings).await?;
+    let prober = pool::connect(&database, settings).await?;
+    let over = Arc::new(AtomicBool::new(false));
+    let probe = async {
+        match E::SECOND_WRITER {
+            true => Some(measure_until(&prober, &over, settings).await),
+            false => None,
+        }
+    };
+    let mut summary = Box::pin(storm(db, probe, &over, database, settings)).await?;
+    if summary.locks.is_none() {
+        let is_enough = |measured| measured >= AFTERWARDS;
+        summary.locks = Some(locks::measure(&prober, settings.seed, is_enough).await);
+    }
+    prober.close().await;
+    Ok(summary)
+}
+
+async fn measure_until<E: Engine>(prober: &Db<E>, over: &AtomicBool, settings: &Settings) -> Locks {
+    let is_over = |_| over.load(Ordering::Relaxed);
+    let locks = locks::measure(prober, settings.seed, is_over).await;
+    prober.settled().await;
+    locks
+}
+
+/// Scopes are dropped, and with `--faults` the server is faulted meanwhile; then all comes to rest,
+/// and is looked at.
+async fn storm<E: Engine>(
+    pool: impl Pool,
+    probe: impl Future<Output = Option<Locks>>,
+    over: &Arc<AtomicBool>,
+    mut database: Database<E>,
+    settings: &Settings,
+) -> Result<Summary> {
+    let events = Events::listen();
+    let server = database.server.take();
+    let recovery = match &server {
+        Some(_) => Some(Recovery::before_faults(&pool, settings).await),
+        None => None,
+    };
+    let faults = server.map(|server| {
+        let injector = FaultInjector::<E>::new(server, &database.direct, settings.seed);
+        injector.start(Arc::clone(over))
+    });
+    let journal = Arc::new(Journal::default());
+    let load = async {
+        load::run(pool.clone(), &journal, E::SECOND_WRITER, settings).await;
+        over.store(true, Ordering::Relaxed);
+        journal.started.elapsed()
+    };
+    let (elapsed, locks) = tokio::join!(load, probe);
+    let mut summary = Summary {
+        elapsed,
+        records: journal.take(),
+        events,
+        faults: Counts::new(),
+        locks,
+        returned: None,
+        end: Final::default(),
+    };
+    if let (Some(faults), Some(recovery)) = (faults, recovery) {
+        let (counts, server, returned) = recovery.after(faults, &pool, settings).await?;
+        database.server = Some(server);
+        (summary.faults, summary.returned) = (counts, Some(returned));
+    }
+    summary.end = look(pool, &database, settings).await?;
+    Ok(summary)
+}
+
+/// What is left in the pool, on the server, and in the tables.
+async fn look<E: Engine>(
+    pool: impl Pool,
+    database: &Database<E>,
+    settings: &Settings,
+) -> Result<Final> {
+    let leftovers = pool.settle().await;
+    let settled = Instant::now();
+    let mut direct = connect(database).await.context("audit")?;
+    let mut in_transaction = E::open_transactions(&mut direct).await?;
+    while !in_transaction.is_empty() && settled.elapsed() < NOTICE {
+        sleep(Duration::from_millis(20)).await;
+        in_transaction = E::open_transactions(&mut direct).await?;
+    }
+    let noticed = settled.elapsed();
+    let sessions = pool.acquire_all(settings.sessions).await;
+    let closed = pool.close().await;
+    let contents = Contents::read::<E>(&mut direct, settings.accounts).await;
+    Ok(Final {
+        leftovers,
+        in_transaction,
+        noticed,
+        sessions,
+        closed,
+        contents: contents.context("audit")?,
+    })
+}
+
+async fn connect<E: Engine>(database: &Database<E>) -> Result<E::Connection, sqlx::Error> {
+    Database::<E>::connect(&database.direct).await
 }

@@ -3,33 +3,53 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Acquire, Pool, Transaction};
+use anyhow::Context;
+use sqlx::pool::PoolOptions;
+use sqlx::{Acquire, Pool as SqlxPool, Transaction};
 use tokio::time::timeout;
+use txn_chaos::transfer::{FEE, GIVE_UP_AFTER, fee, insert_entry, insert_note, update_account};
+use txn_chaos::{
+    Database, Engine, Failure, Fee, Note, Phase, Record, Shape, Statement, Subject, query,
+    unless_first,
+};
 
-use super::transfer::{ACCOUNT, FEE, IMPATIENCE, LEDGER, NOTE, Statement};
-use super::{Bank, SLOW, sql};
-use crate::order::{Moment, Shape};
-use crate::record::{Fee, Note, Phase, Record};
-use crate::subject::{Failure, Rest, Subject};
+use crate::pool::{ACQUIRE, Leftovers, Pool};
+use crate::settings::Settings;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Tx<'a> = Transaction<'a, Bank>;
+pub(crate) struct Raw<E: Engine>(SqlxPool<E>);
 
-#[derive(Clone)]
-pub(super) struct Raw(pub(super) Pool<Bank>);
+impl<E: Engine> Clone for Raw<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
-impl Subject for Raw {
+impl<E: Engine> Raw<E> {
+    pub(crate) async fn connect(
+        database: &Database<E>,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
+        let options = PoolOptions::new()
+            .acquire_timeout(ACQUIRE)
+            .max_connections(u32::try_from(settings.sessions)?);
+        let pool = options.connect_with(database.options.clone()).await;
+        Ok(Self(pool.context(E::SYSTEM_NAME)?))
+    }
+}
+
+impl<E: Engine> Subject for Raw<E> {
     fn transfer(
         &self,
         record: Arc<Record>,
     ) -> impl Future<Output = Result<Fee, Failure>> + Send + 'static {
         let pool = self.0.clone();
         async move {
-            match record.order.shape {
+            match record.scenario.shape {
                 Shape::Autocommit => autocommit(&pool, &record).await,
-                Shape::Hurried => hurried(&pool, &record).await,
-                _ => unhurried(&pool, &record).await,
+                Shape::TimeLimit => time_limited(&pool, &record).await,
+                _ => transfer(&pool, &record).await,
             }
         }
     }
@@ -37,25 +57,27 @@ impl Subject for Raw {
     fn settling(&self) -> usize {
         0
     }
+}
 
-    async fn come_to_rest(&self) -> Rest {
+impl<E: Engine> Pool for Raw<E> {
+    async fn settle(&self) -> Leftovers {
         // It has no word for that: time enough for the tasks that it spawns.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let open = usize::try_from(self.0.size()).unwrap_or(usize::MAX);
-        Rest {
+        Leftovers {
             in_use: open.saturating_sub(self.0.num_idle()),
             settling: 0,
             refuses: false,
         }
     }
 
-    async fn take_all(&self, sessions: usize) -> usize {
-        let mut taken = Vec::new();
+    async fn acquire_all(&self, sessions: usize) -> usize {
+        let mut acquired = Vec::new();
         for _ in 0..sessions {
             let session = timeout(PATIENCE, self.0.acquire()).await;
-            taken.extend(session.ok().and_then(Result::ok));
+            acquired.extend(session.ok().and_then(Result::ok));
         }
-        taken.len()
+        acquired.len()
     }
 
     async fn close(self) -> bool {
@@ -63,28 +85,26 @@ impl Subject for Raw {
     }
 }
 
-async fn autocommit(pool: &Pool<Bank>, record: &Record) -> Result<Fee, Failure> {
+async fn autocommit<E: Engine>(pool: &SqlxPool<E>, record: &Record) -> Result<Fee, Failure> {
     record.enter(Phase::Statement);
-    let written = sqlx::query(sql(NOTE))
-        .bind(record.order.id)
-        .execute(pool)
-        .await;
-    written?;
-    record.noted(Note::Written);
+    let mut session = pool.acquire().await?;
+    let insert = insert_note(record.scenario.id);
+    insert.execute(E::executor(&mut session)).await?;
+    record.set_note(Note::Written);
     Ok(Fee::None)
 }
 
-async fn hurried(pool: &Pool<Bank>, record: &Record) -> Result<Fee, Failure> {
-    match timeout(Duration::from_millis(30), unhurried(pool, record)).await {
+async fn time_limited<E: Engine>(pool: &SqlxPool<E>, record: &Record) -> Result<Fee, Failure> {
+    match timeout(Duration::from_millis(30), transfer(pool, record)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::Other("over its timeout")),
     }
 }
 
-async fn unhurried(pool: &Pool<Bank>, record: &Record) -> Result<Fee, Failure> {
+async fn transfer<E: Engine>(pool: &SqlxPool<E>, record: &Record) -> Result<Fee, Failure> {
     let mut tx = pool.begin().await?;
     record.enter(Phase::Body);
-    match work(&mut tx, pool, record).await {
+    match steps(&mut tx, pool, record).await {
         Ok(fee) => {
             record.enter(Phase::Commit);
             tx.commit().await?;
@@ -98,95 +118,91 @@ async fn unhurried(pool: &Pool<Bank>, record: &Record) -> Result<Fee, Failure> {
     }
 }
 
-async fn work(tx: &mut Tx<'_>, pool: &Pool<Bank>, record: &Record) -> Result<Fee, Failure> {
-    let order = &record.order;
-    if order.shape == Shape::RequiresNew {
-        attempt(pool, record).await;
+async fn steps<E: Engine>(
+    tx: &mut Transaction<'_, E>,
+    pool: &SqlxPool<E>,
+    record: &Record,
+) -> Result<Fee, Failure> {
+    let scenario = &record.scenario;
+    if scenario.shape == Shape::RequiresNew {
+        note_separately(pool, record).await;
     }
-    for (account, cents) in order.postings() {
+    for (account, cents) in scenario.postings() {
         record.checkpoint().await;
         post(tx, record, account, cents).await?;
     }
     record.checkpoint().await;
-    enter(tx, record, 0, order.cents).await?;
+    enter(tx, record, 0, scenario.cents).await?;
     record.checkpoint().await;
-    match order.shape {
-        Shape::Nested(moment) => return charge_or_not(tx, record, moment).await,
-        Shape::Swallowed => drop(enter(tx, record, 0, order.cents).await),
-        Shape::Refused => return Err(Failure::Other("refused")),
-        Shape::Abandoned => drop(IMPATIENCE.cut(run(tx, record, sqlx::query(SLOW))).await),
-        Shape::Slow | Shape::Hurried => drop(run(tx, record, sqlx::query(SLOW)).await?),
+    match scenario.shape {
+        Shape::Nested(delay) => return fee(delay, charge(tx, record)).await,
+        Shape::SwallowedError => drop(enter(tx, record, 0, scenario.cents).await),
+        Shape::JoinedFailure | Shape::NestedFailure => return Err(Failure::REFUSED),
+        Shape::DroppedStatement => {
+            let slow = run(tx, record, query(E::SLOW));
+            _ = unless_first(GIVE_UP_AFTER.wait(), slow).await;
+        }
+        Shape::SlowQuery | Shape::TimeLimit => drop(run(tx, record, query(E::SLOW)).await?),
         Shape::Joined | Shape::RequiresNew | Shape::Autocommit => {}
     }
     Ok(Fee::None)
 }
 
-async fn run(tx: &mut Tx<'_>, record: &Record, statement: Statement) -> Result<u64, Failure> {
+async fn run<E: Engine>(
+    tx: &mut Transaction<'_, E>,
+    record: &Record,
+    statement: Statement<E>,
+) -> Result<u64, Failure> {
     record.enter(Phase::Statement);
-    let done = statement.execute(&mut **tx).await;
+    let rows = statement.execute(E::executor(tx)).await;
     record.enter(Phase::Body);
-    Ok(done?.rows_affected())
+    Ok(rows?)
 }
 
-async fn post(tx: &mut Tx<'_>, record: &Record, account: i64, cents: i64) -> Result<(), Failure> {
-    let update = sqlx::query(sql(ACCOUNT));
-    let update = update.bind(cents).bind(account).bind(cents);
-    match run(tx, record, update).await? {
+async fn post<E: Engine>(
+    tx: &mut Transaction<'_, E>,
+    record: &Record,
+    account: i64,
+    cents: i64,
+) -> Result<(), Failure> {
+    match run(tx, record, update_account(account, cents)).await? {
         0 => Err(Failure::Overdraft),
         _ => Ok(()),
     }
 }
 
-async fn enter(tx: &mut Tx<'_>, record: &Record, fee: i64, cents: i64) -> Result<(), Failure> {
-    let order = &record.order;
-    let insert = sqlx::query(sql(LEDGER)).bind(order.id).bind(fee);
-    let insert = insert.bind(order.debtor).bind(order.creditor).bind(cents);
-    run(tx, record, insert).await.map(drop)
-}
-
-async fn charge_or_not(
-    tx: &mut Tx<'_>,
+async fn enter<E: Engine>(
+    tx: &mut Transaction<'_, E>,
     record: &Record,
-    moment: Option<Moment>,
-) -> Result<Fee, Failure> {
-    let charged = match moment {
-        Some(moment) => moment.cut(charge(tx, record)).await,
-        None => Some(charge(tx, record).await),
-    };
-    match charged {
-        Some(Ok(())) => Ok(Fee::Taken),
-        Some(Err(Failure::Overdraft)) | None => Ok(Fee::Skipped),
-        Some(Err(failure)) => Err(failure),
-    }
+    fee: i64,
+    cents: i64,
+) -> Result<(), Failure> {
+    run(tx, record, insert_entry(&record.scenario, fee, cents)).await?;
+    Ok(())
 }
 
 /// Dropped or failed, sqlx's guard rolls back to the savepoint.
-async fn charge(tx: &mut Tx<'_>, record: &Record) -> Result<(), Failure> {
-    let order = &record.order;
+async fn charge<E: Engine>(tx: &mut Transaction<'_, E>, record: &Record) -> Result<(), Failure> {
+    let scenario = &record.scenario;
     let mut nested = tx.begin().await?;
-    post(&mut nested, record, order.debtor, -FEE).await?;
+    post(&mut nested, record, scenario.debtor, -FEE).await?;
     record.checkpoint().await;
-    post(&mut nested, record, order.creditor, FEE).await?;
+    post(&mut nested, record, scenario.creditor, FEE).await?;
     enter(&mut nested, record, 1, FEE).await?;
     nested.commit().await?;
     Ok(())
 }
 
-async fn attempt(pool: &Pool<Bank>, record: &Record) {
-    record.noted(match note(pool, record).await {
+async fn note_separately<E: Engine>(pool: &SqlxPool<E>, record: &Record) {
+    record.set_note(match note(pool, record).await {
         Ok(()) => Note::Written,
         Err(_) => Note::Failed,
     });
 }
 
-async fn note(pool: &Pool<Bank>, record: &Record) -> Result<(), Failure> {
+async fn note<E: Engine>(pool: &SqlxPool<E>, record: &Record) -> Result<(), Failure> {
     let mut tx = pool.begin().await?;
-    run(
-        &mut tx,
-        record,
-        sqlx::query(sql(NOTE)).bind(record.order.id),
-    )
-    .await?;
+    run(&mut tx, record, insert_note(record.scenario.id)).await?;
     tx.commit().await?;
     Ok(())
 }

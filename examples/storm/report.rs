@@ -4,23 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use hdrhistogram::Histogram;
 use indicatif::HumanCount;
+use txn_chaos::Phase;
 
-use crate::Settings;
-use crate::calm::{BOUND, Calm};
-use crate::record::Phase;
-use crate::summary::Summary;
-
-/// Times in a histogram.
-pub(crate) struct Times(Histogram<u64>);
-
-/// From the drop of a scope in a slow query until another scope has its lock, and until its session is settled.
-#[derive(Default)]
-pub(crate) struct Locks {
-    pub(crate) released: Times,
-    pub(crate) settled: Times,
-}
+use crate::recovery::{BOUND, Returned};
+use crate::settings::Settings;
+use crate::summary::{Locks, Summary};
 
 pub(crate) struct Report {
     title: String,
@@ -44,8 +33,8 @@ impl Report {
         for (what, count) in &summary.faults {
             report.row(*what, count.to_string());
         }
-        if let Some((calm, _)) = &summary.calm {
-            report.add_calm(calm);
+        if let Some(returned) = &summary.returned {
+            report.add_recovery(returned);
         }
         report.add_losses(summary, settings);
         let left = summary.end.in_transaction.iter();
@@ -102,7 +91,7 @@ impl Report {
             self.row(format!("dropped in phase {}", phase.name()), count);
         }
         let (times, closed) = (summary.settle_times(), summary.events.closed());
-        if times.0.is_empty() {
+        if times.is_empty() {
             return;
         }
         self.row(
@@ -115,7 +104,7 @@ impl Report {
     fn add_locks(&mut self, locks: &Locks) {
         self.row(
             "probes of a lock held in a 20 s query",
-            locks.released.0.len().to_string(),
+            locks.released.count().to_string(),
         );
         self.row(
             "drop until the lock is free for others",
@@ -127,12 +116,13 @@ impl Report {
         );
     }
 
-    fn add_calm(&mut self, calm: &Calm) {
-        let (before, after, share) = (calm.before, calm.after, 100.0 * calm.share());
+    fn add_recovery(&mut self, returned: &Returned) {
+        let (before, after) = (returned.before, returned.after);
+        let share = 100.0 * returned.share();
         self.row("throughput before the faults", format!("{before:.0}/s"));
         let after = format!("{after:.0}/s ({share:.0} %)");
         self.row("throughput after the faults", after);
-        let within = match calm.back_within {
+        let within = match returned.within {
             Some(within) => format!("{within:.1?}"),
             None => format!("not within {BOUND:?}"),
         };
@@ -140,75 +130,57 @@ impl Report {
     }
 
     fn add_losses(&mut self, summary: &Summary, settings: &Settings) {
-        let (end, broken) = (&summary.end, summary.broken());
+        let (end, violations) = (&summary.end, summary.violations());
         self.row(
             "server sees no transaction after",
             format!("{:.0?}", end.noticed),
         );
-        let slots = settings.sessions.saturating_sub(end.taken);
-        let stuck = end.rest.in_use + end.rest.settling;
+        let slots = settings.sessions.saturating_sub(end.sessions);
+        let stuck = end.leftovers.in_use + end.leftovers.settling;
         self.losses = vec![
             (
                 "cents created or lost",
-                end.ledger.money_gained.unsigned_abs(),
+                end.contents.money_gained.unsigned_abs(),
             ),
             (
                 "accounts that disagree with the ledger",
-                end.ledger.accounts_disagreeing.unsigned_abs(),
+                end.contents.accounts_disagreeing.unsigned_abs(),
             ),
-            ("commits reported but absent", broken.committed_but_absent),
-            ("failures reported but present", broken.failed_but_present),
+            (
+                "commits reported but absent",
+                violations.committed_but_absent,
+            ),
+            (
+                "failures reported but present",
+                violations.failed_but_present,
+            ),
             (
                 "dropped before the commit but present",
-                broken.dropped_but_present,
+                violations.dropped_but_present,
             ),
             (
                 "scopes that hung or panicked by themselves",
-                broken.ended_badly,
+                violations.misbehaved,
             ),
             ("sessions in a transaction", end.in_transaction.len() as u64),
             ("sessions in use or settling", stuck as u64),
             ("slots lost", slots as u64),
             (
                 "handles that go on refusing callers",
-                u64::from(end.rest.refuses),
+                u64::from(end.leftovers.refuses),
             ),
             ("handles that cannot be closed", u64::from(!end.closed)),
         ];
-        if let Some((calm, _)) = &summary.calm {
-            let lost = u64::from(!calm.is_back());
+        if let Some(returned) = &summary.returned {
+            let lost = u64::from(!returned.is_enough());
             self.losses.push(("did not come back to throughput", lost));
         }
         if !settings.raw {
             self.losses.extend([
-                ("hooks that were told wrong", broken.hooks_wrong),
-                ("hooks that did not run once", broken.hooks_amiss),
+                ("hooks that were told wrong", violations.hooks_told_wrong),
+                ("hooks that did not run once", violations.hooks_not_run_once),
             ]);
         }
-    }
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self(Histogram::new(3).expect("3 significant digits are allowed"))
-    }
-}
-
-impl Times {
-    pub(crate) fn add(&mut self, time: Duration) {
-        self.0 += u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.0.len()
-    }
-}
-
-impl fmt::Display for Times {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |percent| Duration::from_micros(self.0.value_at_percentile(percent));
-        let (p50, p99, max) = (at(50.0), at(99.0), Duration::from_micros(self.0.max()));
-        write!(f, "p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}")
     }
 }
 

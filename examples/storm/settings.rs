@@ -1,22 +1,19 @@
 //! The command line.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use clap::{Parser, ValueEnum};
+use anyhow::{Result, ensure};
+use clap::{Parser, value_parser};
+use txn_chaos::{EngineName, Limits, Target};
 
 /// Drops scopes at every moment, and checks that nothing was lost.
 #[derive(Parser)]
 #[command(name = "storm")]
 pub(crate) struct Arguments {
-    /// `sqlite://FILE`, `postgres://…` or `mysql://…`; default: SQLite in a temporary file.
-    #[arg(long, value_name = "URL", conflicts_with = "engine")]
-    pub(crate) database: Option<String>,
-    /// A throwaway database of this engine, on a server of our own.
-    #[arg(long, default_value = "sqlite")]
-    engine: Engine,
-    /// Sessions terminated, the server crashed, the network slow, cut and half-open; needs a server of our own.
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Sessions terminated, the server crashed, the network slow, cut and half-open; needs a server
+    /// of our own.
     #[arg(long)]
     pub(crate) faults: bool,
     #[command(flatten)]
@@ -25,7 +22,8 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Args)]
 pub(crate) struct Settings {
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(i64).range(2..))]
+    #[arg(long, value_name = "N", default_value = "100")]
+    #[arg(value_parser = value_parser!(i64).range(2..))]
     pub(crate) accounts: i64,
     /// How many scopes are under way at a time.
     #[arg(long, value_name = "N", default_value = "32")]
@@ -43,39 +41,24 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Without queries of 20 s; on sqlx alone their sessions are soon all there is.
     #[arg(long)]
-    pub(crate) no_slow: bool,
+    no_slow: bool,
     /// On sqlx alone, to compare.
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Instead of a storm, measure so often how soon the lock of a scope dropped in a 20 s query is free for others.
+    /// Instead of a storm, measure so often how soon the lock of a scope dropped in a 20 s query is
+    /// free for others.
     #[arg(long, value_name = "N", conflicts_with = "raw")]
     pub(crate) locks: Option<u64>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Engine {
-    Sqlite,
-    #[value(alias = "postgresql")]
-    Postgres,
-    #[value(alias = "mariadb")]
-    Mysql,
-}
-
 impl Arguments {
-    pub(crate) fn engine(&self) -> Result<Engine> {
-        let engine = match &self.database {
-            None => self.engine,
-            // The URL may hold a password, so no message repeats it.
-            Some(url) => match url.split_once(':').map_or("", |(scheme, _)| scheme) {
-                "sqlite" => Engine::Sqlite,
-                "postgres" | "postgresql" => Engine::Postgres,
-                "mysql" | "mariadb" => Engine::Mysql,
-                _ => bail!("--database: expected sqlite://FILE, postgres://… or mysql://…"),
-            },
-        };
-        if self.faults && (self.database.is_some() || matches!(engine, Engine::Sqlite)) {
-            bail!("--faults needs a server of our own: `--engine postgres` or `--engine mysql`");
-        }
+    pub(crate) fn engine(&self) -> Result<EngineName> {
+        let engine = self.target.engine()?;
+        let has_server = !self.target.is_given() && engine != EngineName::Sqlite;
+        ensure!(
+            has_server || !self.faults,
+            "--faults needs a server of our own: `--engine postgres` or `--engine mysql`"
+        );
         Ok(engine)
     }
 }
@@ -89,21 +72,21 @@ impl Settings {
     }
 
     /// How far it goes.
-    pub(crate) fn limit(&self) -> String {
+    pub(crate) fn extent(&self) -> String {
         match self.scopes {
             Some(scopes) => format!("{scopes} scopes"),
             None => format!("{} s", self.seconds),
         }
     }
-}
 
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-            Self::Mysql => "mysql",
-        })
+    /// What scenarios are drawn from.
+    pub(crate) fn limits(&self, second_writer: bool) -> Limits {
+        Limits {
+            seed: self.seed,
+            accounts: self.accounts,
+            second_writer: second_writer && self.sessions > 1,
+            slow_queries: !self.no_slow,
+        }
     }
 }
 

@@ -1,39 +1,53 @@
 //! What came of it, in figures.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::calm::Calm;
+use hdrhistogram::Histogram;
+use txn_chaos::bank::Contents;
+use txn_chaos::{Fee, Outcome, Phase, Record, Shape, Violations};
+
 use crate::events::Events;
-use crate::ledger::{Broken, Ledger};
-use crate::order::Shape;
-use crate::record::{Fee, Outcome, Phase, Record};
-use crate::report::{Locks, Times};
-use crate::subject::Rest;
+use crate::faults::Counts;
+use crate::pool::Leftovers;
+use crate::recovery::Returned;
 
 pub(crate) struct Summary {
     pub(crate) elapsed: Duration,
     pub(crate) records: Vec<Arc<Record>>,
     pub(crate) events: Events,
-    pub(crate) faults: BTreeMap<&'static str, u64>,
+    pub(crate) faults: Counts,
     pub(crate) locks: Option<Locks>,
-    /// Where there were faults, with the scopes of the load before and after them.
-    pub(crate) calm: Option<(Calm, Vec<Arc<Record>>)>,
-    pub(crate) end: End,
+    /// Where there were faults.
+    pub(crate) returned: Option<Returned>,
+    pub(crate) end: Final,
 }
 
 /// What was left when the storm was over.
-pub(crate) struct End {
-    pub(crate) rest: Rest,
+#[derive(Default)]
+pub(crate) struct Final {
+    pub(crate) leftovers: Leftovers,
     /// Sessions in a transaction, as the server sees it.
     pub(crate) in_transaction: Vec<String>,
     /// How long it took the server to see it so.
     pub(crate) noticed: Duration,
     /// Sessions that could be had at once.
-    pub(crate) taken: usize,
+    pub(crate) sessions: usize,
     pub(crate) closed: bool,
-    pub(crate) ledger: Ledger,
+    pub(crate) contents: Contents,
+}
+
+/// Times in a histogram.
+pub(crate) struct Times(Histogram<u64>);
+
+/// From the drop of a scope in a slow query until another scope has its lock, and until its session
+/// is settled.
+#[derive(Default)]
+pub(crate) struct Locks {
+    pub(crate) released: Times,
+    pub(crate) settled: Times,
 }
 
 /// Unknown commits, as the ledger resolves them.
@@ -60,7 +74,8 @@ impl Summary {
         dropped.filter(|at| *at == phase).count() as u64
     }
 
-    /// From the drop until the hook that says so. Scopes dropped before they had hooks are not among them.
+    /// From the drop until the hook that says so. Scopes dropped before they had hooks are not
+    /// among them.
     pub(crate) fn settle_times(&self) -> Times {
         let mut times = Times::default();
         for time in self
@@ -77,7 +92,7 @@ impl Summary {
         let mut unknown = Unknown::default();
         let is_unknown = |record: &&Arc<Record>| record.outcome() == Outcome::Unknown;
         for record in self.records.iter().filter(is_unknown) {
-            match self.end.ledger.has(record) {
+            match self.end.contents.has_transfer(record) {
                 true => unknown.present += 1,
                 false => unknown.absent += 1,
             }
@@ -85,16 +100,15 @@ impl Summary {
         unknown
     }
 
-    pub(crate) fn broken(&self) -> Broken {
-        let calm = self.calm.iter().flat_map(|(_, records)| records);
-        let records: Vec<_> = self.records.iter().chain(calm).collect();
-        self.end.ledger.check(&records)
+    pub(crate) fn violations(&self) -> Violations {
+        let recovery = self.returned.iter().flat_map(|returned| &returned.records);
+        Violations::find(&self.end.contents, self.records.iter().chain(recovery))
     }
 }
 
 fn name(record: &Record) -> String {
     match record.outcome() {
-        Outcome::Ok(_) if record.order.shape == Shape::Autocommit => "ok: autocommit".into(),
+        Outcome::Ok(_) if record.scenario.shape == Shape::Autocommit => "ok: autocommit".into(),
         Outcome::Ok(Fee::None) => "ok".into(),
         Outcome::Ok(Fee::Taken) => "ok, with its nested scope".into(),
         Outcome::Ok(Fee::Skipped) => "ok, its nested scope given up".into(),
@@ -102,6 +116,34 @@ fn name(record: &Record) -> String {
         Outcome::Unknown => "error: commit unknown".into(),
         Outcome::Dropped => "dropped".into(),
         Outcome::Panicked => "panicked on purpose".into(),
-        Outcome::Broken(how) => how.into(),
+        Outcome::Misbehaved(how) => how.into(),
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(Histogram::new(3).expect("3 significant digits are allowed"))
+    }
+}
+
+impl Times {
+    pub(crate) fn add(&mut self, time: Duration) {
+        self.0 += u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |percent| Duration::from_micros(self.0.value_at_percentile(percent));
+        let (p50, p99, max) = (at(50.0), at(99.0), Duration::from_micros(self.0.max()));
+        write!(f, "p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}")
     }
 }

@@ -7,13 +7,9 @@ use futures_util::future::join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
+use txn_chaos::{Journal, Limits, Outcome, Scenario, Shape, Subject};
 
-use crate::Settings;
-use crate::journal::{COUNTED, Journal};
-use crate::order::{Order, Range, Shape};
-use crate::record::{Outcome, Record};
-use crate::strike::strike;
-use crate::subject::Subject;
+use crate::settings::Settings;
 
 const NO_CONNECTION: Outcome = Outcome::Err("connection");
 /// While the server is down there is little to drop.
@@ -23,56 +19,49 @@ const PAUSE: Duration = Duration::from_millis(20);
 struct Worker<S> {
     subject: S,
     journal: Arc<Journal>,
-    range: Range,
+    limits: Limits,
     end: Instant,
     last: i64,
-    /// For scopes that need a second session: all sessions in the hands of such would be a deadlock.
-    pairs: Arc<Semaphore>,
+    /// For scopes that need a second session: all sessions in the hands of such would be a
+    /// deadlock.
+    pairs_of_sessions: Arc<Semaphore>,
 }
 
-pub(crate) async fn drive<S: Subject>(
+pub(crate) async fn run<S: Subject>(
     subject: S,
     journal: &Arc<Journal>,
     second_writer: bool,
     settings: &Settings,
 ) {
-    let range = Range {
-        seed: settings.seed,
-        accounts: settings.accounts,
-        second_writer: second_writer && settings.sessions > 1,
-        slow: !settings.no_slow,
-    };
     let worker = Worker {
         subject,
         journal: Arc::clone(journal),
-        range,
+        limits: settings.limits(second_writer),
         end: settings.end(),
         last: settings.scopes.unwrap_or(i64::MAX),
-        pairs: Arc::new(Semaphore::new((settings.sessions / 2).max(1))),
+        pairs_of_sessions: Arc::new(Semaphore::new((settings.sessions / 2).max(1))),
     };
-    let live = tokio::spawn(show(Arc::clone(journal), settings.limit()));
+    let progress = tokio::spawn(show_progress(Arc::clone(journal), settings.extent()));
     join_all((0..settings.tasks).map(|_| tokio::spawn(worker.clone().work()))).await;
-    live.abort();
-    live.await.ok();
+    progress.abort();
+    progress.await.ok();
 }
 
 impl<S: Subject> Worker<S> {
     async fn work(self) {
         while Instant::now() < self.end {
-            let id = self.journal.next();
+            let id = self.journal.next_id();
             if id > self.last {
                 return;
             }
-            let record = Arc::new(Record::new(Order::draw(id, self.range)));
-            let pair = match record.order.shape {
-                Shape::RequiresNew => self.pairs.acquire().await.ok(),
+            let scenario = Scenario::draw(id, self.limits);
+            let pair = match scenario.shape {
+                Shape::RequiresNew => self.pairs_of_sessions.acquire().await.ok(),
                 _ => None,
             };
-            strike(self.subject.clone(), &record).await;
+            let outcome = self.journal.run(&self.subject, scenario).await;
             drop(pair);
-            let is_down = record.outcome() == NO_CONNECTION;
-            self.journal.add(record);
-            if is_down {
+            if outcome == NO_CONNECTION {
                 sleep(PAUSE).await;
             }
         }
@@ -80,7 +69,7 @@ impl<S: Subject> Worker<S> {
 }
 
 /// Where standard error is no terminal, a line now and then.
-async fn show(journal: Arc<Journal>, limit: String) {
+async fn show_progress(journal: Arc<Journal>, extent: String) {
     let bar = ProgressBar::new_spinner();
     let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}");
     bar.set_style(style.expect("the template is well formed"));
@@ -90,19 +79,19 @@ async fn show(journal: Arc<Journal>, limit: String) {
     };
     loop {
         sleep(pause).await;
-        let line = line(&journal, &limit);
+        let line = line(&journal, &extent);
         match bar.is_hidden() {
-            true => eprintln!("{:6.1?} {line}", journal.begun.elapsed()),
+            true => eprintln!("{:6.1?} {line}", journal.started.elapsed()),
             false => bar.set_message(line),
         }
         bar.tick();
     }
 }
 
-fn line(journal: &Journal, limit: &str) -> String {
-    let counts = COUNTED.iter().zip(journal.counts());
+fn line(journal: &Journal, extent: &str) -> String {
+    let counts = Journal::COUNTED.iter().zip(journal.counts());
     let counts: Vec<String> = counts
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
-    format!("of {limit}: {}", counts.join(", "))
+    format!("of {extent}: {}", counts.join(", "))
 }
