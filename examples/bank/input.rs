@@ -1,7 +1,7 @@
 //! Accounts and transfers from CSV files.
 //!
-//! A file that is not what it should be is an error, before anything is posted. A bad row is a [`Problem`], and costs
-//! nothing but itself.
+//! A file that is not what it should be is an error, before anything is posted. A bad row is a
+//! [`Problem`], and costs nothing but itself.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -197,7 +197,8 @@ fn row<T: Row>(header: &StringRecord, line: &str) -> Result<T, String> {
     row.fault().map_or(Ok(row), |fault| Err(fault.to_owned()))
 }
 
-/// Line by line, as no field of ours spans lines: a quote left open costs its own line, not the rest of the file.
+/// Line by line, as no field of ours spans lines: a quote left open costs its own line, not the
+/// rest of the file.
 fn record(line: &str) -> Result<StringRecord, String> {
     if line.matches('"').count() % 2 == 1 {
         return Err("a quote is opened and not closed".to_owned());

@@ -2,12 +2,12 @@
 
 use thiserror::Error;
 use txn::{Tx, transactional};
+use txn_chaos::{Engine, query};
 
-use super::{Bank, LOCK_ACCOUNTS, sql};
 use crate::domain::{BANK, Fee, Refusal, Transfer};
 
 #[derive(Debug, Error)]
-pub(super) enum PostingError {
+pub(crate) enum PostingError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -22,7 +22,10 @@ impl From<sqlx::Error> for PostingError {
 
 /// All of a transfer, or nothing of it.
 #[transactional(name = "bank.post")]
-pub(super) async fn post(tx: &mut Tx<Bank>, transfer: &Transfer) -> Result<Fee, PostingError> {
+pub(crate) async fn post<E: Engine>(
+    tx: &mut Tx<E>,
+    transfer: &Transfer,
+) -> Result<Fee, PostingError> {
     lock(tx, transfer.debtor, transfer.creditor).await?;
     debit(tx, transfer.debtor, transfer.cents).await?;
     credit(tx, transfer.creditor, transfer.cents).await?;
@@ -39,7 +42,7 @@ pub(super) async fn post(tx: &mut Tx<Bank>, transfer: &Transfer) -> Result<Fee, 
 
 /// Nested, so that a fee which the debtor cannot pay leaves no trace, and the transfer stands.
 #[transactional(name = "bank.charge", nested)]
-async fn charge(tx: &mut Tx<Bank>, transfer: &Transfer) -> Result<(), PostingError> {
+async fn charge<E: Engine>(tx: &mut Tx<E>, transfer: &Transfer) -> Result<(), PostingError> {
     credit(tx, BANK, transfer.fee).await?;
     debit(tx, transfer.debtor, transfer.fee).await?;
     let fee = Transfer {
@@ -50,35 +53,37 @@ async fn charge(tx: &mut Tx<Bank>, transfer: &Transfer) -> Result<(), PostingErr
     enter(tx, &fee).await
 }
 
-/// Mandatory: locks that end with the call would protect nothing.
+/// Everybody locks in the order of ids, so that no two transfers wait for each other. Mandatory:
+/// locks that end with the call would protect nothing.
 #[transactional(name = "bank.lock", mandatory)]
-async fn lock(tx: &mut Tx<Bank>, debtor: i64, creditor: i64) -> Result<(), PostingError> {
-    let query = sqlx::query_scalar(sql(LOCK_ACCOUNTS));
-    let found: Vec<i64> = query.bind(debtor).bind(creditor).fetch_all(tx).await?;
-    match [debtor, creditor].iter().find(|id| !found.contains(id)) {
+async fn lock<E: Engine>(tx: &mut Tx<E>, debtor: i64, creditor: i64) -> Result<(), PostingError> {
+    let select = "SELECT id FROM txn_bank_accounts WHERE id IN (?, ?) ORDER BY id";
+    let select = query(format!("{select} {}", E::FOR_UPDATE));
+    let found = select.bind(debtor).bind(creditor).fetch_all(tx).await?;
+    match [debtor, creditor]
+        .iter()
+        .find(|id| !found.contains(&[**id]))
+    {
         Some(&missing) => Err(Refusal::UnknownAccount(missing).into()),
         None => Ok(()),
     }
 }
 
 #[transactional(name = "bank.debit")]
-async fn debit(tx: &mut Tx<Bank>, account: i64, cents: i64) -> Result<(), PostingError> {
+async fn debit<E: Engine>(tx: &mut Tx<E>, account: i64, cents: i64) -> Result<(), PostingError> {
     let update = "UPDATE txn_bank_accounts SET balance = balance - ? WHERE id = ? AND balance >= ?";
-    let query = sqlx::query(sql(update))
-        .bind(cents)
-        .bind(account)
-        .bind(cents);
-    match query.execute(tx).await?.rows_affected() {
+    let update = query(update).bind(cents).bind(account).bind(cents);
+    match update.execute(tx).await? {
         0 => Err(Refusal::Overdraft(account).into()),
         _ => Ok(()),
     }
 }
 
 #[transactional(name = "bank.credit")]
-async fn credit(tx: &mut Tx<Bank>, account: i64, cents: i64) -> Result<(), PostingError> {
+async fn credit<E: Engine>(tx: &mut Tx<E>, account: i64, cents: i64) -> Result<(), PostingError> {
     let update = "UPDATE txn_bank_accounts SET balance = balance + ? WHERE id = ?";
-    let query = sqlx::query(sql(update)).bind(cents).bind(account);
-    match query.execute(tx).await?.rows_affected() {
+    let update = query(update).bind(cents).bind(account);
+    match update.execute(tx).await? {
         0 => Err(Refusal::UnknownAccount(account).into()),
         _ => Ok(()),
     }
@@ -86,29 +91,24 @@ async fn credit(tx: &mut Tx<Bank>, account: i64, cents: i64) -> Result<(), Posti
 
 /// A ledger entry. Its key keeps a transfer from being posted twice.
 #[transactional(name = "bank.enter")]
-async fn enter(tx: &mut Tx<Bank>, entry: &Transfer) -> Result<(), PostingError> {
+async fn enter<E: Engine>(tx: &mut Tx<E>, entry: &Transfer) -> Result<(), PostingError> {
     let insert =
         "INSERT INTO txn_bank_ledger (transfer, debtor, creditor, cents) VALUES (?, ?, ?, ?)";
-    let query = sqlx::query(sql(insert)).bind(entry.id).bind(entry.debtor);
-    query
-        .bind(entry.creditor)
-        .bind(entry.cents)
-        .execute(tx)
-        .await?;
+    let insert = query(insert).bind(entry.id).bind(entry.debtor);
+    let insert = insert.bind(entry.creditor).bind(entry.cents);
+    insert.execute(tx).await?;
     Ok(())
 }
 
 /// Called when the transaction of the transfer is over and undone: what is recorded here stays.
 #[transactional(name = "bank.refuse")]
-pub(super) async fn refuse(
-    tx: &mut Tx<Bank>,
+pub(crate) async fn refuse<E: Engine>(
+    tx: &mut Tx<E>,
     transfer: i64,
     why: Refusal,
 ) -> Result<(), txn::Error> {
     let insert = "INSERT INTO txn_bank_refusals (transfer, reason) VALUES (?, ?)";
-    let query = sqlx::query(sql(insert))
-        .bind(transfer)
-        .bind(why.to_string());
-    query.execute(tx).await?;
+    let insert = query(insert).bind(transfer).bind(why.to_string().as_str());
+    insert.execute(tx).await?;
     Ok(())
 }

@@ -6,26 +6,28 @@ use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use txn::{ConnectOptionsOf, Db};
+use txn_chaos::Engine;
 
-use super::posting::{PostingError, post, refuse};
-use super::{Bank, SYSTEM, schema};
 use crate::Limits;
 use crate::domain::{Fee, Refusal, Transfer};
 use crate::input::Input;
+use crate::posting::{PostingError, post, refuse};
 use crate::report::{Done, Report, Tally};
+use crate::schema;
 
-/// A posting that the engine gave up (a deadlock, a lock not had in time) is tried again this often.
+/// A posting that the engine gave up (a deadlock, a lock not had in time) is tried again this
+/// often.
 const MAX_RETRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 
-pub(crate) async fn run(
-    options: ConnectOptionsOf<Bank>,
+pub(crate) async fn run<E: Engine>(
+    options: ConnectOptionsOf<E>,
     limits: Limits,
     input: &Input,
 ) -> Result<Report> {
     let accounts = &input.accounts.good;
-    let builder = Db::<Bank>::builder(options).max_sessions(limits.sessions.get());
-    let db = builder.connect().await.context(SYSTEM)?;
+    let builder = Db::<E>::builder(options).max_sessions(limits.sessions.get());
+    let db = builder.connect().await.context(E::SYSTEM_NAME)?;
     schema::create(&db).await.context("create the tables")?;
     schema::load(&db, accounts)
         .await
@@ -36,7 +38,7 @@ pub(crate) async fn run(
     let audit = schema::audit(&db).await.context("audit")?;
     db.close().await;
     Ok(Report {
-        system: SYSTEM,
+        system: E::SYSTEM_NAME,
         malformed: input.transfers.bad.len(),
         opening: accounts
             .iter()
@@ -49,7 +51,7 @@ pub(crate) async fn run(
 }
 
 /// Each in a task of its own, so that all cores take part.
-async fn post_all(db: &Db<Bank>, limits: Limits, transfers: &[Transfer]) -> Result<Tally> {
+async fn post_all<E: Engine>(db: &Db<E>, limits: Limits, transfers: &[Transfer]) -> Result<Tally> {
     let bar = progress(transfers.len());
     let mut tally = Tally::new();
     let mut done = stream::iter(transfers)
@@ -71,7 +73,7 @@ fn progress(transfers: usize) -> ProgressBar {
 }
 
 /// Posts a transfer, or records why it was refused.
-async fn process(db: Db<Bank>, transfer: Transfer) -> Result<Done> {
+async fn process<E: Engine>(db: Db<E>, transfer: Transfer) -> Result<Done> {
     let started = Instant::now();
     let (posted, retries) = post_patiently(&db, &transfer).await;
     let outcome = conclude(&db, &transfer, posted).await;
@@ -82,7 +84,10 @@ async fn process(db: Db<Bank>, transfer: Transfer) -> Result<Done> {
     })
 }
 
-async fn post_patiently(db: &Db<Bank>, transfer: &Transfer) -> (Result<Fee, PostingError>, u32) {
+async fn post_patiently<E: Engine>(
+    db: &Db<E>,
+    transfer: &Transfer,
+) -> (Result<Fee, PostingError>, u32) {
     let mut retries = 0;
     loop {
         match post(db, transfer).await {
@@ -95,8 +100,8 @@ async fn post_patiently(db: &Db<Bank>, transfer: &Transfer) -> (Result<Fee, Post
     }
 }
 
-async fn conclude(
-    db: &Db<Bank>,
+async fn conclude<E: Engine>(
+    db: &Db<E>,
     transfer: &Transfer,
     posted: Result<Fee, PostingError>,
 ) -> Result<Result<Fee, Refusal>, txn::Error> {

@@ -1,8 +1,8 @@
 //! The tables: made, filled, and audited when all is done.
 
 use txn::{Db, Tx, transactional};
+use txn_chaos::{Engine, query};
 
-use super::{Bank, sql};
 use crate::domain::{Account, BANK};
 use crate::report::Audit;
 
@@ -38,16 +38,19 @@ const DISAGREEING: &str = "
     WHERE a.balance <> a.opening + COALESCE(moved.cents, 0)";
 
 /// In autocommit mode: DDL would commit a transaction on MySQL, and txn refuses it inside of one.
-pub(super) async fn create(db: &Db<Bank>) -> Result<(), txn::Error> {
+pub(crate) async fn create<E: Engine>(db: &Db<E>) -> Result<(), txn::Error> {
     for statement in TABLES {
-        sqlx::query(statement).execute(db).await?;
+        query(statement).execute(db).await?;
     }
     Ok(())
 }
 
 /// All accounts or none.
 #[transactional(name = "bank.load")]
-pub(super) async fn load(tx: &mut Tx<Bank>, accounts: &[Account]) -> Result<(), txn::Error> {
+pub(crate) async fn load<E: Engine>(
+    tx: &mut Tx<E>,
+    accounts: &[Account],
+) -> Result<(), txn::Error> {
     open_account(tx, BANK, "the bank itself", 0).await?;
     for account in accounts {
         open_account(tx, account.id, &account.owner, account.cents).await?;
@@ -56,25 +59,25 @@ pub(super) async fn load(tx: &mut Tx<Bank>, accounts: &[Account]) -> Result<(), 
 }
 
 #[transactional(name = "bank.open_account")]
-async fn open_account(
-    tx: &mut Tx<Bank>,
+async fn open_account<E: Engine>(
+    tx: &mut Tx<E>,
     id: i64,
     owner: &str,
     cents: i64,
 ) -> Result<(), txn::Error> {
     let insert = "INSERT INTO txn_bank_accounts (id, owner, opening, balance) VALUES (?, ?, ?, ?)";
-    let query = sqlx::query(sql(insert)).bind(id).bind(owner);
-    query.bind(cents).bind(cents).execute(tx).await?;
+    let insert = query(insert).bind(id).bind(owner);
+    insert.bind(cents).bind(cents).execute(tx).await?;
     Ok(())
 }
 
 #[transactional(name = "bank.audit", read_only)]
-pub(super) async fn audit(tx: &mut Tx<Bank>) -> Result<Audit, txn::Error> {
-    let balances = "SELECT balance FROM txn_bank_accounts";
-    let balances: Vec<i64> = sqlx::query_scalar(balances).fetch_all(tx).await?;
+pub(crate) async fn audit<E: Engine>(tx: &mut Tx<E>) -> Result<Audit, txn::Error> {
+    let balances = query("SELECT balance FROM txn_bank_accounts");
+    let balances = balances.fetch_all(tx).await?;
     Ok(Audit {
         // The type of a SUM differs from engine to engine.
-        balances: balances.into_iter().map(i128::from).sum(),
+        balances: balances.into_iter().map(|[cents]| i128::from(cents)).sum(),
         disagreeing: count(tx, DISAGREEING).await?,
         ledger_entries: count(tx, "SELECT COUNT(*) FROM txn_bank_ledger").await?,
         refusals: count(tx, "SELECT COUNT(*) FROM txn_bank_refusals").await?,
@@ -82,6 +85,6 @@ pub(super) async fn audit(tx: &mut Tx<Bank>) -> Result<Audit, txn::Error> {
 }
 
 #[transactional(name = "bank.count", read_only)]
-async fn count(tx: &mut Tx<Bank>, query: &'static str) -> Result<i64, txn::Error> {
-    Ok(sqlx::query_scalar(query).fetch_one(tx).await?)
+async fn count<E: Engine>(tx: &mut Tx<E>, select: &'static str) -> Result<i64, txn::Error> {
+    Ok(query(select).fetch_one(tx).await?)
 }
