@@ -1,4 +1,9 @@
-//! MySQL and MariaDB: a dropped operation costs the connection, a deadlock the whole transaction.
+//! MySQL and MariaDB. A future that is dropped in flight costs the connection, since the driver
+//! loses its place in the protocol. Most failed statements leave the transaction as it is, while a
+//! deadlock rolls the whole transaction back.
+//!
+//! `/*! … */` runs on both servers, or from a version on; `/*M! … */` runs on MariaDB only, and
+//! `/*!80000 … */` on MySQL only, since MariaDB skips that range of versions.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,7 +17,7 @@ use sqlx::{Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
 mod binds;
 
-use self::binds::{places, refuse_miscounted};
+use self::binds::{placeholders, refuse_miscounted};
 use super::{
     Access, ConnectOptionsOf, Effect, Engine, Greeting, OwnLimits, Refusal, Resets, Step, Wire,
     delegate_to_sqlx, dropped_in_flight,
@@ -23,6 +28,7 @@ use crate::model::error::class::mysql::is_of_the_program;
 use crate::model::error::{Class, Error};
 use crate::model::options::{Lacks, Options};
 
+/// Error numbers: <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
 const NO_SUCH_THREAD: u16 = 1094;
 const TOO_MANY_CONNECTIONS: u16 = 1040;
 const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
@@ -32,21 +38,21 @@ const PREVENTED_BY_OPTION: u16 = 1290;
 const READ_ONLY_TRANSACTION: u16 = 1792;
 const READ_ONLY_MODE: u16 = 1836;
 const DEADLOCK: u16 = 1213;
-/// A storage engine could not commit, and the server does not say how far it had come.
+/// A storage engine could not commit, and the server does not say how far it came.
 const ERROR_DURING_COMMIT: u16 = 1180;
-/// `TiDB`, which speaks the same protocol.
+/// The same on `TiDB`, which speaks the same protocol.
 const RESULT_UNDETERMINED: u16 = 8501;
-/// MariaDB: a row changed since the snapshot was taken; rolls back like a deadlock.
+/// MariaDB: a row changed since the snapshot was taken. The server rolls back, as for a deadlock.
 const CHECKREAD: u16 = 1020;
 
-/// A table, a variable or a function that the server does not have, or not for this account; or
-/// that it has turned off.
+/// A table, a variable or a function is missing or turned off on this server, or forbidden for this
+/// account.
 const NOT_TO_BE_ASKED: [u16; 10] = [1109, 1142, 1143, 1146, 1193, 1227, 1305, 1370, 1682, 3167];
 
-/// Which server this is, and in which of its runs: where it is, what chance gave it when it started
-/// (the clock sequence, and the node if it knows no other, that all its UUIDs have in common), and
-/// the second in which that was, which is exact as both times are those of the statement. As one
-/// word, since there may be anything in a path.
+/// The epoch of the server: where it is, the random part that all its UUIDs have in common since it
+/// started (the clock sequence, and the node if it has no address), and the second in which it
+/// started. That second is exact, because both times are taken at the beginning of the statement.
+/// All of it is hashed into one word, since a path may contain anything.
 macro_rules! server {
     () => {
         "SHA2(CONCAT_WS('/', @@hostname, @@port, @@socket, @@datadir, \
@@ -56,14 +62,15 @@ macro_rules! server {
     };
 }
 
-/// What a transaction begins and ends with would mean something else under other values.
+/// The settings that BEGIN and COMMIT rely on. With other values they would mean something else.
 macro_rules! relied_on {
     () => {
         "autocommit = 1, completion_type = 'NO_CHAIN'"
     };
 }
 
-/// The server, or its `init_connect`, may have set for everybody what the runtime relies on.
+/// The greetings ask for less and less. They set what the runtime relies on, since the
+/// configuration of the server, or its `init_connect`, may have set something else for everybody.
 const GREETINGS: [&str; 2] = [
     concat!(
         "SET ",
@@ -74,13 +81,15 @@ const GREETINGS: [&str; 2] = [
     concat!("SET ", relied_on!(), "; SELECT CONNECTION_ID(), NULL"),
 ];
 
+/// The options that [`PREVENTED_BY_OPTION`] names on a read-only server.
 const READ_ONLY_OPTIONS: &[&str] = &["read-only", "read_only"];
 const ASK_READ_ONLY: &str =
     "SELECT @@innodb_read_only /*M! OR @@tx_read_only */ /*!80000 OR @@transaction_read_only */";
 const ONLY_READS: &str =
     "refused: the session only reads, as `transaction_read_only` or `innodb_read_only` says";
 
-/// Each server has tables of its own.
+/// The question who waits for whose lock, up to the list of sessions. Each server has tables of its
+/// own for that.
 const WHO_BLOCKS: &str = "/*M! \
     SELECT w.trx_mysql_thread_id, b.trx_mysql_thread_id FROM information_schema.innodb_lock_waits \
     JOIN information_schema.innodb_trx w ON w.trx_id = requesting_trx_id \
@@ -91,14 +100,16 @@ const WHO_BLOCKS: &str = "/*M! \
     JOIN performance_schema.threads b ON b.thread_id = blocking_thread_id \
     WHERE w.processlist_id IN */";
 
-/// Back to what the session had before [`limits`].
+/// Sets the limits back to what the session had before [`limits`].
 macro_rules! unlimited {
     () => {
         "SET SESSION wait_timeout = @txn_wait_timeout \
-         /*M! , max_statement_time = @txn_statement_time */ /*!80000 , max_execution_time = @txn_statement_time */"
+         /*M! , max_statement_time = @txn_statement_time */ \
+         /*!80000 , max_execution_time = @txn_statement_time */"
     };
 }
 
+/// The first keywords of statements that commit the transaction that they run in.
 const IMPLICIT_COMMITS: &[&str] = &[
     "ALTER",
     "CACHE",
@@ -119,7 +130,8 @@ const IMPLICIT_COMMITS: &[&str] = &[
     "UNLOCK",
 ];
 
-/// `COM_RESET_CONNECTION` is not to be had from the driver, and there is nothing like it in SQL.
+/// The driver does not offer `COM_RESET_CONNECTION`, and SQL has nothing like it. So a session that
+/// has to be reset is closed.
 impl Resets for MySql {
     const LEAVES: &'static [&'static str] = &[
         "BACKUP",
@@ -146,12 +158,13 @@ impl Engine for MySql {
     const RUNS_OTHERS: &'static [&'static str] = &[
         "CALL", "CASE", "EXECUTE", "FOR", "IF", "LOOP", "REPEAT", "WHILE",
     ];
-    /// With a chained transaction a COMMIT would not be the end of it.
+    /// Without autocommit, or with chained transactions, COMMIT would begin another transaction.
     const RELIES_ON: &'static [(&'static str, &'static [&'static str])] = &[
         ("autocommit", &["1", "ON", "TRUE"]),
         ("completion_type", &["0", "NO_CHAIN"]),
     ];
-    /// A transaction that was chained to the one before ends, too; another ROLLBACK does no harm.
+    /// The ROLLBACK ends a transaction that was chained to the one before. Outside of a transaction
+    /// it does no harm.
     const RESTORE: Option<&'static str> = Some(concat!("SET ", relied_on!(), "; ROLLBACK"));
     const NOTHING: &'static str = "DO 0";
     const PROOF: Option<&'static str> = Some("RELEASE SAVEPOINT txn_0");
@@ -160,7 +173,7 @@ impl Engine for MySql {
     fn commits_implicitly(keyword: &str, following: &mut dyn Iterator<Item = &str>) -> bool {
         let is = |known: &[&str]| is_one_of(known, keyword);
         if is(&["CREATE", "DROP"]) {
-            // OR REPLACE may stand before it.
+            // OR REPLACE may come before TEMPORARY.
             return !following
                 .take(3)
                 .any(|word| is_one_of(&["TEMPORARY"], word));
@@ -168,7 +181,7 @@ impl Engine for MySql {
         let mut follows =
             |known: &[&str]| following.next().is_some_and(|word| is_one_of(known, word));
         is(IMPLICIT_COMMITS)
-            // MariaDB's ANALYZE of a query runs and explains it.
+            // On MariaDB, ANALYZE followed by a query runs and explains it, and commits nothing.
             || is(&["ANALYZE"]) && follows(&["TABLE", "LOCAL", "NO"])
             || is(&["LOAD"]) && follows(&["INDEX"])
             || is(&["SET"]) && follows(&["PASSWORD"])
@@ -217,8 +230,9 @@ impl Engine for MySql {
         for (at, target) in targets.iter().enumerate() {
             let id = target.id;
             let server = target.server.as_deref().unwrap_or_default();
-            // One that is closed in any case is ended whole: unlike KILL QUERY, that cannot
-            // overtake the query that it is meant for. What is gone already would end the request.
+            // A connection that will be closed anyway is killed whole: unlike KILL QUERY, that
+            // cannot overtake the query that it is meant for. The KILL of a session that is gone
+            // would fail and end the request, so that the process list is asked first.
             let kill = if target.is_kept {
                 "QUERY"
             } else {
@@ -227,7 +241,8 @@ impl Engine for MySql {
             sql += &format!(
                 "; SELECT {at}, @txn_server = '{server}'; \
                  SET @txn_kill = IF(@txn_server = '{server}' AND EXISTS (SELECT 1 \
-                 FROM information_schema.processlist WHERE id = {id}), 'KILL {kill} {id}', 'DO 0'); \
+                 FROM information_schema.processlist WHERE id = {id}), \
+                 'KILL {kill} {id}', 'DO 0'); \
                  PREPARE txn_kill FROM @txn_kill; EXECUTE txn_kill"
             );
         }
@@ -248,16 +263,16 @@ impl Engine for MySql {
         wire: Wire,
     ) -> Result<Option<sqlx::Error>, sqlx::Error> {
         if wire == Wire::Busy {
-            // sqlx loses its place in the protocol: to read on could hang, or read another
-            // statement's answer.
+            // sqlx has lost its place in the protocol: to read on could hang, or take the answer
+            // for that of another statement.
             return Err(dropped_in_flight());
         }
         let mut stale = None;
         loop {
             match connection.ping().await {
                 Ok(()) => return Ok(stale),
-                // What is left of the rows ends with an error of the statement's own; the ping was
-                // not sent yet.
+                // The rest of the rows ends with an error of the statement itself. The ping was not
+                // sent yet.
                 Err(error @ sqlx::Error::Database(_)) if !Class::of(&error).is_loss() => {
                     stale.get_or_insert(error);
                 }
@@ -267,8 +282,8 @@ impl Engine for MySql {
     }
 
     async fn in_transaction(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
-        // Outside of a transaction (and inside one without this savepoint) the name is unknown at
-        // once.
+        // In autocommit mode a savepoint is gone as soon as it is set, so that RELEASE does not
+        // know its name.
         match connection
             .execute("SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe")
             .await
@@ -294,7 +309,7 @@ impl Engine for MySql {
     }
 
     fn begin(options: &Options, limit: Option<Duration>, _: OwnLimits) -> Cow<'static, str> {
-        // The savepoint is what the commit proves itself with.
+        // COMMIT releases this savepoint to prove that the transaction is still the same.
         let start = match options.read_only {
             true => "START TRANSACTION READ ONLY; SAVEPOINT txn_0",
             false => "START TRANSACTION; SAVEPOINT txn_0",
@@ -311,8 +326,8 @@ impl Engine for MySql {
     }
 
     fn commit(access: Access) -> &'static str {
-        // A COMMIT alone answers Ok after a deadlock or an implicit commit; then the savepoint is
-        // gone.
+        // A COMMIT alone returns Ok after a deadlock or an implicit commit. Then the savepoint is
+        // gone, and its RELEASE fails.
         match access.limited {
             true => concat!("RELEASE SAVEPOINT txn_0; COMMIT; ", unlimited!()),
             false => "RELEASE SAVEPOINT txn_0; COMMIT",
@@ -329,7 +344,7 @@ impl Engine for MySql {
     fn only_reads(error: &dyn DatabaseError) -> bool {
         match number(error) {
             READ_ONLY_TRANSACTION | READ_ONLY_MODE => true,
-            // It names the option, whatever the language.
+            // The message names the option in every language.
             PREVENTED_BY_OPTION => READ_ONLY_OPTIONS
                 .iter()
                 .any(|option| error.message().contains(option)),
@@ -338,8 +353,8 @@ impl Engine for MySql {
     }
 
     async fn check_writes(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        // Refused where the server only reads, whatever its sessions are set to; which is asked for
-        // beside.
+        // A read-only server refuses this whatever its sessions are set to. What they are set to is
+        // asked for afterwards.
         connection
             .execute("START TRANSACTION READ WRITE; ROLLBACK")
             .await?;
@@ -353,7 +368,7 @@ impl Engine for MySql {
     fn effect(error: &dyn DatabaseError) -> Effect {
         match number(error) {
             DEADLOCK | LOCK_TABLE_FULL | CHECKREAD => Effect::Gone,
-            // With innodb_rollback_on_timeout it takes the whole transaction.
+            // With innodb_rollback_on_timeout the server rolls the whole transaction back.
             LOCK_WAIT_TIMEOUT => Effect::Doubt,
             _ => Effect::None,
         }
@@ -374,7 +389,7 @@ impl Engine for MySql {
 
     fn is_out_of_step(error: &sqlx::Error) -> bool {
         match error {
-            // sqlx goes on to wait for the answer to a statement that it has not sent.
+            // sqlx now waits for the answer to a statement that it has not sent.
             sqlx::Error::Protocol(text) if is_of_the_program(text) => {
                 text.contains("(sqlx_mysql::")
             }
@@ -389,11 +404,11 @@ impl Engine for MySql {
     where
         E: Execute<'q, Self> + 'q,
     {
-        // sqlx sees that a bind was forgotten when it already waits for an answer, which costs the
-        // connection.
+        // sqlx notices a forgotten bind only when it already waits for an answer, which costs the
+        // connection. So it is looked for here.
         let statement = Statement::new(query);
         match statement.binds() {
-            Some(given) if given != places(statement.as_str()) => {
+            Some(given) if given != placeholders(statement.as_str()) => {
                 Box::pin(async_stream::try_stream! {
                     refuse_miscounted(connection, &statement, given).await?;
                     let mut steps = Executor::fetch_many(connection, statement);
@@ -413,7 +428,7 @@ impl Engine for MySql {
     where
         E: Execute<'q, Self> + 'q,
     {
-        // sqlx's own stops reading at the first row, in the middle of the exchange.
+        // sqlx's own method stops reading at the first row, in the middle of the exchange.
         let mut steps = Self::fetch_many(connection, query);
         Box::pin(async move {
             let mut first = None;
@@ -429,14 +444,15 @@ impl Engine for MySql {
     delegate_to_sqlx! { all but fetch_many }
 }
 
-/// The most that the servers take: a year, and 32 bits of milliseconds.
+/// The longest limits that the servers accept: a year, and 32 bits of milliseconds.
 const LONGEST_SECONDS: u64 = 31_536_000;
 const LONGEST_MS: u64 = u32::MAX as u64;
 
-/// The shorter of this and what the session has, which is kept for the end of the transaction.
+/// The SQL that sets the limits of the session to `limit`, unless they are shorter. What they were
+/// is kept in variables, and set back at the end of the transaction.
 ///
-/// An idle connection is closed after whole seconds; each server has its own name for the limit of
-/// a statement, and 0 is none.
+/// The limit for an idle connection counts whole seconds. The limit of a statement has another name
+/// on each server, and 0 means none.
 fn limits(limit: Duration) -> String {
     let idle = limit.as_secs().saturating_add(1).min(LONGEST_SECONDS);
     let limit = limit.min(Duration::from_secs(LONGEST_SECONDS));
@@ -446,12 +462,15 @@ fn limits(limit: Duration) -> String {
         "SET @txn_wait_timeout = @@SESSION.wait_timeout, \
          SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, {idle}) \
          /*M! , @txn_statement_time = @@SESSION.max_statement_time, SESSION max_statement_time = \
-         IF(@@SESSION.max_statement_time = 0, {statement}, LEAST(@@SESSION.max_statement_time, {statement})) */ \
-         /*!80000 , @txn_statement_time = @@SESSION.max_execution_time, SESSION max_execution_time = \
+         IF(@@SESSION.max_statement_time = 0, {statement}, \
+         LEAST(@@SESSION.max_statement_time, {statement})) */ \
+         /*!80000 , @txn_statement_time = @@SESSION.max_execution_time, \
+         SESSION max_execution_time = \
          IF(@@SESSION.max_execution_time = 0, {ms}, LEAST(@@SESSION.max_execution_time, {ms})) */"
     )
 }
 
+/// The number of the error; 0 if it is not one of MySQL.
 fn number(error: &dyn DatabaseError) -> u16 {
     error
         .try_downcast_ref::<MySqlDatabaseError>()
@@ -473,7 +492,8 @@ mod tests {
         let full = plain.isolation(Isolation::RepeatableRead).read_only();
         assert_eq!(
             MySql::begin(&full, None, OwnLimits::default()),
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY; SAVEPOINT txn_0"
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY; \
+             SAVEPOINT txn_0"
         );
     }
 }

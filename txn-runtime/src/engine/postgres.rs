@@ -1,4 +1,5 @@
-//! PostgreSQL: the wire survives a dropped operation, a failed statement aborts the transaction.
+//! PostgreSQL. The connection survives a dropped operation, whose answer is drained. Any failed
+//! statement aborts the transaction until a rollback.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -21,29 +22,34 @@ use crate::model::error::Class;
 use crate::model::error::class::postgres::is_copy;
 use crate::model::options::{Lacks, Options};
 
+/// SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 const IN_FAILED_TRANSACTION: &str = "25P02";
 const READ_ONLY: &str = "25006";
 const NO_ACTIVE_TRANSACTION: &str = "25P01";
 
-/// The most that a limit of the server's can be: it counts milliseconds in 31 bits.
+/// The longest time limit that the server accepts: it counts milliseconds in 31 bits.
 const LONGEST_MS: u64 = i32::MAX as u64;
 
-/// The limits of a session by itself, in milliseconds: of its role, its database, its connect
-/// options, its own `SET`.
+/// The columns of [`OwnLimits`], in milliseconds. The limits come from the role, the database, the
+/// connect options or a `SET`.
 macro_rules! own_limits {
     () => {
-        "(EXTRACT(EPOCH FROM current_setting('statement_timeout')::interval) * 1000)::bigint AS txn_statement, \
-         (EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint AS txn_idle"
+        "(EXTRACT(EPOCH FROM current_setting('statement_timeout')::interval) \
+         * 1000)::bigint AS txn_statement, \
+         (EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::interval) \
+         * 1000)::bigint AS txn_idle"
     };
 }
 
-/// Which server this is, and in which of its runs: the system identifier, when it started, and when
-/// it last lost its shared memory, which it does without a new start when one of its processes
-/// crashes. Its statistics begin anew then; those of the archiver are the ones that nobody resets
-/// by hand. Before 15 they were in the hands of a process that may keep the asker waiting: what
-/// tells there is the oldest of the server's own processes.
+/// The epoch of the server: the system identifier, when it started, and when it last lost its
+/// shared memory, as it does without a restart when one of its processes crashes.
 ///
-/// No timeline: only a restart makes a server that gave a transaction an id follow another.
+/// After such a crash its statistics start again. Those of the archiver are read because nobody
+/// resets them by hand. Before version 15 statistics came from a process that may keep the query
+/// waiting, so that the lowest process id of the server's own processes is read there.
+///
+/// The timeline is no part of it: a server that has given a transaction an id can only follow
+/// another server after a restart.
 macro_rules! server {
     () => {
         "(SELECT system_identifier FROM pg_control_system()) || '/' || \
@@ -55,21 +61,22 @@ macro_rules! server {
     };
 }
 
-/// When the server took the session `$pid`; not to be seen by a role that is no member of the one
+/// When the server accepted the session `$pid`. It is NULL for a role that is no member of the role
 /// that logged in.
-macro_rules! began {
+macro_rules! started {
     ($pid:literal) => {
         concat!(
-            "(SELECT (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_get_activity(",
+            "(SELECT (extract(epoch FROM backend_start) * 1000000)::bigint \
+             FROM pg_stat_get_activity(",
             $pid,
             "))"
         )
     };
 }
 
-/// So that a backend whose client is gone ends its query; 1 s costs a poll per second of query
-/// time. It came with 14.
-macro_rules! notices {
+/// Makes a backend end its query when its client is gone, and says whether it does. The check costs
+/// a system call per second of query time. The setting came with version 14.
+macro_rules! checks_client {
     () => {
         "CASE current_setting('client_connection_check_interval', true) \
          WHEN '0' THEN set_config('client_connection_check_interval', '1s', false) <> '0' \
@@ -77,32 +84,34 @@ macro_rules! notices {
     };
 }
 
+/// The greeting: the id of the session, the epoch of the server, when the session was accepted,
+/// whether it checks for its client, and its own limits.
 macro_rules! greeting {
-    ($server:expr, $began:expr, $notices:expr) => {
+    ($server:expr, $started:expr, $checks_client:expr) => {
         concat!(
             "SELECT pg_backend_pid(), ",
             $server,
             ", ",
-            $began,
+            $started,
             ", ",
-            $notices,
+            $checks_client,
             ", ",
             own_limits!()
         )
     };
 }
 
-/// The setting cannot be made on every platform (22023), and a role may be kept from what any of
-/// these calls.
+/// The greetings ask for less and less. The setting cannot be made on every platform (22023), and
+/// a role may lack the right to call any of these functions.
 const GREETINGS: [&str; 5] = [
-    greeting!(server!(), began!("pg_backend_pid()"), notices!()),
-    greeting!(server!(), began!("pg_backend_pid()"), "false"),
-    greeting!("NULL", began!("pg_backend_pid()"), notices!()),
-    greeting!("NULL", began!("pg_backend_pid()"), "false"),
+    greeting!(server!(), started!("pg_backend_pid()"), checks_client!()),
+    greeting!(server!(), started!("pg_backend_pid()"), "false"),
+    greeting!("NULL", started!("pg_backend_pid()"), checks_client!()),
+    greeting!("NULL", started!("pg_backend_pid()"), "false"),
     greeting!("NULL", "NULL::bigint", "false"),
 ];
 
-/// Of a table of sessions.
+/// A session as a row of the VALUES that a cancel goes through.
 fn as_row((at, target): (usize, &Target)) -> String {
     let server = target.server.as_deref().map(|server| format!("'{server}'"));
     let server = server.as_deref().unwrap_or("NULL");
@@ -141,18 +150,18 @@ impl Engine for Postgres {
     ) -> Result<Backend, sqlx::Error> {
         let row = greeting.greet::<Self>(connection, &GREETINGS).await?;
         let pid: i32 = row.try_get(0)?;
-        let notices: bool = row.try_get(3)?;
+        let checks_client: bool = row.try_get(3)?;
         let target = Target {
             id: pid.unsigned_abs().into(),
             server: row.try_get::<Option<String>, _>(1)?.map(String::into),
             began: row.try_get(2)?,
             is_kept: false,
         };
-        Ok(Backend::new(target, !notices, Self::own_limits(&row)))
+        Ok(Backend::new(target, !checks_client, Self::own_limits(&row)))
     }
 
     fn refuses_greeting(error: &dyn DatabaseError) -> bool {
-        // A value that cannot be, what the role may not do, what the server does not have.
+        // An impossible value, a missing right, or a feature that the server does not have.
         let refused = |code: &str| {
             ["22", "42", "0A"]
                 .iter()
@@ -172,12 +181,12 @@ impl Engine for Postgres {
         let server = if says_which { server!() } else { "NULL::text" };
         let targets: Vec<_> = targets.iter().enumerate().map(as_row).collect();
         let targets = targets.join(", ");
-        // What is within the CASE is not reached by any other than the session that is meant.
+        // Only the session that is meant gets to the THEN of the CASE.
         format!(
             concat!(
                 "SELECT t.at, CASE WHEN (t.server IS NULL OR t.server = here.server) \
                  AND (t.began IS NULL OR t.began = ",
-                began!("t.pid"),
+                started!("t.pid"),
                 ") THEN pg_cancel_backend(t.pid) END, t.server = here.server \
                  FROM (SELECT {} AS server OFFSET 0) here, (VALUES {}) t (pid, at, server, began)"
             ),
@@ -200,13 +209,13 @@ impl Engine for Postgres {
         loop {
             let answered = match stale {
                 None => connection.ping().await,
-                // It is on its way already, behind the error.
+                // The answer to the ping comes after the error, and is on its way already.
                 Some(_) => connection.flush().await,
             };
             match answered {
                 Ok(()) => return Ok(stale),
-                // The dropped statement's own error is read first; the answer to our ping is still
-                // to come.
+                // The error of the dropped statement itself comes first; the answer to the ping is
+                // still outstanding.
                 Err(error @ sqlx::Error::Database(_)) if !Class::of(&error).is_loss() => {
                     stale.get_or_insert(error);
                 }
@@ -216,8 +225,7 @@ impl Engine for Postgres {
     }
 
     async fn in_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        // In autocommit this is refused, in a healthy transaction answered, in an aborted one
-        // refused otherwise.
+        // This fails in autocommit mode, and in an aborted transaction with another code.
         let probe = "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe";
         match connection.execute(probe).await {
             Ok(_) => Ok(true),
@@ -270,7 +278,7 @@ impl Engine for Postgres {
         };
         let ms = u64::try_from(limit.as_millis()).map_or(LONGEST_MS, |ms| ms.min(LONGEST_MS));
         let limit = ms.to_string();
-        // SET takes no snapshot; a query would, before the body has asked for anything.
+        // SET takes no snapshot. A query would, before the first statement of the body.
         for (name, own) in [
             ("statement_timeout", own.statement),
             ("idle_in_transaction_session_timeout", own.idle),
@@ -318,18 +326,18 @@ impl Engine for Postgres {
     }
 
     fn commit(_access: Access) -> &'static str {
-        // A COMMIT alone answers Ok in an aborted transaction, having rolled back, and outside of
+        // A COMMIT alone returns Ok in an aborted transaction, which it rolls back, and outside of
         // one.
         "SAVEPOINT txn_end; COMMIT"
     }
 
     const ENDS_CHEAPLY: bool = true;
 
-    /// Undone by RELEASE as by ROLLBACK TO.
+    /// The setting is undone by RELEASE as well as by ROLLBACK TO.
     const SANDBOX_READ_ONLY: Option<&'static str> = Some("SET LOCAL transaction_read_only = on");
 
     fn sandbox_commit(_access: Access) -> &'static str {
-        // Constraints are checked that are deferred to the commit, and stay deferred.
+        // Deferred constraints are checked as at a commit, and are deferred again afterwards.
         "SAVEPOINT txn_end; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO SAVEPOINT txn_end; \
          RELEASE SAVEPOINT txn_box; SAVEPOINT txn_box"
     }
@@ -339,8 +347,8 @@ impl Engine for Postgres {
     }
 
     async fn check_writes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        // What only reads refuses to drop before it looks for what. Ids are given by who can write
-        // them down.
+        // A read-only server refuses DROP before it looks for the table. A standby refuses to give
+        // a transaction id.
         let write = "BEGIN; SET LOCAL client_min_messages = warning; \
             DROP TABLE IF EXISTS pg_temp.txn_check_writes; SELECT txid_current(); ROLLBACK";
         connection.execute(write).await.map(drop)

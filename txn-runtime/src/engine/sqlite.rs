@@ -1,4 +1,5 @@
-//! SQLite: one writer, and errors that may or may not end the transaction.
+//! SQLite. There is one writer at a time, an error may or may not end the transaction, and the
+//! database runs in a thread of this process, so that nothing has to be cancelled on a server.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ mod place;
 mod pragma;
 mod reset;
 
-use self::place::{in_memory, leaves_the_journal_to_us};
+use self::place::{in_memory, may_set_journal_mode};
 use super::{
     Access, Effect, Engine, Greeting, OwnLimits, Place, Refusal, Step, Wire, delegate_to_sqlx,
 };
@@ -24,10 +25,11 @@ use crate::model::error::Class;
 use crate::model::error::class::sqlite::class;
 use crate::model::options::{Lacks, Options};
 
-/// Instructions of SQLite's machine between two looks at the interrupt: about 50 µs.
-const STEPS: i32 = 1_000;
-/// `SQLITE_ERROR`: of BEGIN, COMMIT and ROLLBACK it says that there is, or is not, a transaction
-/// already.
+/// After how many instructions of its virtual machine SQLite checks the interrupt flag: about 50
+/// µs.
+const STEPS_PER_CHECK: i32 = 1_000;
+/// `SQLITE_ERROR`. From BEGIN it means that a transaction is open already, from COMMIT and ROLLBACK
+/// that none is.
 const GENERIC: &str = "1";
 /// `SQLITE_READONLY`.
 const READ_ONLY: u32 = 8;
@@ -37,15 +39,16 @@ impl Engine for Sqlite {
     const LACKS: Lacks = Lacks {
         deferrable: Some("SQLite has no deferrable transactions: remove `deferrable`"),
         weak_isolation: Some(
-            "SQLite runs every transaction serializable: write `isolation = serializable`, or leave `isolation` out",
+            "SQLite runs every transaction serializable: write `isolation = serializable`, \
+             or leave `isolation` out",
         ),
         second_writer: Some(
-            "SQLite has one writer: a `requires_new` scope inside a write scope would wait for its own caller; \
-             make it `nested`, or call it after the outer scope has ended",
+            "SQLite has one writer: a `requires_new` scope inside a write scope would wait for \
+             its own caller; make it `nested`, or call it after the outer scope has ended",
         ),
     };
     const ONE_WRITER: bool = true;
-    /// It lives in a thread of its own.
+    /// A connection has a thread of its own, which does not end with the tokio runtime.
     const LIVES_IN_RUNTIME: bool = false;
     const EMBEDDED: Option<&'static str> = Some("sqlite::memory:");
 
@@ -55,15 +58,15 @@ impl Engine for Sqlite {
         place: Place,
         options: &SqliteConnectOptions,
     ) -> Option<String> {
-        match pragma::concerns(sql, keyword) {
+        match pragma::has_to_be_read(sql, keyword) {
             true => pragma::refusal(sql, place, options),
             false => None,
         }
     }
 
     fn session_limit(options: &SqliteConnectOptions) -> Option<usize> {
-        // Each session would have a database of its own, or all would share a cache, whose locks do
-        // not wait.
+        // With several sessions, each would have a database of its own, or all would share a cache
+        // whose locks do not wait.
         in_memory(options).then_some(1)
     }
 
@@ -75,16 +78,16 @@ impl Engine for Sqlite {
     async fn greet(
         connection: &mut SqliteConnection,
         options: &SqliteConnectOptions,
-        _manners: &Greeting,
+        _greeting: &Greeting,
     ) -> Result<Backend, sqlx::Error> {
-        // Foreign keys and a busy timeout are sqlx's own defaults.
-        if leaves_the_journal_to_us(options) {
+        // sqlx itself turns foreign keys on and sets a busy timeout.
+        if may_set_journal_mode(options) {
             write_ahead(connection).await?;
         }
         let interrupt = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&interrupt);
+        let stop = Arc::clone(&interrupt);
         let mut handle = connection.lock_handle().await?;
-        handle.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
+        handle.set_progress_handler(STEPS_PER_CHECK, move || !stop.load(Ordering::Relaxed));
         Ok(Backend::interrupted_by(interrupt))
     }
 
@@ -92,12 +95,13 @@ impl Engine for Sqlite {
         connection: &mut SqliteConnection,
         _wire: Wire,
     ) -> Result<Option<sqlx::Error>, sqlx::Error> {
-        // The worker answers in order: when it answers this it is done with the dropped operation.
+        // The worker thread answers in order: once it answers the ping, it is done with the dropped
+        // operation.
         connection.ping().await.map(|()| None)
     }
 
     async fn in_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-        // A deferred BEGIN takes no lock: it can fail only inside of a transaction.
+        // A deferred BEGIN takes no lock, so that it can only fail inside of a transaction.
         match connection.execute("BEGIN; ROLLBACK").await {
             Ok(_) => Ok(false),
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(GENERIC) => {
@@ -117,8 +121,8 @@ impl Engine for Sqlite {
     fn begin(options: &Options, _limit: Option<Duration>, _: OwnLimits) -> Cow<'static, str> {
         Cow::Borrowed(match options.read_only {
             true => "PRAGMA query_only = 1; BEGIN",
-            // A deferred one that turns writer later fails at once where another has written
-            // meanwhile.
+            // A deferred transaction that becomes a writer later fails at once if another one has
+            // written meanwhile.
             false => "BEGIN IMMEDIATE",
         })
     }
@@ -163,7 +167,8 @@ impl Engine for Sqlite {
     }
 
     fn effect(_error: &dyn DatabaseError) -> Effect {
-        // FULL, IOERR, NOMEM and INTERRUPT may roll back, `OR ROLLBACK` and `RAISE(ROLLBACK)` do.
+        // FULL, IOERR, NOMEM and INTERRUPT may roll the transaction back; `OR ROLLBACK` and
+        // `RAISE(ROLLBACK)` do.
         Effect::Doubt
     }
 
@@ -186,15 +191,15 @@ impl Engine for Sqlite {
         }
     }
 
-    /// SQLite finds out that the schema has changed when it runs a statement, and prepares that
-    /// anew by itself. sqlx goes on with the columns of before: where there is one more its worker
-    /// panics, and the caller is told of no rows; where there are as many under other names he gets
-    /// the wrong ones. Only where columns are not named can they change.
+    /// SQLite notices a changed schema when it runs a statement, and prepares the statement again
+    /// by itself. sqlx goes on with the columns of before: if there is one more column, its worker
+    /// thread panics and the caller gets no rows; if columns have other names, the caller gets the
+    /// wrong ones. That can only happen to statements that do not name their columns.
     fn may_keep_prepared(sql: &str) -> bool {
         !selects_all(sql)
     }
 
-    /// Any statement that reads makes sure of the schema.
+    /// Any statement that reads makes SQLite check the schema.
     const LOOK_AT_SCHEMA: Option<&'static str> = Some("SELECT 1 FROM sqlite_master LIMIT 0");
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -210,7 +215,7 @@ impl Engine for Sqlite {
     delegate_to_sqlx!();
 }
 
-/// Turns the write-ahead log on. A database that cannot be written stays as it is.
+/// Turns the write-ahead log on. A read-only database stays as it is.
 async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     match connection.execute("PRAGMA journal_mode = WAL").await {
         Err(sqlx::Error::Database(error)) if primary_code(&*error) == READ_ONLY => Ok(()),
@@ -218,17 +223,18 @@ async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Erro
     }
 }
 
-/// What the result code of an error is a kind of: <https://www.sqlite.org/rescode.html>.
+/// The primary result code, which is the low byte of the extended one:
+/// <https://www.sqlite.org/rescode.html>.
 fn primary_code(error: &dyn DatabaseError) -> u32 {
     let code = error.code().and_then(|code| code.parse::<u32>().ok());
     code.unwrap_or_default() & 0xff
 }
 
-/// Whether a star may stand for columns: any but that of `count(*)`. Wrongly taken for one, it
-/// costs the time to prepare.
+/// Whether a `*` in the text may stand for columns: any but that of `count(*)`. A multiplication is
+/// taken for one too, which only costs the time to prepare the statement each time.
 fn selects_all(sql: &str) -> bool {
-    let mut before_stars = sql.split('*').rev().skip(1);
-    !before_stars.all(|before| before.trim_end().ends_with('('))
+    let mut before_each_star = sql.split('*').rev().skip(1);
+    !before_each_star.all(|before| before.trim_end().ends_with('('))
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
-//! A statement of the user's on its way to the driver: looked at, and passed on, unchanged but for
-//! whether it stays prepared.
+//! A statement of the user on its way to the driver. It is looked at before it is sent, and passed
+//! on unchanged, except that it may be kept from staying prepared.
+//!
+//! Nothing here parses SQL. The first words of each statement decide, and the answers are such that
+//! a mistake costs a round trip at most, or an error for something that would have gone wrong
+//! later.
 
 #[cfg(feature = "mysql")]
 use sqlx::Arguments;
@@ -18,15 +22,19 @@ pub(crate) use self::tokens::{Token, Tokens};
 use crate::engine::{ConnectOptionsOf, Engine, Place};
 use crate::model::untracked::Reach;
 
-/// What [`Execute`] gives only piece by piece, and the SQL only by value.
+/// A statement, taken out of an [`Execute`], which hands its SQL out only by value.
 pub(crate) struct Statement<DB: Database> {
     sql: SqlStr,
+    /// The prepared statement, if the user has prepared it.
     prepared: Option<DB::Statement>,
+    /// The binds; `None` after they were taken.
     arguments: Option<Result<Option<DB::Arguments>, BoxDynError>>,
+    /// The driver may keep it prepared.
     persistent: bool,
 }
 
 impl<DB: Engine> Statement<DB> {
+    /// Takes the statement out of `query`.
     pub(crate) fn new<'q, E: Execute<'q, DB>>(mut query: E) -> Self {
         let prepared = query.statement().cloned();
         let arguments = Some(query.take_arguments());
@@ -40,16 +48,18 @@ impl<DB: Engine> Statement<DB> {
         }
     }
 
+    /// The text of the statement.
     pub(crate) fn as_str(&self) -> &str {
         self.sql.as_str()
     }
 
+    /// The text of the statement, as sqlx shares it.
     #[cfg(feature = "mysql")]
     pub(crate) fn sql(&self) -> &SqlStr {
         &self.sql
     }
 
-    /// How many there are, where it is to be prepared.
+    /// How many binds there are; `None` for a statement that is sent as a plain text.
     #[cfg(feature = "mysql")]
     pub(crate) fn binds(&self) -> Option<usize> {
         match &self.arguments {
@@ -77,7 +87,7 @@ impl<DB: Database> Execute<'_, DB> for Statement<DB> {
     }
 }
 
-/// Statements that control a transaction, by their first keyword.
+/// The first keywords of statements that control a transaction.
 const CONTROL: &[&str] = &[
     "ABORT",
     "BEGIN",
@@ -91,7 +101,7 @@ const CONTROL: &[&str] = &[
     "XA",
 ];
 
-/// Looks at a statement before it is sent: how far it reaches, or why it may not be sent.
+/// Looks at a statement before it is sent. Returns how far it reaches, or why it may not be sent.
 pub(crate) fn check<DB: Engine>(
     sql: &str,
     place: Place,
@@ -106,7 +116,7 @@ pub(crate) fn check<DB: Engine>(
     }
 }
 
-/// Why this statement would not do what it says, at a place where it may be sent.
+/// Why the engine refuses this statement at a place, transaction control aside.
 pub(crate) fn refusal_at<DB: Engine>(
     sql: &str,
     place: Place,
@@ -115,21 +125,22 @@ pub(crate) fn refusal_at<DB: Engine>(
     DB::refusal(sql, first_keyword(sql), place, options)
 }
 
-/// Statements that change what a session has set, by their first keyword.
+/// The first keywords of statements that change the settings of a session.
 const SETS: &[&str] = &["DISCARD", "RESET", "SET"];
 
-/// Whether a statement may change the limits of its session, where those have to be known. What a
-/// function does that it calls is not seen.
+/// Whether a statement may change the time limits of its session, on an engine that has to know
+/// them. What a function does inside is not seen.
 pub(crate) fn sets_limits<DB: Engine>(sql: &str) -> bool {
     if DB::ASK_LIMITS.is_none() {
         return false;
     }
     let keyword = first_keyword(sql);
     let sets = is_one_of(SETS, keyword);
-    // `SELECT set_config('statement_timeout', …)`, and what stands further behind in a script.
+    // `SELECT set_config('statement_timeout', …)`, and a SET further on in a script.
     sets || sql.contains("_timeout")
 }
 
+/// Why a statement is refused on every engine.
 fn refusal<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String> {
     if is_one_of(CONTROL, keyword) {
         return refused_control::<DB>(sql, keyword, place);
@@ -138,22 +149,22 @@ fn refusal<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String>
         && let Some(setting) = relied_on::<DB>(sql)
     {
         return Some(format!(
-            "`SET {setting}` was refused: the runtime relies on its value, and the next user of the session would \
-             have it too; to commit several statements at once, begin a scope"
+            "`SET {setting}` was refused: the runtime relies on its value, and the next user of \
+             the session would have it too; to commit several statements at once, begin a scope"
         ));
     }
     if place == Place::Transaction
         && DB::commits_implicitly(keyword, &mut words_after(sql, keyword))
     {
         return Some(format!(
-            "`{keyword}` was refused: on this engine it commits the transaction that it runs in; execute it outside, \
-             through `&Db`"
+            "`{keyword}` was refused: on this engine it commits the transaction that it runs in; \
+             execute it outside, through `&Db`"
         ));
     }
     None
 }
 
-/// The setting that a SET would take from the runtime.
+/// The setting to which a SET gives a value that the runtime cannot work with.
 fn relied_on<DB: Engine>(sql: &str) -> Option<&'static str> {
     let mut tokens = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let mut tokens = tokens.by_ref().filter(|token| !token.is_empty()).peekable();
@@ -168,6 +179,8 @@ fn relied_on<DB: Engine>(sql: &str) -> Option<&'static str> {
     None
 }
 
+/// Why a statement that controls a transaction is refused; `None` if its first keyword is
+/// misleading, or if it is allowed at this place.
 fn refused_control<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String> {
     let mut next = words_after(sql, keyword);
     let next = [next.next(), next.next()].map(Option::unwrap_or_default);
@@ -184,23 +197,24 @@ fn refused_control<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option
         || is(&["XA"]) && is_one_of(&["COMMIT", "ROLLBACK", "RECOVER"], next[0]);
     match place {
         Place::Transaction if is_prepared => Some(format!(
-            "`{keyword} {}` was refused: a prepared transaction cannot be ended inside of another; execute it \
-             outside, through `&Db`",
+            "`{keyword} {}` was refused: a prepared transaction cannot be ended inside of \
+             another; execute it outside, through `&Db`",
             next[0]
         )),
         Place::Transaction => Some(format!(
-            "`{keyword}` was refused: the transaction is controlled by its scope, not by SQL; return `Err` or call \
-             `set_rollback_only` to roll back, use `nested` for a savepoint"
+            "`{keyword}` was refused: the transaction is controlled by its scope, not by SQL; \
+             return `Err` or call `set_rollback_only` to roll back, use `nested` for a savepoint"
         )),
-        // A script with a BEGIN and a COMMIT of its own is looked at when it has run.
+        // A script may have a BEGIN and a COMMIT of its own. The session is asked after it has run.
         Place::Session | Place::AnySession if is_prepared || is_script::<DB>(sql) => None,
         Place::Session | Place::AnySession => Some(format!(
-            "`{keyword}` was refused: a session in autocommit mode has no transaction; begin one with `db.begin()` or \
-             an annotated function, or send all of it as one script"
+            "`{keyword}` was refused: a session in autocommit mode has no transaction; begin one \
+             with `db.begin()` or an annotated function, or send all of it as one script"
         )),
     }
 }
 
+/// How far a statement, or a script, reaches beyond the transaction that it runs in.
 fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
     let runs_others = runs_others::<DB>(sql, keyword);
     if !runs_others && !sql.contains(';') {
@@ -216,22 +230,24 @@ fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
     }
 }
 
+/// Whether a text has several statements.
 fn is_script<DB: Engine>(sql: &str) -> bool {
     statements(sql, DB::DIALECT).len() > 1
 }
 
-/// Whether the statement runs others that are not to be seen, or a block of them.
+/// Whether a statement runs others that cannot be seen, or is a block of statements.
 fn runs_others<DB: Engine>(sql: &str, keyword: &str) -> bool {
     is_one_of(DB::RUNS_OTHERS, keyword) || DB::is_block(keyword, &mut words_after(sql, keyword))
 }
 
-/// A routine, trigger or block is cut into pieces like a script: an END of it ends no transaction.
+/// Whether a piece of a script belongs to a routine, a trigger or a block. Those have `;` inside,
+/// so that an END among the pieces may end no transaction.
 fn has_body<DB: Engine>(statement: &str) -> bool {
     let keyword = first_keyword(statement);
     is_one_of(&["ALTER", "CREATE", "DELIMITER"], keyword) || runs_others::<DB>(statement, keyword)
 }
 
-/// Whether it begins or ends a transaction; a ROLLBACK TO and its like do neither.
+/// Whether a statement begins or ends a transaction. ROLLBACK TO and COMMIT PREPARED do not.
 fn controls<DB: Engine>(statement: &str) -> bool {
     const ENDS: &[&str] = &["ABORT", "BEGIN", "COMMIT", "END", "ROLLBACK", "START", "XA"];
     let keyword = first_keyword(statement);
@@ -243,12 +259,13 @@ fn controls<DB: Engine>(statement: &str) -> bool {
     is_one_of(ENDS, keyword) && !stays.any(|stays| stays)
 }
 
+/// Whether a word is one of these, in whatever case.
 pub(crate) fn is_one_of(known: &[&str], word: &str) -> bool {
     known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// Statements that only read, by their first keyword. `WITH` may write, `PRAGMA` is the user's
-/// affair.
+/// The first keywords of statements that only read. `WITH` is missing, since it may write. `PRAGMA`
+/// is among them: whether one writes is for the user to know.
 const READS: &[&str] = &["EXPLAIN", "PRAGMA", "SELECT", "VALUES"];
 
 /// Whether a statement may write.
@@ -256,15 +273,16 @@ pub(crate) fn may_write(sql: &str) -> bool {
     !is_one_of(READS, first_keyword(sql))
 }
 
-/// Statements that write, by their first keyword.
+/// The first keywords of statements that write.
 const WRITES: &[&str] = &["DELETE", "INSERT", "LOAD", "MERGE", "REPLACE", "UPDATE"];
 
-/// Whether a statement writes for certain.
+/// Whether a statement certainly writes.
 pub(crate) fn writes(sql: &str) -> bool {
     is_one_of(WRITES, first_keyword(sql))
 }
 
-/// The words that follow one of the same text, up to what is no word.
+/// The words of `sql` that follow `word`, up to the first thing that is no word. `word` must be a
+/// slice of `sql`: its address says where it ends.
 fn words_after<'a>(sql: &'a str, word: &str) -> impl Iterator<Item = &'a str> {
     let mut rest = &sql[word.as_ptr() as usize - sql.as_ptr() as usize + word.len()..];
     std::iter::from_fn(move || {
@@ -275,7 +293,7 @@ fn words_after<'a>(sql: &'a str, word: &str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// The first word that is neither white space nor comment.
+/// The first word of a text, after white space, comments, `;` and `(`.
 fn first_keyword(sql: &str) -> &str {
     let mut rest = sql;
     loop {
@@ -288,7 +306,7 @@ fn first_keyword(sql: &str) -> &str {
             break;
         };
     }
-    // MySQL executes what stands in /*! … */
+    // MySQL executes what stands in /*! … */, which may begin with a version.
     let rest = rest
         .strip_prefix("/*!")
         .unwrap_or(rest)

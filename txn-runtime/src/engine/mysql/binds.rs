@@ -1,4 +1,4 @@
-//! A bind that was forgotten is found before the statement is sent.
+//! Finds a forgotten bind before the statement is sent.
 
 use sqlx::mysql::{MySql, MySqlConnection};
 use sqlx::{Either, Executor, Statement as _};
@@ -6,12 +6,13 @@ use sqlx::{Either, Executor, Statement as _};
 use crate::engine::statement::Statement;
 use crate::model::error::class::mysql::MISCOUNTED;
 
-/// For how many binds there may be a place: what stands in a literal is counted, too.
-pub(super) fn places(sql: &str) -> usize {
+/// How many placeholders a text has at most: a `?` inside of a literal is counted too.
+pub(super) fn placeholders(sql: &str) -> usize {
     sql.bytes().filter(|byte| *byte == b'?').count()
 }
 
-/// The server knows for how many there is one.
+/// Asks the server how many placeholders the statement has, and fails if that is not how many binds
+/// were `given`. The error has the text that sqlx would have given it.
 pub(super) async fn refuse_miscounted(
     connection: &mut MySqlConnection,
     statement: &Statement<MySql>,

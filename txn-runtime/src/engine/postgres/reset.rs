@@ -1,13 +1,14 @@
-//! Bringing a session back to how it was opened.
+//! Resets a session to how it was opened.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Postgres};
 
 use crate::engine::{AsOpened, ConnectOptionsOf, Renewal, Resets};
 
-/// What DISCARD ALL does, which cannot stand beside other statements, and would drop the driver's
-/// prepared statements too. What the greeting has set is set again.
-const SQL: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; RESET ROLE; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; \
+/// What DISCARD ALL does. That cannot be sent along with other statements, and would drop the
+/// prepared statements of the driver too. What the greeting has set is set again.
+const SQL: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; RESET ROLE; \
+    UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; \
     DO $txn$ DECLARE prepared text; BEGIN \
     PERFORM pg_catalog.pg_advisory_unlock_all(); \
     FOR prepared IN SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP \

@@ -1,37 +1,40 @@
-//! Where a SQLite database is: in a file, or nowhere but in its session.
+//! Where a SQLite database is: in a file, or only in its session.
 //!
-//! The driver's options can be printed, not asked, and its URL of them panics for some file names.
+//! The driver's connect options have no getters for this. Their `Debug` output is read instead; the
+//! method that turns them into a URL panics for some file names.
 
 use std::borrow::Cow;
 
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// Whether the database lasts only as long as a session of it: in memory, or in a temporary file
-/// without a name.
+/// Whether the database is lost when its last session is closed: it is in memory, or in a temporary
+/// file without a name.
 pub(super) fn in_memory(options: &SqliteConnectOptions) -> bool {
-    let (printed, name) = (print(options), options.get_filename().to_string_lossy());
+    let (text, name) = (printed(options), options.get_filename().to_string_lossy());
     is_lost_with_its_session(&name)
-        || after_the_name(&printed, &name).starts_with("in_memory: true")
-        || printed.contains(r#", vfs: Some("memdb"),"#)
+        || after_file_name(&text, &name).starts_with("in_memory: true")
+        || text.contains(r#", vfs: Some("memdb"),"#)
 }
 
-/// Whether nobody has said which journal the database is to have.
-pub(super) fn leaves_the_journal_to_us(options: &SqliteConnectOptions) -> bool {
-    let printed = print(options).to_ascii_lowercase();
-    !in_memory(options) && !printed.contains(r#"journal_mode": some("#)
+/// Whether the runtime may choose the journal mode: the database is a file, and the options set
+/// none.
+pub(super) fn may_set_journal_mode(options: &SqliteConnectOptions) -> bool {
+    let text = printed(options).to_ascii_lowercase();
+    !in_memory(options) && !text.contains(r#"journal_mode": some("#)
 }
 
-fn print(options: &SqliteConnectOptions) -> String {
+/// The `Debug` output of the options.
+fn printed(options: &SqliteConnectOptions) -> String {
     format!("{options:?}")
 }
 
-/// What is printed behind the name of the file, which may itself look like anything.
-fn after_the_name<'a>(printed: &'a str, name: &str) -> &'a str {
+/// The rest of the `Debug` output after the name of the file, which may itself look like an option.
+fn after_file_name<'a>(printed: &'a str, name: &str) -> &'a str {
     let named = format!("SqliteConnectOptions {{ filename: {name:?}, ");
     printed.strip_prefix(&*named).unwrap_or_default()
 }
 
-/// By its name, which is a path or a URI: <https://www.sqlite.org/uri.html>.
+/// Whether the name of the file says so. It is a path or a URI: <https://www.sqlite.org/uri.html>.
 fn is_lost_with_its_session(name: &str) -> bool {
     let Some(uri) = name.strip_prefix("file:") else {
         return matches!(name, "" | ":memory:");
@@ -47,7 +50,8 @@ fn is_lost_with_its_session(name: &str) -> bool {
     matches!(&*decode(path), "" | ":memory:") || query.split('&').any(is_memory)
 }
 
-/// `%HH` stands for a byte.
+/// Decodes a part of a URI, in which `%HH` stands for a byte. A `%` without two digits after it is
+/// dropped.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -112,7 +116,7 @@ mod tests {
             named("file:///x?mode=memory"),
         ] {
             assert!(in_memory(&options), "{options:?}");
-            assert!(!leaves_the_journal_to_us(&options), "{options:?}");
+            assert!(!may_set_journal_mode(&options), "{options:?}");
         }
     }
 
@@ -132,7 +136,7 @@ mod tests {
             named("sqlx-in-memory.db"),
         ] {
             assert!(!in_memory(&options), "{options:?}");
-            assert!(leaves_the_journal_to_us(&options), "{options:?}");
+            assert!(may_set_journal_mode(&options), "{options:?}");
         }
     }
 
@@ -144,7 +148,7 @@ mod tests {
             named("a.db").pragma("JOURNAL_MODE", "persist"),
             named("a.db").pragma("main.journal_mode", "memory"),
         ] {
-            assert!(!leaves_the_journal_to_us(&options), "{options:?}");
+            assert!(!may_set_journal_mode(&options), "{options:?}");
         }
     }
 }

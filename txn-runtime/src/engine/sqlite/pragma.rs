@@ -1,13 +1,15 @@
-//! Settings of SQLite that do nothing where they stand, or harm: refused with the way that works.
+//! Refuses the settings of SQLite that would do nothing where they are set, or harm. The error says
+//! what works instead.
 
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::engine::Place;
 use crate::engine::statement::{Token, Tokens};
 
+/// What begins and ends a literal or a quoted name.
 const QUOTES: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('`', '`'), ('[', ']')];
 
-/// Settings that SQLite ignores inside of a transaction, without a word.
+/// Settings that SQLite ignores inside of a transaction, without an error.
 const IGNORED_INSIDE: &[&str] = &[
     "auto_vacuum",
     "encoding",
@@ -16,7 +18,7 @@ const IGNORED_INSIDE: &[&str] = &[
     "page_size",
 ];
 
-/// Settings of a session, as opposed to its database: what is set on one is set on that one alone.
+/// Settings of a session, as opposed to settings of the database: each session has its own value.
 pub(super) const OF_A_SESSION: &[&str] = &[
     "analysis_limit",
     "automatic_index",
@@ -49,44 +51,49 @@ pub(super) const OF_A_SESSION: &[&str] = &[
     "writable_schema",
 ];
 
-/// Why a text may not be sent to a place, if it may not.
+/// Why a text is refused at a place, if it is.
 pub(super) fn refusal(sql: &str, place: Place, options: &SqliteConnectOptions) -> Option<String> {
     let mut tokens = Tokens::new(sql, QUOTES);
-    let mut begins = true;
+    let mut is_first = true;
     while let Some(token) = tokens.next() {
-        if begins && token.is_word("PRAGMA") {
+        if is_first && token.is_word("PRAGMA") {
             let pragma = Pragma::read(&mut tokens.clone());
             if let Some(why) = pragma.and_then(|pragma| pragma.refusal(place, options)) {
                 return Some(why);
             }
         }
         let attaches = token.is_word("ATTACH") || token.is_word("DETACH");
-        if begins && attaches && place == Place::AnySession {
-            return Some(reaches_one(&token.text().to_ascii_uppercase(), "attach"));
+        if is_first && attaches && place == Place::AnySession {
+            return Some(reaches_one_session(
+                &token.text().to_ascii_uppercase(),
+                "attach",
+            ));
         }
-        // An empty statement is followed by another.
-        begins = token == Token::Sign(';');
+        // A `;` is followed by the first word of a statement, or by another `;`.
+        is_first = token == Token::Sign(';');
     }
     None
 }
 
-/// Whether a text has to be looked at: what its first word is, or there is more than one statement
-/// in it.
-pub(super) fn concerns(sql: &str, keyword: &str) -> bool {
+/// Whether [`refusal`] has to read the text: its first word says so, or it has several statements.
+/// This keeps the cost of ordinary statements low.
+pub(super) fn has_to_be_read(sql: &str, keyword: &str) -> bool {
     let is = |word| keyword.eq_ignore_ascii_case(word);
     let end = sql.as_bytes().iter().position(|byte| *byte == b';');
     let more = |end: usize| sql.as_bytes()[end..].iter().any(u8::is_ascii_alphabetic);
     is("PRAGMA") || is("ATTACH") || is("DETACH") || end.is_some_and(more)
 }
 
-/// `PRAGMA schema.name = value`, or with the value in brackets, or without.
+/// `PRAGMA schema.name = value`, or `PRAGMA schema.name(value)`, or `PRAGMA schema.name`. The
+/// schema may be missing.
 struct Pragma<'a> {
     name: &'a str,
+    /// The value that is set; `None` if it only reads.
     value: Option<&'a str>,
 }
 
 impl<'a> Pragma<'a> {
-    /// Reads what follows the keyword.
+    /// Reads what follows the keyword; `None` if the text ends before the name.
     fn read(tokens: &mut Tokens<'a>) -> Option<Self> {
         let mut name = tokens.next()?.text();
         let mut next = tokens.next();
@@ -101,74 +108,88 @@ impl<'a> Pragma<'a> {
         Some(Self { name, value })
     }
 
+    /// Whether this is its name.
     fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
+    /// Whether one of these is its name.
     fn is_one_of(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.is(name))
     }
 
+    /// Whether it sets this value.
     fn sets(&self, value: &str) -> bool {
         self.value.is_some_and(|is| is.eq_ignore_ascii_case(value))
     }
 
+    /// Why it is refused at a place, if it is.
     fn refusal(&self, place: Place, options: &SqliteConnectOptions) -> Option<String> {
         let name = self.name.to_ascii_lowercase();
         if place == Place::Transaction && self.is("wal_checkpoint") {
             return Some(format!(
-                "`PRAGMA {name}` was refused: there is no checkpoint inside of a transaction; run it outside, through `&Db`"
+                "`PRAGMA {name}` was refused: there is no checkpoint inside of a transaction; \
+                 run it outside, through `&Db`"
             ));
         }
         self.value?;
         if self.is("journal_mode") && self.sets("OFF") {
             return Some(format!(
-                "`PRAGMA {name} = OFF` was refused: without a journal no scope can be rolled back on this session; if that is meant, \
-                 set it in the connect options (`.journal_mode(SqliteJournalMode::Off)`)"
+                "`PRAGMA {name} = OFF` was refused: without a journal no scope can be rolled back \
+                 on this session; if that is meant, set it in the connect options \
+                 (`.journal_mode(SqliteJournalMode::Off)`)"
             ));
         }
         match place {
-            _ if self.keeps_foreign_keys(options) => None,
+            _ if self.sets_foreign_keys_as_opened(options) => None,
             Place::Transaction => self.refusal_inside(&name),
             Place::AnySession => self.refusal_of_one(&name),
             Place::Session => None,
         }
     }
 
+    /// Why a value is refused inside of a transaction, if it is.
     fn refusal_inside(&self, name: &str) -> Option<String> {
         let why = match name {
             "query_only" => {
-                "it would undo, or outlive, the `read_only` of a scope: mark the scope `read_only` instead"
+                "it would undo, or outlive, the `read_only` of a scope: mark the scope \
+                 `read_only` instead"
             }
             "locking_mode" => {
-                "the lock would outlive the scope, and keep all other sessions out: set it in the connect options (`.locking_mode(…)`)"
+                "the lock would outlive the scope, and keep all other sessions out: set it in the \
+                 connect options (`.locking_mode(…)`)"
             }
             "synchronous" => {
-                "it cannot be changed inside of a transaction: set it in the connect options (`.synchronous(…)`), or on a `Session`"
+                "it cannot be changed inside of a transaction: set it in the connect options \
+                 (`.synchronous(…)`), or on a `Session`"
             }
             "foreign_keys" => {
-                "inside of a transaction SQLite ignores it without a word. For one migration: make its first line `-- no-transaction`, and \
-                 begin and commit in its own SQL. For scopes: give them a `Db` whose connect options say `.foreign_keys(…)`. By hand: a `Session`, \
-                 which is in no transaction. Inside of one, `PRAGMA defer_foreign_keys = ON` puts the checks off until the commit"
+                "inside of a transaction SQLite ignores it without a word. For one migration: make \
+                 its first line `-- no-transaction`, and begin and commit in its own SQL. For \
+                 scopes: give them a `Db` whose connect options say `.foreign_keys(…)`. By hand: \
+                 a `Session`, which is in no transaction. Inside of one, \
+                 `PRAGMA defer_foreign_keys = ON` puts the checks off until the commit"
             }
             _ if self.is_one_of(IGNORED_INSIDE) => {
-                "inside of a transaction SQLite ignores it without a word: set it in the connect options, or outside of the transaction, on a \
-                 `Session`; for one migration, make its first line `-- no-transaction`"
+                "inside of a transaction SQLite ignores it without a word: set it in the connect \
+                 options, or outside of the transaction, on a `Session`; for one migration, make \
+                 its first line `-- no-transaction`"
             }
             _ => return None,
         };
         Some(format!("`PRAGMA {name}` was refused: {why}"))
     }
 
+    /// Why a value is refused on whichever session is free, if it is.
     fn refusal_of_one(&self, name: &str) -> Option<String> {
-        // These are a matter of the file.
+        // These two journal modes are kept in the file, for all sessions.
         let is_kept = self.is("journal_mode") && (self.sets("WAL") || self.sets("DELETE"));
         (self.is_one_of(OF_A_SESSION) && !is_kept)
-            .then(|| reaches_one(&format!("PRAGMA {name}"), "set it"))
+            .then(|| reaches_one_session(&format!("PRAGMA {name}"), "set it"))
     }
 
-    /// It says what every session was opened with.
-    fn keeps_foreign_keys(&self, options: &SqliteConnectOptions) -> bool {
+    /// Whether it turns foreign keys on where every session was opened with them.
+    fn sets_foreign_keys_as_opened(&self, options: &SqliteConnectOptions) -> bool {
         self.is("foreign_keys") && self.value.is_some_and(is_true) && has_foreign_keys(options)
     }
 }
@@ -178,7 +199,7 @@ pub(super) fn has_foreign_keys(options: &SqliteConnectOptions) -> bool {
     format!("{options:?}").contains(r#""foreign_keys": Some("ON")"#)
 }
 
-/// As SQLite reads it.
+/// Whether SQLite takes a value for true.
 fn is_true(value: &str) -> bool {
     let digits = value.split(|c: char| !c.is_ascii_digit()).next();
     let number = digits.and_then(|digits| digits.parse::<u64>().ok());
@@ -187,10 +208,11 @@ fn is_true(value: &str) -> bool {
         || words.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
-fn reaches_one(what: &str, verb: &str) -> String {
+/// The error for something that would reach one session of many.
+fn reaches_one_session(what: &str, verb: &str) -> String {
     format!(
-        "`{what}` was refused: through `&Db` it reaches one session, and not the others; {verb} in `DbBuilder::after_connect`, which is run on \
-         each of them, or for a time on a `Session`"
+        "`{what}` was refused: through `&Db` it reaches one session, and not the others; {verb} in \
+         `DbBuilder::after_connect`, which is run on each of them, or for a time on a `Session`"
     )
 }
 
@@ -203,7 +225,7 @@ mod tests {
         let no_letter = |c: char| !c.is_ascii_alphabetic();
         let keyword = sql.trim_start_matches([' ', ';']).split(no_letter).next();
         let refused = refusal(sql, place, &options).is_some();
-        let looked_at = concerns(sql, keyword.unwrap_or_default());
+        let looked_at = has_to_be_read(sql, keyword.unwrap_or_default());
         assert!(looked_at || !refused, "{sql}");
         refused
     }

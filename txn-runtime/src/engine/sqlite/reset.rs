@@ -1,5 +1,5 @@
-//! Bringing the session of a database in memory back to how it was opened: it cannot be closed, or
-//! the database would be lost.
+//! Resets the session of a database in memory to how it was opened. It cannot be closed instead, or
+//! the database would be lost. The session of a file is closed.
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
@@ -11,7 +11,8 @@ use super::pragma::OF_A_SESSION;
 use super::pragma::has_foreign_keys;
 use crate::engine::{AsOpened, Renewal, Resets};
 
-/// Kinds of things in [`AsOpened`], beside settings by their names.
+/// Keys in [`AsOpened`] for attached databases and for temporary tables, views and triggers. All
+/// other keys are names of settings, which do not begin with a space.
 const ATTACHED: &str = " attached";
 const TEMPORARY: &str = " temporary";
 
@@ -29,7 +30,7 @@ impl Resets for Sqlite {
         options: &SqliteConnectOptions,
     ) -> Result<AsOpened, sqlx::Error> {
         match in_memory(options) {
-            true => look_at(connection).await,
+            true => read_state(connection).await,
             false => Ok(AsOpened::default()),
         }
     }
@@ -42,16 +43,16 @@ impl Resets for Sqlite {
         if !in_memory(options) {
             return Ok(Renewal::Close);
         }
-        bring_back(connection, as_opened).await?;
+        restore(connection, as_opened).await?;
         Ok(Renewal::AsOpened)
     }
 
-    /// PRAGMA where it is given a value.
+    /// PRAGMA is not here, since it leaves something only if it sets a value.
     const LEAVES: &'static [&'static str] = &["ATTACH", "DETACH"];
 }
 
-/// Everything that may be changed.
-async fn look_at(connection: &mut SqliteConnection) -> Result<AsOpened, sqlx::Error> {
+/// Reads everything that a user may change.
+async fn read_state(connection: &mut SqliteConnection) -> Result<AsOpened, sqlx::Error> {
     let mut seen = Vec::new();
     for name in OF_A_SESSION {
         if let Some(value) = setting(connection, name).await? {
@@ -67,12 +68,13 @@ async fn look_at(connection: &mut SqliteConnection) -> Result<AsOpened, sqlx::Er
     Ok(AsOpened(seen))
 }
 
-/// Temporary tables go first, since a change of where they are kept empties them all.
-async fn bring_back(connection: &mut SqliteConnection, to: &AsOpened) -> Result<(), sqlx::Error> {
-    let had = |kind: &str, name: &str| to.0.iter().any(|(of, is)| of == kind && is == name);
+/// Restores what was read. Temporary tables are dropped first, since a change of `temp_store`
+/// deletes them all.
+async fn restore(connection: &mut SqliteConnection, to: &AsOpened) -> Result<(), sqlx::Error> {
+    let was_there = |kind: &str, name: &str| to.0.iter().any(|(of, is)| of == kind && is == name);
     for (kind, name) in temporary(connection).await? {
-        if !had(TEMPORARY, &name) {
-            // It may have gone with its table.
+        if !was_there(TEMPORARY, &name) {
+            // A trigger may have gone with its table.
             run(
                 connection,
                 format!("DROP {kind} IF EXISTS temp.{}", quoted(&name)),
@@ -81,7 +83,7 @@ async fn bring_back(connection: &mut SqliteConnection, to: &AsOpened) -> Result<
         }
     }
     for name in attached(connection).await? {
-        if !had(ATTACHED, &name) {
+        if !was_there(ATTACHED, &name) {
             run(connection, format!("DETACH {}", quoted(&name))).await?;
         }
     }
@@ -93,10 +95,12 @@ async fn bring_back(connection: &mut SqliteConnection, to: &AsOpened) -> Result<
     Ok(())
 }
 
+/// Runs a statement.
 async fn run(connection: &mut SqliteConnection, sql: String) -> Result<(), sqlx::Error> {
     connection.execute(AssertSqlSafe(sql)).await.map(drop)
 }
 
+/// Runs a query, and reads its answer to the end.
 async fn rows(
     connection: &mut SqliteConnection,
     sql: String,
@@ -104,7 +108,7 @@ async fn rows(
     connection.fetch(AssertSqlSafe(sql)).try_collect().await
 }
 
-/// Its value, unless it has none that can be read.
+/// The value of a setting; `None` if it cannot be read.
 async fn setting(
     connection: &mut SqliteConnection,
     name: &str,
@@ -117,7 +121,7 @@ async fn setting(
     Ok(rows.first().and_then(text))
 }
 
-/// The names of databases that are attached.
+/// The names of the attached databases.
 async fn attached(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
     let rows = rows(connection, "PRAGMA database_list".to_owned()).await?;
     let names = rows.iter().map(|row| row.try_get::<String, _>(1));
@@ -127,7 +131,7 @@ async fn attached(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx
         .collect()
 }
 
-/// Kinds and names of what is temporary.
+/// The temporary tables, views and triggers, each with its kind and its name.
 async fn temporary(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
@@ -138,6 +142,7 @@ async fn temporary(
     rows.iter().map(named).collect()
 }
 
+/// A name, or a value, in quotes.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

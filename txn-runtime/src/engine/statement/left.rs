@@ -1,14 +1,15 @@
 //! Whether a text of SQL may leave something on its session beyond the transaction that it runs in.
 //!
-//! Where it cannot be told, the answer is yes: a session that is reset for nothing costs a round
-//! trip in the background.
+//! If that is uncertain, the answer is yes: to reset a session for nothing costs a round trip in
+//! the background.
 
 use super::tokens::{Token, Tokens};
 use crate::engine::Engine;
 
+/// What begins and ends a literal or a quoted name.
 const QUOTES: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('`', '`')];
 
-/// Functions that leave something on the session, on whichever engine has them.
+/// Functions that leave something on the session, on any of the engines.
 const LASTING: &[&str] = &[
     "dblink_connect",
     "get_lock",
@@ -19,9 +20,9 @@ const LASTING: &[&str] = &[
     "set_config",
 ];
 
-/// Whether one of its statements may.
+/// Whether one of the statements of this text may leave something.
 pub(crate) fn leaves_something<DB: Engine>(sql: &str) -> bool {
-    // MySQL executes what stands in such a comment.
+    // MySQL executes what stands in such a comment, and the tokens skip it.
     if DB::HAS_VARIABLES && (sql.contains("/*!") || sql.contains("/*M!")) {
         return true;
     }
@@ -36,15 +37,19 @@ pub(crate) fn leaves_something<DB: Engine>(sql: &str) -> bool {
     false
 }
 
-/// What was read of a statement.
+/// What was read of a statement so far.
 #[derive(Default)]
 struct Seen<'a> {
+    /// The first word.
     first: Option<&'a str>,
+    /// How many words were read.
     words: usize,
+    /// The token before was a single `@`.
     is_variable: bool,
 }
 
 impl<'a> Seen<'a> {
+    /// Reads the next token. Returns whether the statement may leave something.
     fn leaves_something<DB: Engine>(&mut self, token: Token<'a>) -> bool {
         match token {
             Token::Sign('@') => self.is_variable = !self.is_variable,
@@ -59,6 +64,7 @@ impl<'a> Seen<'a> {
         false
     }
 
+    /// Reads the next word. Returns whether the statement may leave something.
     fn reads<DB: Engine>(&mut self, word: &'a str) -> bool {
         self.words += 1;
         self.first.get_or_insert(word);
@@ -71,10 +77,12 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// Whether the statement may create a table or a view.
     fn makes_tables(&self) -> bool {
         self.is("CREATE") || self.is("SELECT") || self.is("WITH")
     }
 
+    /// Whether this is the first word.
     fn is(&self, first: &str) -> bool {
         self.first.is_some_and(|is| is.eq_ignore_ascii_case(first))
     }
@@ -90,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// On PostgreSQL, on MySQL/MariaDB, on SQLite.
+    /// Whether a text leaves something on PostgreSQL, on MySQL/MariaDB and on SQLite.
     fn leaves(sql: &str) -> (bool, bool, bool) {
         (
             leaves_something::<Postgres>(sql),

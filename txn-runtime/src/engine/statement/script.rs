@@ -1,11 +1,11 @@
-//! A text of several statements: where each of them begins.
+//! Splits a text of SQL into its statements.
 //!
 //! The text is read as the server would read it only as far as needed to tell a `;` between two
-//! statements from one inside of a literal, a quoted name or a comment. Where that is uncertain,
-//! the answer is that there may be several: the price is one look at the session, while a
-//! statement that was overlooked could leave a transaction open for the next user.
+//! statements from one inside of a literal, a quoted name or a comment. If that is uncertain, the
+//! answer is that there may be several statements: the price is that the session is asked once
+//! more, while a statement that was overlooked could leave a transaction open for the next user.
 
-/// What hides a `;`, where the engines differ.
+/// What may have a `;` inside, where the engines differ.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dialect {
     /// `$$ … $$` and `$tag$ … $tag$` are literals.
@@ -28,6 +28,7 @@ pub(super) fn statements(sql: &str, dialect: Dialect) -> Vec<&str> {
     plain
 }
 
+/// Splits a text, with or without the backslash as an escape inside of quotes.
 fn split(sql: &str, dialect: Dialect, escapes: bool) -> Vec<&str> {
     let mut found = Vec::new();
     let (mut start, mut at) = (0, 0);
@@ -39,9 +40,9 @@ fn split(sql: &str, dialect: Dialect, escapes: bool) -> Vec<&str> {
             at = start;
             continue;
         }
-        match hidden(rest, dialect, escapes) {
+        match skipped(rest, dialect, escapes) {
             Some(length) => at += length,
-            None if is_opening(rest, dialect) => {
+            None if is_unfinished(rest, dialect) => {
                 found.push(&sql[start..at]);
                 let mut found = not_empty(found);
                 found.push(rest);
@@ -54,13 +55,15 @@ fn split(sql: &str, dialect: Dialect, escapes: bool) -> Vec<&str> {
     not_empty(found)
 }
 
+/// Leaves the statements out that have no word.
 fn not_empty(mut statements: Vec<&str>) -> Vec<&str> {
     statements.retain(|statement| !super::first_keyword(statement).is_empty());
     statements
 }
 
-/// How long the literal, quoted name or comment is that the text begins with, if it ends at all.
-fn hidden(rest: &str, dialect: Dialect, escapes: bool) -> Option<usize> {
+/// The length of the literal, quoted name or comment that the text begins with; `None` if it begins
+/// with something else, or if that has no end.
+fn skipped(rest: &str, dialect: Dialect, escapes: bool) -> Option<usize> {
     match rest.as_bytes() {
         [quote @ (b'\'' | b'"' | b'`'), ..] => quoted(rest, *quote, escapes),
         [b'-', b'-', ..] => Some(rest.find('\n').unwrap_or(rest.len())),
@@ -76,32 +79,35 @@ fn hidden(rest: &str, dialect: Dialect, escapes: bool) -> Option<usize> {
     }
 }
 
-/// Whether the text begins with what [`hidden`] would have skipped, had it an end.
-fn is_opening(rest: &str, dialect: Dialect) -> bool {
+/// Whether the text begins with something that [`skipped`] would skip if it had an end.
+fn is_unfinished(rest: &str, dialect: Dialect) -> bool {
     rest.starts_with(['\'', '"', '`'])
         || rest.starts_with("/*")
         || dialect.dollar_quotes && dollar_tag(rest).is_some()
 }
 
+/// The length of what stands in quotes at the beginning of the text, quotes included.
 fn quoted(rest: &str, quote: u8, escapes: bool) -> Option<usize> {
     let mut bytes = rest.bytes().enumerate().skip(1);
     while let Some((at, byte)) = bytes.next() {
         if byte == b'\\' && escapes {
             bytes.next();
         } else if byte == quote {
-            // A doubled quote stands for one inside: the next turn reads on from it.
+            // A doubled quote stands for a quote inside. It is read as the end of one literal and
+            // the beginning of another, which is as good here.
             return Some(at + 1);
         }
     }
     None
 }
 
-/// PostgreSQL nests comments, the others end them at the first `*/`: the shorter one hides less.
+/// The length of the comment that the text begins with. PostgreSQL nests comments, the others end
+/// them at the first `*/`. The shorter reading is taken, since less can hide in it.
 fn comment(rest: &str) -> Option<usize> {
     rest.find("*/").map(|at| at + 2)
 }
 
-/// `$tag$`, with the tag that may be empty.
+/// The `$tag$` that the text begins with; the tag may be empty.
 fn dollar_tag(rest: &str) -> Option<&str> {
     let name = rest.strip_prefix('$')?;
     let end = name.find(|c: char| !c.is_alphanumeric() && c != '_')?;

@@ -1,12 +1,14 @@
-//! The words of a text of SQL, as far as one has to know them to find where its statements begin.
+//! Splits a text of SQL into tokens, as far as that is needed to find its statements and their
+//! words.
 
-/// One of them. White space and comments are none.
+/// A token. White space and comments are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// A keyword, a name or a number.
     Word(&'a str),
-    /// What stands between quotes, which a name may too.
+    /// What stands between quotes: a literal or a name.
     Quoted(&'a str),
+    /// Any other character.
     Sign(char),
 }
 
@@ -15,11 +17,12 @@ pub(crate) enum Token<'a> {
     allow(dead_code, reason = "one engine looks at more than words")
 )]
 impl<'a> Token<'a> {
+    /// Whether it is this word, without quotes and in whatever case.
     pub(crate) fn is_word(self, word: &str) -> bool {
         matches!(self, Self::Word(is) if is.eq_ignore_ascii_case(word))
     }
 
-    /// What it says, however it is written; a sign says nothing.
+    /// The text of a word or of what stands between quotes; empty for a sign.
     pub(crate) fn text(self) -> &'a str {
         match self {
             Self::Word(text) | Self::Quoted(text) => text,
@@ -28,26 +31,29 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Goes through a text from token to token.
+/// An iterator over the tokens of a text. A clone looks ahead.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens<'a> {
+    /// What was not read yet.
     rest: &'a str,
+    /// The opening and closing quotes.
     quotes: &'static [(char, char)],
 }
 
 impl<'a> Tokens<'a> {
-    /// `quotes` are the signs that begin and end what is quoted; where they are the same, two of
-    /// them stand for one.
+    /// The tokens of `sql`. `quotes` are the opening and closing quotes; if both are the same, a
+    /// doubled quote stands for one quote inside.
     pub(crate) fn new(sql: &'a str, quotes: &'static [(char, char)]) -> Self {
         Self { rest: sql, quotes }
     }
 
+    /// Reads what stands between quotes, up to this closing quote.
     fn quoted(&mut self, end: char) -> Token<'a> {
         let text = &self.rest[1..];
         let mut from = 0;
         loop {
             let Some(at) = text[from..].find(end).map(|at| at + from) else {
-                // It is not closed: there is nothing behind it.
+                // It is not closed, and goes to the end of the text.
                 self.rest = "";
                 return Token::Quoted(text);
             };
@@ -66,13 +72,16 @@ impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
-        self.rest = behind_space(self.rest);
+        self.rest = skip_space(self.rest);
         let first = self.rest.chars().next()?;
         if let Some((_, end)) = self.quotes.iter().find(|(begin, _)| *begin == first) {
             return Some(self.quoted(*end));
         }
-        let of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
-        let end = self.rest.find(|c| !of_word(c)).unwrap_or(self.rest.len());
+        let is_word_char = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+        let end = self
+            .rest
+            .find(|c| !is_word_char(c))
+            .unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end.max(first.len_utf8()));
         self.rest = rest;
         Some(match end {
@@ -82,8 +91,8 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// What is behind white space and comments.
-fn behind_space(text: &str) -> &str {
+/// The text without the white space and the comments that it begins with.
+fn skip_space(text: &str) -> &str {
     let mut rest = text;
     loop {
         rest = rest.trim_start();
