@@ -1,7 +1,25 @@
-//! Sessions: what they are opened, handed out, settled and closed by.
+//! The pool: how sessions are opened, checked out, settled and closed.
 //!
-//! [`Db`] is the pool as everybody has it in hand. A [`Session`] knows the handle that it came from, and
-//! goes back to it when it is dropped; so the files of this room know each other.
+//! [`Db`] is the handle to it that everybody holds. A [`Session`] holds the handle that it came from
+//! and goes back to the pool when it is dropped, so the files of this module depend on each other.
+//!
+//! # The life of a session
+//!
+//! ```text
+//!   opened ──► idle ──► checked out ──► idle           dropped clean, outside of a transaction
+//!                │           │
+//!                │           ├────────► settling ──► idle, or closed      dropped otherwise
+//!                │           └────────► closed         broken, or not to be used any longer
+//!                └──► closed                           idle for too long, too old, or unwanted
+//! ```
+//!
+//! `session` has the drop that decides between these, `settle` the cleanup, `reaper` closes idle
+//! sessions. A session that settles still counts against `max_sessions` (invariant 5).
+//!
+//! # Who keeps what alive
+//!
+//! Handles and sessions that are out keep [`Shared`], and with it the pool. Background tasks hold a
+//! [`WeakDb`] and end on their own; cleanups hold their session and run until they are done.
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,13 +77,14 @@ use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::retry::Retry;
 use crate::observe::metrics::Meter;
 
-/// A handle to a database: hands out sessions, begins transactions, and is itself a [`sqlx::Executor`] that runs each
-/// statement in autocommit mode on a session of its own.
+/// A handle to a database. It hands out sessions, begins transactions, and is itself a
+/// [`sqlx::Executor`] that runs each statement in autocommit mode on a session of its own.
 ///
-/// Cheap to clone; all clones share one pool. It takes the place of [`sqlx::Pool`].
+/// A handle is cheap to clone, and all clones share one pool. It takes the place of [`sqlx::Pool`].
 ///
 /// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use txn_runtime::{Db, Sqlite};
 ///
 /// let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
@@ -76,65 +95,84 @@ use crate::observe::metrics::Meter;
 /// ```
 pub struct Db<DB: Engine> {
     shared: Arc<Shared<DB>>,
-    /// Where this is the handle of a sandbox: its transaction, which all scopes run in.
+    /// The session of the sandbox, in whose transaction all scopes of this handle run. `None` for an
+    /// ordinary handle.
     sandbox: Option<Arc<SandboxSession<DB>>>,
 }
 
+/// The state that all clones of a [`Db`] share. It ends with the last handle or session, whichever
+/// is dropped later.
+///
+/// Every part synchronizes itself, so figures of two parts may disagree for a moment.
 struct Shared<DB: Engine> {
+    /// The idle sessions, and an empty shell for each session that is out.
     pool: Pool<Manager<DB>>,
+    /// What the builder set. It never changes.
     limits: Limits,
-    /// Invariant 8: cleanups run here.
+    /// The runtime on which cleanups run (invariant 8).
     cleanup_runtime: Arc<CleanupRuntime>,
+    /// The runtimes that have a task which closes idle sessions.
     reapers: Reapers,
-    /// Ends the keepers with it.
+    /// Cancels the token of [`Manager::closing`] on drop, which ends the reapers.
     _closing: DropGuard,
-    /// One token for each session that is out of the pool, settling ones included.
+    /// One token for each session that is out of the pool, including those that are settling.
     leases: TaskTracker,
+    /// The cleanups that are running.
     cleanups: TaskTracker,
-    /// One token for each scope whose hooks run.
+    /// One token for each scope whose hooks are running.
     hooks: TaskTracker,
+    /// The control connection.
     control: Control<DB>,
+    /// How many callers wait for a session.
     waiting: AtomicUsize,
+    /// The limits of waiting.
     gate: Gate,
-    /// Held while a check has a connection of its own.
+    /// Held while a check uses a connection of its own, so that there is one of these at a time.
     checks: Mutex<()>,
-    /// Writers queue here where the engine has one at a time.
+    /// The turn to write. `Some` on engines that allow one writer at a time.
     writers: Option<Arc<Semaphore>>,
-    /// Callers that hold no session yet queue here where some are reserved for those who do.
-    firsts: Option<Arc<Semaphore>>,
+    /// One permit for each session that is not reserved for callers that hold one already. `None`
+    /// if no session is reserved.
+    unreserved: Option<Arc<Semaphore>>,
+    /// The callers that wait for a session while they hold another.
     second_sessions: SecondSessions,
+    /// What reports scopes that are open for too long.
     watch: LongScopeWatch,
     meter: Meter,
 }
 
 impl<DB: Engine> Db<DB> {
-    /// Returns when no cleanup is pending: every session that a dropped scope left behind is clean or closed.
+    /// Waits until no cleanup is pending: every session that a dropped scope left behind is then
+    /// clean or closed.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: the cleanups do not depend on who waits for them.
+    /// Nothing is lost if it is dropped: cleanups run whether anybody waits for them or not.
     pub async fn settled(&self) {
         self.shared.cleanups.wait().await;
     }
 
-    /// Whether [`close`](Self::close) was called.
+    /// Returns true if [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.pool.is_closed() || self.sandbox_session().is_some_and(|lent| lent.is_closed())
+        let sandbox = self.sandbox_session();
+        self.shared.pool.is_closed() || sandbox.is_some_and(|sandbox| sandbox.is_closed())
     }
 
+    /// Returns the session of the sandbox, if this is the handle of one.
     pub(crate) fn sandbox_session(&self) -> Option<&Arc<SandboxSession<DB>>> {
         self.sandbox.as_ref()
     }
 
-    /// The handle of a sandbox in this database.
-    pub(crate) fn inside_of_sandbox(&self, lent: Arc<SandboxSession<DB>>) -> Self {
+    /// Returns a handle whose scopes run in this sandbox.
+    pub(crate) fn inside_of_sandbox(&self, sandbox: Arc<SandboxSession<DB>>) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            sandbox: Some(lent),
+            sandbox: Some(sandbox),
         }
     }
 
+    /// Returns the handle of the database itself.
     pub(crate) fn outside_of_sandbox(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -146,7 +184,8 @@ impl<DB: Engine> Db<DB> {
         &self.shared.pool.manager().callbacks
     }
 
-    /// Something is, or may be, to be done with a session that was used before others get it.
+    /// Returns true if a session may need work between two users: a callback of the user's, or a
+    /// reset.
     pub(crate) fn acts_on_release(&self) -> bool {
         self.shared.limits.acts_on_release
     }
@@ -163,7 +202,7 @@ impl<DB: Engine> Db<DB> {
         &self.shared.pool.manager().epochs
     }
 
-    /// For as long as hooks of a scope run that has ended.
+    /// Returns a token that [`close`](Self::close) waits for, to be held while hooks run.
     pub(crate) fn hooks_run(&self) -> TaskTrackerToken {
         self.shared.hooks.token()
     }
@@ -176,11 +215,12 @@ impl<DB: Engine> Db<DB> {
         self.shared.limits.settle_timeout
     }
 
+    /// Returns when a caller that asks for a session now stops waiting.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.shared.limits.acquire_timeout
     }
 
-    /// A cleanup; it needs no runtime of the caller's.
+    /// Spawns a cleanup. It may be called from any thread, inside of a runtime or not (invariant 8).
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
         let cleanup = self.shared.meter.counting(cleanup);
         let cleanup = self.shared.cleanups.track_future(cleanup);

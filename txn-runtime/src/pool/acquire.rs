@@ -1,4 +1,18 @@
-//! How a caller comes by a session.
+//! Acquiring a session.
+//!
+//! A caller collects, in this order, what its session depends on, and holds what it has while it
+//! waits for the next:
+//!
+//! 1. the writer's turn, if it writes and the engine allows one writer at a time;
+//! 2. an unreserved place, if it holds no session yet and some are reserved for callers that do;
+//! 3. a session from the pool, idle or newly opened.
+//!
+//! Every caller takes them in the same order, so that no two wait for each other. All three are
+//! waited for in one future, [`Db::check_out`], so dropping a caller gives back everything at once.
+//! That future is polled once; only if it is not ready does the caller count as waiting, get a
+//! timer, and appear in the list of open scopes.
+//!
+//! Inside of a sandbox there is one session, and its one permit is all that is waited for.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -21,69 +35,82 @@ use crate::pool::gate::Rejection;
 use crate::pool::sandbox_session::{LendError, SandboxSession};
 use crate::pool::session::{Manager, Session};
 
-/// Permits that a session is given out with, and that end with it.
+/// The semaphore permits that go with a session. They are released when the session is dropped, or
+/// when its connection breaks.
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
-    /// The place in the queue of writers, where the engine has one.
+    /// The turn to write, on engines that allow one writer at a time.
     turn: Option<OwnedSemaphorePermit>,
-    /// One of the sessions that are not kept for callers who hold one already.
-    first: Option<OwnedSemaphorePermit>,
-    /// The sandbox's one session.
+    /// The right to one of the sessions that are not reserved for callers that hold one already.
+    unreserved: Option<OwnedSemaphorePermit>,
+    /// The right to the one session of a sandbox.
     pub(crate) sandbox: Option<OwnedSemaphorePermit>,
 }
 
 impl Permits {
-    /// Lets others have what it is not in the pool for any more.
+    /// Releases what the session held of the pool, because its connection broke. The permit of a
+    /// sandbox stays: its scope has to end before another begins.
     pub(crate) fn release(&mut self) {
         self.turn = None;
-        self.first = None;
+        self.unreserved = None;
     }
 
-    /// Of a caller that writes nothing.
-    pub(super) fn first(first: Option<OwnedSemaphorePermit>) -> Option<Box<Self>> {
-        let permits = |first| Self {
-            first: Some(first),
+    /// Returns the permits of a caller that does not write.
+    pub(super) fn of_reader(unreserved: Option<OwnedSemaphorePermit>) -> Option<Box<Self>> {
+        let permits = |unreserved| Self {
+            unreserved: Some(unreserved),
             ..Self::default()
         };
-        first.map(permits).map(Box::new)
+        unreserved.map(permits).map(Box::new)
     }
 }
 
 impl<DB: Engine> Db<DB> {
+    /// Acquires a session for `need`, and waits for it until `deadline`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it gives up the place in the queue. A connection that is being opened for it is
+    /// closed, and a session that was already handed over goes back to the pool.
     pub(crate) async fn acquire(
         &self,
         deadline: Instant,
         need: &Need,
     ) -> Result<Session<DB>, Error> {
-        let acquired = self.acquire_unseen(deadline, need).await;
+        let acquired = self.acquire_unmetered(deadline, need).await;
         let limit = self.shared.limits.acquire_timeout;
         let taken = acquired.as_ref().map(Session::taken_at);
         self.meter().waited(limit, deadline, taken);
         acquired
     }
 
-    async fn acquire_unseen(&self, deadline: Instant, need: &Need) -> Result<Session<DB>, Error> {
-        if let Some(lent) = &self.sandbox {
-            // Boxed, or every scope's future would have room for it.
-            return Box::pin(self.borrow(lent, deadline, need)).await;
+    /// [`acquire`](Self::acquire) without its metrics.
+    async fn acquire_unmetered(
+        &self,
+        deadline: Instant,
+        need: &Need,
+    ) -> Result<Session<DB>, Error> {
+        if let Some(sandbox) = &self.sandbox {
+            // Boxed: see the head of scope.rs.
+            return Box::pin(self.borrow(sandbox, deadline, need)).await;
         }
         let progress = WaitProgress::default();
-        let mut leased = pin!(self.take(need, &progress.has_turn));
-        // Who need not wait needs no timer, and is no waiter.
-        let (object, permits) = match self.shared.gate.at_once(need, leased.as_mut()).await {
-            Ok(leased) => leased?,
+        let mut checkout = pin!(self.check_out(need, &progress.has_turn));
+        // A caller that is served at once needs no timer, and does not count as waiting.
+        let (object, permits) = match self.shared.gate.poll_once(need, checkout.as_mut()).await {
+            Ok(checked_out) => checked_out?,
             Err(stage) => {
                 let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
-                let _seconds = self.enter(need)?;
+                let _second_session = self.register_second_session(need)?;
                 progress
                     .opens
                     .store(stage == Stage::Opening, Ordering::Relaxed);
                 let since = Instant::now();
-                // Boxed, or every scope's future would have room for it.
-                match Box::pin(self.wait(need, stage, deadline, &progress, leased)).await {
-                    Ok(leased) => leased?,
+                // Boxed: see the head of scope.rs.
+                match Box::pin(self.wait(need, stage, deadline, &progress, checkout)).await {
+                    Ok(checked_out) => checked_out?,
                     Err(rejection) => {
-                        let wait = Wait {
+                        let wait = FailedWait {
                             since,
                             deadline,
                             progress: &progress,
@@ -95,41 +122,45 @@ impl<DB: Engine> Db<DB> {
         };
         let lease = self.shared.leases.token();
         let session = Session::new(object, self.clone(), lease, permits);
-        // Only now `close` waits for it.
+        // `close` waits for leases. If it began before this lease existed, it did not wait for it;
+        // the session is then dropped here, and closed by that.
         if self.shared.pool.is_closed() {
             return Err(Error::closed());
         }
         Ok(self.opened(session, need))
     }
 
-    /// Listed while it waits, and no longer: an error is to name the others.
+    /// Waits for `checkout` as long as the gate allows.
+    ///
+    /// The caller is in the list of open scopes only while this is polled: the error of a wait that
+    /// failed names the scopes in the list, and those are to be the others.
     async fn wait<T>(
         &self,
         need: &Need,
         stage: Stage,
         deadline: Instant,
         progress: &WaitProgress,
-        leased: Pin<&mut impl Future<Output = T>>,
+        checkout: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Rejection> {
-        let listed = pin!(self.scopes_here().listing(need, None, progress, leased));
+        let listed = pin!(self.scopes_here().listing(need, None, progress, checkout));
         self.shared.gate.pass(need, stage, deadline, listed).await
     }
 
-    /// The session of a sandbox.
+    /// Acquires the one session of a sandbox.
     async fn borrow(
         &self,
-        lent: &SandboxSession<DB>,
+        sandbox: &SandboxSession<DB>,
         deadline: Instant,
         need: &Need,
     ) -> Result<Session<DB>, Error> {
         let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
-        let lend = pin!(lent.lend(self, deadline, need));
+        let lend = pin!(sandbox.lend(self, deadline, need));
         let progress = WaitProgress::default();
         progress.has_turn.store(true, Ordering::Relaxed);
         let (since, scopes) = (Instant::now(), self.scopes_here());
-        match scopes.listing(need, lent.id(), &progress, lend).await {
+        match scopes.listing(need, sandbox.id(), &progress, lend).await {
             Err(LendError::Held(by)) => {
-                let wait = Wait {
+                let wait = FailedWait {
                     since,
                     deadline,
                     progress: &progress,
@@ -142,32 +173,42 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    fn enter(&self, need: &Need) -> Result<Option<Entry<'_>>, Error> {
+    /// Notes that a caller waits for another session while it holds one, unless that would be a
+    /// deadlock.
+    fn register_second_session(&self, need: &Need) -> Result<Option<Entry<'_>>, Error> {
         let max = self.shared.limits.max_sessions;
-        self.shared.second_sessions.enter(*need, max)
+        self.shared.second_sessions.register(*need, max)
     }
 
-    async fn take(
+    /// Waits for all that a session depends on; see the head of this file. Sets `has_turn` once the
+    /// caller has its turn to write, or needs none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it gives back what was collected so far.
+    async fn check_out(
         &self,
         need: &Need,
         has_turn: &AtomicBool,
     ) -> Result<(Object<Manager<DB>>, Option<Box<Permits>>), Error> {
-        let turn = permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
+        let turn = acquire_permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
         has_turn.store(true, Ordering::Relaxed);
-        let first = permit(self.shared.firsts.as_ref().filter(|_| need.held == 0)).await?;
+        let unreserved = self.shared.unreserved.as_ref().filter(|_| need.held == 0);
+        let unreserved = acquire_permit(unreserved).await?;
         let object = self.shared.pool.get().await.map_err(pool_error)?;
-        if turn.is_none() && first.is_none() {
+        if turn.is_none() && unreserved.is_none() {
             return Ok((object, None));
         }
         let permits = Permits {
             turn,
-            first,
+            unreserved,
             sandbox: None,
         };
         Ok((object, Some(Box::new(permits))))
     }
 
-    fn rejected(&self, need: &Need, rejection: Rejection, wait: &Wait<'_>) -> Error {
+    /// Makes the error of a caller that got no session.
+    fn rejected(&self, need: &Need, rejection: Rejection, wait: &FailedWait<'_>) -> Error {
         let settings = self.shared.gate.settings();
         let refused = match rejection {
             Rejection::TimedOut => return self.acquire_timed_out(wait, None),
@@ -193,8 +234,9 @@ impl<DB: Engine> Db<DB> {
         })
     }
 
-    /// Who has what was waited for, and whether all of them have had it for the whole wait.
-    fn holders_since(&self, wait: &Wait<'_>) -> (Vec<OpenScope>, bool) {
+    /// Returns the scopes that hold what was waited for, and whether the wait was stuck: all of them
+    /// have held it for as long as the caller waited.
+    fn holders_since(&self, wait: &FailedWait<'_>) -> (Vec<OpenScope>, bool) {
         let waited = wait.since.elapsed();
         let holders = self.holders(!wait.has_turn());
         let kept = |scope: &OpenScope| scope.age >= waited && scope.state != ScopeState::Settling;
@@ -202,7 +244,9 @@ impl<DB: Engine> Db<DB> {
         (holders, is_stuck)
     }
 
-    fn acquire_timed_out(&self, wait: &Wait<'_>, sandbox: Option<&'static str>) -> Error {
+    /// Makes the error of a caller whose deadline passed. `sandbox` is the scope that holds the
+    /// session of the sandbox, if that was waited for.
+    fn acquire_timed_out(&self, wait: &FailedWait<'_>, sandbox: Option<&'static str>) -> Error {
         let limit = self.shared.limits.acquire_timeout;
         let waited = limit + Instant::now().saturating_duration_since(wait.deadline);
         let waited_for = match sandbox {
@@ -219,7 +263,8 @@ impl<DB: Engine> Db<DB> {
         })
     }
 
-    fn waited_for(&self, wait: &Wait<'_>) -> WaitedFor {
+    /// Says what the caller of a pool was still waiting for at its deadline.
+    fn waited_for(&self, wait: &FailedWait<'_>) -> WaitedFor {
         let (holders, is_stuck) = self.holders_since(wait);
         let status = self.status();
         let pool = PoolFigures {
@@ -237,22 +282,27 @@ impl<DB: Engine> Db<DB> {
     }
 }
 
-/// A wait that was in vain.
-struct Wait<'a> {
+/// A wait that ended without a session.
+struct FailedWait<'a> {
+    /// When the caller began to wait.
     since: Instant,
     deadline: Instant,
+    /// How far the caller has come.
     progress: &'a WaitProgress,
 }
 
-impl Wait<'_> {
+impl FailedWait<'_> {
+    /// Returns true if the caller had its turn to write, or needed none.
     fn has_turn(&self) -> bool {
         self.progress.has_turn.load(Ordering::Relaxed)
     }
 }
 
-/// Who waits for a permit holds no session; where there is nothing to wait for, there is no permit.
-async fn permit(of: Option<&Arc<Semaphore>>) -> Result<Option<OwnedSemaphorePermit>, Error> {
-    match of {
+/// Waits for a permit of `semaphore`. Without one there is nothing to wait for.
+async fn acquire_permit(
+    semaphore: Option<&Arc<Semaphore>>,
+) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    match semaphore {
         Some(semaphore) => match Arc::clone(semaphore).acquire_owned().await {
             Ok(permit) => Ok(Some(permit)),
             Err(_) => Err(Error::closed()),
@@ -265,12 +315,13 @@ fn pool_error(error: PoolError<Error>) -> Error {
     match error {
         PoolError::Backend(error) => error,
         PoolError::Closed => Error::closed(),
-        // Only with timeouts and hooks, of which there are none.
+        // The rest comes from deadpool's own timeouts and hooks, and none are set.
         error => Error::connect(sqlx::Error::Configuration(error.to_string().into())),
     }
 }
 
-/// Counts a caller as waiting until it is dropped.
+/// Counts a caller in [`Status::waiting`](crate::Status::waiting) until it is dropped. The count is
+/// only displayed, so `Relaxed` is enough.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -1,4 +1,7 @@
-//! Sessions in autocommit mode.
+//! Sessions in autocommit mode: for one statement on `&db`, or for the user to keep.
+//!
+//! A dead session is noticed before it is handed out, because the first statement on it could not be
+//! repeated safely. (A scope needs no such check: its BEGIN can be repeated.)
 
 use tokio::time::Instant;
 
@@ -10,11 +13,13 @@ use crate::model::labels::CloseReason;
 use crate::model::request::Need;
 use crate::pool::Session;
 
-const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one transaction; migrate the `Db` before \
-     its `sandbox` is made, and use `begin` in place of `session`";
+const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one \
+     transaction; migrate the `Db` before its `sandbox` is made, and use `begin` in place of \
+     `session`";
 
 impl<DB: Engine> Db<DB> {
-    /// A session for one statement; one that writes waits for its turn, where there is such a thing.
+    /// Acquires a session for one statement. If it may write, the caller waits for the turn to
+    /// write, on engines that allow one writer at a time.
     pub(crate) async fn session_for(&self, sql: &str) -> Result<Session<DB>, Error> {
         if self.shared.limits.max_sessions > 1
             && let Some(why) = statement::refusal_at::<DB>(sql, Place::AnySession, self.options())
@@ -28,6 +33,8 @@ impl<DB: Engine> Db<DB> {
         .await
     }
 
+    /// Acquires a session, resets it if that is due, and pings it if it may be dead. Sessions that
+    /// fail this are closed, and the next one is tried.
     pub(crate) async fn autocommit_session(&self, need: Need) -> Result<Session<DB>, Error> {
         if self.sandbox.is_some() {
             return Err(Error::refused(Need::AUTOCOMMIT.scope, NOT_IN_A_SANDBOX));
@@ -41,7 +48,7 @@ impl<DB: Engine> Db<DB> {
             };
             let left = until.saturating_duration_since(Instant::now());
             if session.is_to_be_reset() {
-                // What it answers is as good as a ping.
+                // An answer to the reset is as good as one to a ping.
                 match session.reset(left).await {
                     Ok(true) => return Ok(session),
                     Ok(false) | Err(_) => session.discard_because(CloseReason::Reset),
@@ -53,7 +60,6 @@ impl<DB: Engine> Db<DB> {
             }
             match session.ping(left).await {
                 Ok(()) => return Ok(session),
-                // What would have run on it could not have been repeated, unlike a BEGIN.
                 Err(_) => {
                     session.discard_because(CloseReason::PingFailed);
                     if DB::EMBEDDED.is_none() {

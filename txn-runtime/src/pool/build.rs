@@ -1,4 +1,4 @@
-//! Making a handle.
+//! Building a pool from its settings. Nothing connects here: sessions are opened on demand.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::callbacks::Callbacks;
 use super::cancel::{Cancel, Control};
 use super::cleanup_runtime::CleanupRuntime;
-use super::gate::{self, Gate, Switch};
+use super::gate::{self, CircuitBreaker, Gate};
 use super::long_scopes::LongScopeWatch;
 use super::reaper::Reapers;
 use super::second_sessions::SecondSessions;
@@ -24,31 +24,41 @@ use crate::model::deadline::LONGEST;
 use crate::model::retry::Retry;
 use crate::observe::metrics::{Meter, PoolName};
 
+/// The settings that the handle itself consults while it is open. They never change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// How many sessions may be open at a time.
     pub(crate) max_sessions: usize,
+    /// How long a caller waits for a session.
     pub(crate) acquire_timeout: Duration,
+    /// How long a cleanup may take before its session is closed (invariant 4).
     pub(crate) settle_timeout: Duration,
+    /// What is done with an operation that was dropped in flight.
     pub(crate) cancel: Cancel,
+    /// Whether the server is asked about a COMMIT whose answer was lost.
     pub(crate) verify_commits: bool,
+    /// How many sessions are reserved for callers that hold one already.
     pub(crate) reserve: usize,
+    /// How scopes are retried that do not say so themselves.
     pub(crate) retry: Retry,
+    /// After what time an open scope is reported.
     pub(crate) warn_after: Option<Duration>,
-    /// See [`Db::acts_on_release`].
+    /// Derived from the callbacks; see [`Db::acts_on_release`].
     pub(crate) acts_on_release: bool,
 }
 
 impl Limits {
-    /// Of the sessions, for callers who hold none yet.
-    fn assert_some_are_left(&self) {
+    /// Panics if every session would be reserved, because then no caller could get its first one.
+    fn assert_some_are_unreserved(&self) {
         assert!(
             self.reserve < self.max_sessions,
-            "all {} sessions would be reserved for second acquisitions: lower `reserve`, or raise `max_sessions`",
+            "all {} sessions would be reserved for second acquisitions: \
+             lower `reserve`, or raise `max_sessions`",
             self.max_sessions
         );
     }
 
-    /// A limit that would reach beyond the end of time is as long as any can be.
+    /// Caps the timeouts, so that adding one to the current time cannot overflow.
     fn saturated(self) -> Self {
         Self {
             acquire_timeout: self.acquire_timeout.min(LONGEST),
@@ -58,7 +68,7 @@ impl Limits {
     }
 }
 
-/// All that a handle is made from.
+/// Everything that a pool is built from, as [`DbBuilder`](crate::DbBuilder) collects it.
 #[derive(Debug)]
 pub(crate) struct Settings<DB: Engine> {
     pub(crate) options: ConnectOptionsOf<DB>,
@@ -71,6 +81,11 @@ pub(crate) struct Settings<DB: Engine> {
 }
 
 impl<DB: Engine> Settings<DB> {
+    /// Builds the pool, on the runtime that this is called in.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime, and if all sessions would be reserved.
     pub(crate) fn build(self) -> Db<DB> {
         let mut limits = self.limits.saturated();
         limits.acts_on_release = self.callbacks.act_on_release();
@@ -83,7 +98,7 @@ impl<DB: Engine> Settings<DB> {
             }
             None => (self.idle_timeout, self.max_lifetime),
         };
-        limits.assert_some_are_left();
+        limits.assert_some_are_unreserved();
         let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
         let closing = CancellationToken::new();
         let cleanup_runtime = CleanupRuntime::new(Handle::current());
@@ -93,8 +108,8 @@ impl<DB: Engine> Settings<DB> {
             options,
             idle_timeout,
             max_lifetime,
-            patience: limits.acquire_timeout * 3 / 4,
-            switch: Switch::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
+            connect_patience: limits.acquire_timeout * 3 / 4,
+            breaker: CircuitBreaker::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
             greeting: Greeting::default(),
             round_trip: Arc::clone(control.round_trip()),
             scopes: Arc::default(),
@@ -121,7 +136,7 @@ impl<DB: Engine> Settings<DB> {
             gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),
             checks: Mutex::default(),
             writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
-            firsts: (limits.reserve > 0)
+            unreserved: (limits.reserve > 0)
                 .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
             second_sessions: SecondSessions::default(),
             watch: LongScopeWatch::new(limits.warn_after),
@@ -134,7 +149,8 @@ impl<DB: Engine> Settings<DB> {
     }
 }
 
-/// A closed tracker still tracks; only then `wait` ends when nothing is tracked.
+/// Returns a tracker whose `wait` ends whenever nothing is tracked: tokio's `wait` also requires that
+/// the tracker is closed. A closed tracker still accepts new tokens.
 fn closed_tracker() -> TaskTracker {
     let tracker = TaskTracker::new();
     tracker.close();

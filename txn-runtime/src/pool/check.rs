@@ -1,4 +1,4 @@
-//! Whether the database can be used, for those who watch over the service.
+//! Health checks: whether the database can be reached, and whether it takes writes.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -16,30 +16,33 @@ use crate::model::error::Error;
 use crate::model::labels::CloseReason;
 use crate::pool::Session;
 
-const AT_ONCE: Timeouts = Timeouts {
+/// Takes an idle session or fails, without waiting for one.
+const NO_WAIT: Timeouts = Timeouts {
     wait: Some(Duration::ZERO),
     create: None,
     recycle: None,
 };
 
 impl<DB: Engine> Db<DB> {
-    /// Asks whether the database can be used: for a readiness probe.
+    /// Checks whether the database can be used, for a readiness probe.
     ///
-    /// Asks on a session that lies in the pool, else on a connection of its own, which does not count as a session; so it neither waits
-    /// for callers nor makes them wait, and `Ok` says nothing of how many there are ([`status`](Self::status) does). Several at a time
-    /// take turns for that one connection. While the breaker is open it tries, and success closes it. It takes no longer than
+    /// The check pings an idle session of the pool. If there is none, it opens a connection of its
+    /// own, which does not count as a session. So it neither waits for callers nor makes them wait,
+    /// and `Ok` says nothing about how many callers there are ([`status`](Self::status) does).
+    /// Concurrent checks take turns with that one connection. A check tries to connect even while
+    /// the breaker is open, and success closes the breaker. It takes no longer than
     /// [`check_timeout`](crate::DbBuilder::check_timeout).
     ///
-    /// A database in memory has one session: if that is in use, it is taken to work.
+    /// A database in memory has one session. If that is in use, the check succeeds.
     ///
     /// # Errors
     ///
-    /// If the handle is closed, or what stood in the way: no connection, or no answer in time ([`Error::is_connection`]), or a
-    /// refusal ([`Error::code`] tells why).
+    /// Fails if the handle is closed, if there is no connection or no answer in time
+    /// ([`Error::is_connection`]), or if the server refuses ([`Error::code`] tells why).
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: dropped, its session is settled, or its connection is given up.
+    /// Nothing is lost if it is dropped: its session is settled, or its own connection is closed.
     ///
     /// # Examples
     ///
@@ -58,35 +61,40 @@ impl<DB: Engine> Db<DB> {
     /// # Ok(()) }
     /// ```
     pub async fn check(&self) -> Result<(), Error> {
-        // Half of it, so that there is time for another if that one has gone bad.
-        let look = async |limit| match self.ping_idle(limit / 2).await {
+        // Half of the time, so that some is left to connect if the idle session is dead.
+        let check = async |limit| match self.ping_idle(limit / 2).await {
             true => Ok(()),
             false => self.check_on_new_connection(false).await,
         };
-        self.in_time(look).await
+        self.within_check_timeout(check).await
     }
 
-    /// Asks whether the database takes writes: a [`check`](Self::check) that finds out what a standby, a server that was set to
-    /// `default_transaction_read_only` or `read_only`, and a file without permission to write do not tell to those who read.
+    /// Checks whether the database takes writes.
     ///
-    /// It does what a scope that writes would be refused, and leaves nothing behind. Sessions that were opened while the server only read
-    /// may go on to, when it takes writes again: those that lie in the pool are asked one after the other until one will write, else a
-    /// connection of its own is; those that will not are closed. (Otherwise each is closed when it has refused a scope.)
+    /// A standby, a server that was set to `default_transaction_read_only` or `read_only`, and a
+    /// file without write permission all pass a [`check`](Self::check), and fail this one.
     ///
-    /// On SQLite somebody of this handle who writes just now is taken for the proof that it works. A database in memory can always be written to.
+    /// The check does what a scope that writes would be refused, and leaves nothing behind. A
+    /// session that was opened while the server was read-only may stay read-only when the server
+    /// takes writes again. So the idle sessions are tried one after the other until one can write,
+    /// and those that cannot are closed. If none can, the check opens a connection of its own.
+    /// (Without this check, each such session is closed when it has refused a scope.)
+    ///
+    /// On SQLite, the check succeeds while somebody writes through this handle. A database in memory
+    /// can always be written to.
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check); and the server's refusal.
+    /// Fails like [`check`](Self::check), and if the server refuses to write.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: dropped, its session is settled, or its connection is given up.
+    /// Nothing is lost if it is dropped: its session is settled, or its own connection is closed.
     pub async fn check_writable(&self) -> Result<(), Error> {
         if DB::session_limit(self.options()).is_some() {
             return self.check().await;
         }
-        let look = async |limit| {
+        let check = async |limit| {
             let Ok(_turn) = self.try_turn() else {
                 return Ok(());
             };
@@ -98,30 +106,31 @@ impl<DB: Engine> Db<DB> {
             }
             self.check_on_new_connection(true).await
         };
-        self.in_time(look).await
+        self.within_check_timeout(check).await
     }
 
-    async fn in_time(
+    /// Runs `check` with the configured timeout, and ends it when the handle is closed.
+    async fn within_check_timeout(
         &self,
-        look: impl AsyncFnOnce(Duration) -> Result<(), Error>,
+        check: impl AsyncFnOnce(Duration) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let limit = self.shared.gate.settings().check;
         let closing = &self.shared.pool.manager().closing;
-        let looked = timeout(limit, Box::pin(closing.run_until_cancelled(look(limit))));
-        match looked.await {
-            Ok(Some(looked)) if !self.is_closed() => looked,
+        let checked = timeout(limit, Box::pin(closing.run_until_cancelled(check(limit))));
+        match checked.await {
+            Ok(Some(checked)) if !self.is_closed() => checked,
             Ok(_) => Err(Error::closed()),
             Err(_) => Err(unanswered(limit)),
         }
     }
 
-    /// The turn to write, where there is one; an error if somebody else has it.
+    /// Takes the turn to write, on engines that have one. Fails if somebody else has it.
     fn try_turn(&self) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
         let writers = self.shared.writers.clone();
         writers.map(Semaphore::try_acquire_owned).transpose()
     }
 
-    /// Whether a session that lies in the pool has answered.
+    /// Pings an idle session. Returns false if there is none, or if it did not answer.
     async fn ping_idle(&self, limit: Duration) -> bool {
         let Some(mut session) = self.idle().await else {
             return false;
@@ -133,40 +142,48 @@ impl<DB: Engine> Db<DB> {
         answered
     }
 
+    /// Takes an idle session, without waiting and without opening one.
     async fn idle(&self) -> Option<Session<DB>> {
         let shared = &*self.shared;
-        let first = match &shared.firsts {
-            Some(firsts) => Some(Arc::clone(firsts).try_acquire_owned().ok()?),
+        let unreserved = match &shared.unreserved {
+            Some(semaphore) => Some(Arc::clone(semaphore).try_acquire_owned().ok()?),
             None => None,
         };
         if shared.pool.status().available == 0 {
             return None;
         }
-        let object = shared.pool.timeout_get(&AT_ONCE).await.ok()?;
+        let object = shared.pool.timeout_get(&NO_WAIT).await.ok()?;
         let db = self.outside_of_sandbox();
         let lease = shared.leases.token();
-        Some(Session::new(object, db, lease, Permits::first(first)))
+        Some(Session::new(
+            object,
+            db,
+            lease,
+            Permits::of_reader(unreserved),
+        ))
     }
 
-    /// Connects outside of the pool, and hangs up.
+    /// Connects outside of the pool, checks that connection, and closes it. One check does this at a
+    /// time.
     async fn check_on_new_connection(&self, writes: bool) -> Result<(), Error> {
         let manager = self.shared.pool.manager();
         if DB::session_limit(&manager.options).is_some() {
             return Ok(());
         }
         let _one = self.shared.checks.lock().await;
-        let mut attempt = manager.switch.admit_always();
+        let mut attempt = manager.breaker.admit_always();
         let opened = manager.open(&mut attempt).await;
         let mut opened = opened.map_err(Error::connect)?;
         if writes {
             DB::check_writes(&mut opened.connection).await?;
         }
-        // The server was there; it notices if it does not hear this.
+        // The check has succeeded. If this goodbye is lost, the server notices by itself.
         opened.connection.close().await.ok();
         Ok(())
     }
 }
 
+/// Says why a session is closed on which the check for writes failed.
 fn why_closed<DB: Engine>(error: &sqlx::Error) -> CloseReason {
     match error.as_database_error() {
         Some(error) if DB::only_reads(error) => CloseReason::ReadOnly,
@@ -174,6 +191,7 @@ fn why_closed<DB: Engine>(error: &sqlx::Error) -> CloseReason {
     }
 }
 
+/// The error of a check that ran into its timeout.
 fn unanswered(limit: Duration) -> Error {
     let why = format!("no answer within {limit:?}");
     Error::connect(sqlx::Error::Io(io::Error::new(ErrorKind::TimedOut, why)))

@@ -1,9 +1,12 @@
-//! The gate before the sessions: who may wait for one, and for how long; and whether it makes sense to open one.
+//! Admission control in front of the pool: which callers may wait for a session, how long they may
+//! wait, and whether it is worth trying to open a new connection.
 //!
-//! - `codel`, `queue`: under lasting overload, callers that wait are refused early.
-//! - `circuit`, `switch`: while the server is out of reach, callers that need a new connection fail at once.
+//! - `codel`, `queue`: under lasting overload, waiting callers are refused early (load shedding).
+//! - `circuit`, `breaker`: while the server is unreachable, callers that need a new connection fail
+//!   at once (circuit breaker).
 //!
-//! `codel` and `circuit` decide, and know nothing of clocks: they are told what happened, and when.
+//! `codel` and `circuit` are pure state machines without a clock: each method is given the time at
+//! which its event happened, so that tests can drive them through any sequence.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,42 +16,50 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+mod breaker;
 mod circuit;
 mod codel;
 mod queue;
 mod settings;
-mod switch;
 
-use self::codel::Answer;
+pub use self::breaker::Breaker;
+pub(crate) use self::breaker::{Attempt, CircuitBreaker};
+use self::codel::Decision;
 use self::queue::Queue;
 pub(crate) use self::settings::Settings;
-pub use self::switch::Breaker;
-pub(crate) use self::switch::{Attempt, Switch};
 use crate::model::request::Need;
 use crate::observe::opening::{self, Stage};
 
-/// Why a caller did not get a place.
+/// Why a caller did not get a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rejection {
-    /// It waited until its deadline.
+    /// The caller waited until its deadline.
     TimedOut,
-    /// Under overload, after this time.
+    /// The queue is overloaded, and the caller was refused after it had waited for this long.
     Shed { waited: Duration },
-    /// As many as may wait do.
+    /// `max_waiting` callers were waiting already.
     Full,
 }
 
-/// Where callers wait for a place.
+/// The queue in which callers wait for a session, seen from the side of its limits.
+///
+/// The gate holds no sessions and no wakers. The session itself arrives through the future that a
+/// caller passes in; the gate polls that future and decides how long to go on polling it.
 #[derive(Debug)]
 pub(crate) struct Gate {
     settings: Settings,
+    /// The wait times of all callers, or of readers only if `writers` is set.
     sessions: Queue,
-    /// Of those who write, where one can at a time: readers that need not wait say nothing of them.
+    /// The wait times of writers, on engines that allow one writer at a time. They are kept apart
+    /// because readers that are served at once say nothing about how long writers wait.
     writers: Option<Queue>,
+    /// How many callers are waiting in [`pass`](Self::pass). The count is only compared with
+    /// `max_waiting` and orders no other memory access, so `Relaxed` is enough.
     waiting: AtomicUsize,
 }
 
 impl Gate {
+    /// Creates the gate of one `Db`. `one_writer` says that the engine allows one writer at a time.
     pub(crate) fn new(settings: Settings, system: &'static str, one_writer: bool) -> Self {
         let queue = || Queue::new(&settings, system);
         Self {
@@ -59,8 +70,11 @@ impl Gate {
         }
     }
 
-    /// The place, if it is to be had at once; else what its caller is about.
-    pub(crate) async fn at_once<T>(
+    /// Polls `place` once. Returns its output if that is ready, otherwise what the caller would
+    /// have to wait for.
+    ///
+    /// Callers that are served here pay for no timer and do not count as waiting.
+    pub(crate) async fn poll_once<T>(
         &self,
         need: &Need,
         mut place: Pin<&mut impl Future<Output = T>>,
@@ -71,14 +85,20 @@ impl Gate {
         })
         .await;
         if let (Ok(_), Some(queue)) = (&place, self.queue(need)) {
-            queue.is_free();
+            queue.served_at_once();
         }
         place
     }
 
-    /// Waits for `place` for as long as that makes sense. One that is given is never refused.
+    /// Waits for `place` until it is ready, the deadline passes, or the caller is shed. A session
+    /// that has been handed over is never refused.
     ///
-    /// Who holds a session already goes by: what it has done would be lost, and others may wait for it.
+    /// A caller that already holds a session is never shed: the work done in that session would be
+    /// lost, and others may be waiting for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it stops counting the caller as waiting. The gate keeps nothing else about it.
     pub(crate) async fn pass<T>(
         &self,
         need: &Need,
@@ -87,7 +107,7 @@ impl Gate {
         mut place: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Rejection> {
         if let (Stage::Queue, 0) = (stage, need.held) {
-            let _waiting = self.room()?;
+            let _waiting = self.join_queue()?;
             let queue = self.queue(need);
             if let Some(place) = wait(queue, deadline, place.as_mut()).await? {
                 return Ok(place);
@@ -97,6 +117,7 @@ impl Gate {
         placed.map_err(|_| Rejection::TimedOut)
     }
 
+    /// Returns true while callers that wait too long are being refused.
     pub(crate) fn is_shedding(&self) -> bool {
         let mut queues = std::iter::once(&self.sessions).chain(&self.writers);
         self.settings.target.is_some() && queues.any(Queue::is_shedding)
@@ -106,7 +127,7 @@ impl Gate {
         &self.settings
     }
 
-    /// `None` for who is not refused.
+    /// Returns the queue that times this caller's wait, or `None` if the caller is never shed.
     fn queue(&self, need: &Need) -> Option<&Queue> {
         if self.settings.target.is_none() || need.held > 0 {
             return None;
@@ -115,7 +136,10 @@ impl Gate {
         writers.or(Some(&self.sessions))
     }
 
-    fn room(&self) -> Result<Waiting<'_>, Rejection> {
+    /// Counts the caller as waiting, unless `max_waiting` callers wait already.
+    ///
+    /// The guard is made before the count is compared, so that a refused caller is subtracted too.
+    fn join_queue(&self) -> Result<Waiting<'_>, Rejection> {
         let waiting = Waiting(&self.waiting);
         let others = self.waiting.fetch_add(1, Ordering::Relaxed);
         match self.settings.max_waiting {
@@ -125,37 +149,40 @@ impl Gate {
     }
 }
 
-/// Waits in the queue; `None` if a session is being opened now, which is no such wait.
+/// Waits until `place` is ready or the queue sheds this caller.
+///
+/// Returns `None` as soon as a connection is being opened for the caller: from then on it no longer
+/// waits for another caller's session, and its wait says nothing about overload.
 async fn wait<F: Future>(
     queue: Option<&Queue>,
     deadline: Instant,
     mut place: Pin<&mut F>,
 ) -> Result<Option<F::Output>, Rejection> {
     let since = Instant::now();
-    let first_question = queue.map(|queue| queue.first_question(since));
-    let mut ask = first_question.unwrap_or(deadline);
+    let first_check = queue.map(|queue| queue.first_check(since));
+    let mut check_at = first_check.unwrap_or(deadline);
     loop {
-        let turn = poll_fn(|cx| match opening::poll(place.as_mut(), cx) {
+        let served = poll_fn(|cx| match opening::poll(place.as_mut(), cx) {
             Ok(place) => Poll::Ready(Some(place)),
             Err(Stage::Opening) => Poll::Ready(None),
             Err(Stage::Queue) => Poll::Pending,
         });
-        let turn = timeout_at(ask.min(deadline), turn).await;
-        match (turn, queue) {
+        let served = timeout_at(check_at.min(deadline), served).await;
+        match (served, queue) {
             (Ok(place), queue) => {
                 queue.inspect(|queue| queue.served(since));
                 return Ok(place);
             }
-            (Err(_), Some(queue)) if Instant::now() < deadline => match queue.ask(since) {
-                Answer::Wait(until) => ask = until,
-                Answer::Leave { waited } => return Err(Rejection::Shed { waited }),
+            (Err(_), Some(queue)) if Instant::now() < deadline => match queue.check(since) {
+                Decision::WaitUntil(until) => check_at = until,
+                Decision::Shed { waited } => return Err(Rejection::Shed { waited }),
             },
             _ => return Err(Rejection::TimedOut),
         }
     }
 }
 
-/// Counted among those who wait until it is dropped.
+/// Counts a caller as waiting until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {

@@ -1,8 +1,12 @@
-//! Keeps the sessions of a pool: closes those that have lain there for too long or are too old, and notices the end of a runtime.
+//! The reaper: closes sessions that were idle for too long or are too old, and notices the end of a
+//! runtime.
 //!
-//! One task on each runtime that sessions were opened on, started with the first. It holds the `Db` only while it looks, and ends with
-//! that. If its runtime ends before, so does every connection that was opened there: a new era begins, in which each session is looked
-//! at before it is used.
+//! There is one reaper task on each runtime on which sessions were opened. It is spawned with the
+//! first of them, holds the `Db` only while it looks, and ends when the `Db` is closed or dropped.
+//!
+//! If its runtime ends before that, the task is dropped. Every connection that was opened on that
+//! runtime is then dead, so the drop begins a new epoch, in which each session is checked before it
+//! is used.
 
 use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,30 +19,30 @@ use super::{Db, WeakDb};
 use crate::engine::{Engine, clock};
 use crate::pool::session::Pooled;
 
-/// As often as it looks at most.
+/// The shortest time between two looks at the pool.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The runtimes that have a keeper.
+/// The runtimes on which a reaper of this pool runs.
 #[derive(Debug, Default)]
 pub(super) struct Reapers(Mutex<Vec<Id>>);
 
 impl Reapers {
-    /// True for the one who is to start it.
-    fn begin(&self, here: Id) -> bool {
-        let mut all = self.lock();
-        let begins = !all.contains(&here);
-        if begins {
-            all.push(here);
+    /// Registers a reaper. Returns true to the one caller that has to spawn it.
+    fn register(&self, runtime: Id) -> bool {
+        let mut runtimes = self.lock();
+        let is_new = !runtimes.contains(&runtime);
+        if is_new {
+            runtimes.push(runtime);
         }
-        begins
+        is_new
     }
 
-    fn has(&self, runtime: Id) -> bool {
+    fn contains(&self, runtime: Id) -> bool {
         self.lock().contains(&runtime)
     }
 
-    fn end(&self, here: Id) {
-        self.lock().retain(|id| *id != here);
+    fn remove(&self, runtime: Id) {
+        self.lock().retain(|id| *id != runtime);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Id>> {
@@ -46,50 +50,54 @@ impl Reapers {
     }
 }
 
-/// Dropped before the `Db` is, it says that its runtime has ended.
+/// The guard of a reaper task. If it is dropped while the `Db` still exists, its runtime has ended,
+/// or the `Db` was closed.
 struct Reaper<DB: Engine> {
     db: WeakDb<DB>,
-    here: Id,
+    runtime: Id,
 }
 
 impl<DB: Engine> Drop for Reaper<DB> {
     fn drop(&mut self) {
         if let Some(db) = self.db.upgrade() {
-            db.shared.reapers.end(self.here);
-            db.epochs().begin();
+            // In this order: a session that is checked because of the new epoch must not find its
+            // runtime in the list.
+            db.shared.reapers.remove(self.runtime);
+            db.epochs().advance();
         }
     }
 }
 
 impl<DB: Engine> Db<DB> {
-    /// A session was opened here, or goes on to be used here.
+    /// Spawns a reaper on the current runtime, unless there is one. Called when a session was opened
+    /// on this runtime, or goes on to be used on it.
     pub(crate) fn ensure_reaper(&self) {
         let Ok(here) = Handle::try_current() else {
             return;
         };
-        if !self.shared.reapers.begin(here.id()) {
+        if !self.shared.reapers.register(here.id()) {
             return;
         }
         let closing = self.shared.pool.manager().closing.clone();
         let reaper = Reaper {
             db: self.downgrade(),
-            here: here.id(),
+            runtime: here.id(),
         };
         here.spawn(async move { closing.run_until_cancelled(reap_for_ever(&reaper.db)).await });
     }
 
-    /// Whether a runtime that sessions were opened on goes on.
-    pub(crate) fn goes_on(&self, runtime: Id) -> bool {
-        self.shared.reapers.has(runtime)
+    /// Returns true if a runtime on which sessions were opened has not ended.
+    pub(crate) fn is_alive(&self, runtime: Id) -> bool {
+        self.shared.reapers.contains(runtime)
     }
 
-    /// Closes what is due; returns when there may be more.
+    /// Closes the idle sessions that are due. Returns after what time more of them may be.
     async fn reap(&self) -> Option<Duration> {
         let (pool, now) = (&self.shared.pool, Instant::now());
-        // Those that are out now are seen when they are back.
+        // Sessions that are checked out now may be due when they are back, so it looks again soon.
         let mut next = pool.manager().shortest_life().map(|life| life / 2);
         let mut why = Vec::new();
-        let mut keeps = |pooled: &Pooled<DB>| match pool.manager().look_at(pooled, now) {
+        let mut keeps = |pooled: &Pooled<DB>| match pool.manager().time_left(pooled, now) {
             Ok(left) => {
                 next = next.into_iter().chain(left).min();
                 true
@@ -100,10 +108,10 @@ impl<DB: Engine> Db<DB> {
             }
         };
         let due = pool.retain(|shell, _| shell.as_deref().is_none_or(&mut keeps));
-        // `close` waits for it.
-        let _closes = self.hooks_run();
+        // `close` waits for this token, and so for the goodbyes below.
+        let _closing = self.hooks_run();
         for (pooled, why) in due.removed.into_iter().flatten().zip(why) {
-            // What does not hear it out is dropped.
+            // A connection that takes too long is dropped.
             let goodbye = Box::pin(pooled.retire(why));
             timeout(self.settle_timeout(), goodbye).await.ok();
         }
@@ -111,14 +119,15 @@ impl<DB: Engine> Db<DB> {
     }
 }
 
+/// Reaps until the `Db` is dropped. Between two looks it holds only the weak handle.
 async fn reap_for_ever<DB: Engine>(db: &WeakDb<DB>) {
     while let Some(db) = db.upgrade() {
         let next = db.reap().await;
         drop(db);
         match next {
-            // To sleep would make a paused clock leap.
+            // While tokio's clock is paused, sleeping here would make it jump ahead.
             Some(next) if !clock::is_paused() => sleep(next.max(SHORTEST_PAUSE)).await,
-            // Each session is looked at when it is taken.
+            // No timeouts are set, or the clock is paused; `recycle` checks each session anyway.
             _ => pending().await,
         }
     }

@@ -1,18 +1,25 @@
-//! Callers that hold a session and wait for another (`requires_new`): when all sessions are held by such, none of them can
-//! ever go on.
+//! Deadlock detection for callers that hold a session and wait for another (`requires_new`).
+//!
+//! If every session of the pool is held by such a caller, none of them can ever go on. The caller
+//! that would complete this situation is refused instead of waiting: it is the last to come, and
+//! has lost the least.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::error::{Error, Starved};
 use crate::model::request::Need;
 
-/// The callers that wait for a session while they hold some.
+/// The callers of one `Db` that wait for a session while they hold at least one.
+///
+/// The check and the registration happen under one lock, so that two callers cannot both find
+/// themselves the last but one.
 #[derive(Debug, Default)]
 pub(crate) struct SecondSessions(Mutex<Vec<Need>>);
 
 impl SecondSessions {
-    /// Lets a caller wait, unless it would be the one with whom nobody can go on: then it is the youngest, and fails.
-    pub(super) fn enter(&self, need: Need, max: usize) -> Result<Option<Entry<'_>>, Error> {
+    /// Registers a caller that is about to wait, or refuses it if then all `max` sessions would be
+    /// held by waiting callers. A caller that holds no session is not registered.
+    pub(super) fn register(&self, need: Need, max: usize) -> Result<Option<Entry<'_>>, Error> {
         if need.held == 0 {
             return Ok(None);
         }
@@ -25,7 +32,7 @@ impl SecondSessions {
         }
         waiting.push(need);
         Ok(Some(Entry {
-            all: self,
+            registry: self,
             scope: need.scope,
             held: need.held,
         }))
@@ -36,18 +43,19 @@ impl SecondSessions {
     }
 }
 
-/// One of them, until it is dropped.
+/// A registered caller. Dropping it, with its session or without, takes it off the list.
 pub(super) struct Entry<'a> {
-    all: &'a SecondSessions,
+    registry: &'a SecondSessions,
     scope: &'static str,
     held: u32,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.all.lock();
-        let mine = |other: &Need| other.scope == self.scope && other.held == self.held;
-        if let Some(at) = waiting.iter().position(mine) {
+        let mut waiting = self.registry.lock();
+        // Entries that are equal in these fields are interchangeable.
+        let is_equal = |other: &Need| other.scope == self.scope && other.held == self.held;
+        if let Some(at) = waiting.iter().position(is_equal) {
             waiting.swap_remove(at);
         }
     }
@@ -71,14 +79,14 @@ mod tests {
         let second_sessions = SecondSessions::default();
         assert!(
             second_sessions
-                .enter(need("first", 0), 1)
+                .register(need("first", 0), 1)
                 .unwrap()
                 .is_none()
         );
-        let a = second_sessions.enter(need("a", 1), 3).unwrap();
-        let b = second_sessions.enter(need("b", 1), 3).unwrap();
+        let a = second_sessions.register(need("a", 1), 3).unwrap();
+        let b = second_sessions.register(need("b", 1), 3).unwrap();
         let error = second_sessions
-            .enter(need("c", 1), 3)
+            .register(need("c", 1), 3)
             .err()
             .unwrap()
             .to_string();
@@ -87,10 +95,15 @@ mod tests {
             "{error}"
         );
         drop(a);
-        let deep = second_sessions.enter(need("deep", 2), 3).err();
+        let deep = second_sessions.register(need("deep", 2), 3).err();
         assert!(deep.unwrap().is_acquire_timeout());
-        let c = second_sessions.enter(need("c", 1), 3).unwrap();
+        let c = second_sessions.register(need("c", 1), 3).unwrap();
         drop((b, c));
-        assert!(second_sessions.enter(need("deep", 2), 3).unwrap().is_some());
+        assert!(
+            second_sessions
+                .register(need("deep", 2), 3)
+                .unwrap()
+                .is_some()
+        );
     }
 }

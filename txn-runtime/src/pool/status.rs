@@ -1,4 +1,4 @@
-//! How a pool stands.
+//! The figures of a pool: how many sessions it has, and what they are doing.
 
 use std::sync::atomic::Ordering;
 
@@ -6,36 +6,39 @@ use super::Db;
 use crate::engine::Engine;
 use crate::pool::gate::Breaker;
 
-/// How a pool stands, from [`Db::status`]. The figures are read one after the other: under load they may disagree by
-/// a session that just changed hands.
+/// The state of a pool, from [`Db::status`]. The figures are read one after the other: under load
+/// they may disagree by a session that is changing hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// The most sessions that may be open.
+    /// The highest number of sessions that may be open.
     pub max: usize,
-    /// Sessions open.
+    /// The number of open sessions.
     pub open: usize,
-    /// Of these, in the pool.
+    /// The number of open sessions that lie idle in the pool.
     pub idle: usize,
-    /// Of these, in the hands of scopes and users.
+    /// The number of open sessions that scopes and users hold.
     pub in_use: usize,
-    /// Callers that have asked for a session and do not have it yet.
+    /// The number of callers that have asked for a session and do not have it yet.
     pub waiting: usize,
-    /// Of the open ones, those being brought to a known state.
+    /// The number of open sessions that are being brought to a known state.
     pub settling: usize,
-    /// Whether callers that wait for long are refused; see [`DbBuilder::queue_target`](crate::DbBuilder::queue_target).
+    /// Whether callers that wait for long are refused; see
+    /// [`DbBuilder::queue_target`](crate::DbBuilder::queue_target).
     pub shedding: bool,
-    /// Whether callers that need a new connection may try; see [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after).
+    /// Whether callers that need a new connection may try to open one; see
+    /// [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after).
     pub breaker: Breaker,
 }
 
 impl<DB: Engine> Db<DB> {
-    /// How the pool stands.
+    /// Returns the current state of the pool.
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &*self.shared;
         let settling = shared.cleanups.len();
         let manager = shared.pool.manager();
+        // An orphaned session has a lease, but no longer counts in the size of the pool.
         let orphaned = manager.orphaned.load(Ordering::Relaxed);
         let in_use = (shared.leases.len()).saturating_sub(settling + orphaned);
         let open = shared.pool.status().size;
@@ -47,7 +50,7 @@ impl<DB: Engine> Db<DB> {
             waiting: shared.waiting.load(Ordering::Relaxed),
             settling,
             shedding: shared.gate.is_shedding(),
-            breaker: manager.switch.breaker(),
+            breaker: manager.breaker.position(),
         }
     }
 }

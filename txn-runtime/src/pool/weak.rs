@@ -1,4 +1,4 @@
-//! What the list of open scopes asks of a `Db`.
+//! Weak handles, for background tasks that must not keep a `Db` open.
 
 use std::sync::{Arc, Weak};
 
@@ -8,10 +8,12 @@ use crate::observe::scopes::Scopes;
 use crate::pool::cancel::Cancel;
 use crate::pool::long_scopes::LongScopeWatch;
 
-/// A handle that keeps nothing open.
+/// A weak handle. Background tasks upgrade it for each round of their work, so that the pool ends
+/// with the last handle of the user's.
 pub(crate) struct WeakDb<DB: Engine>(Weak<Shared<DB>>);
 
 impl<DB: Engine> WeakDb<DB> {
+    /// Returns a handle, or `None` if every handle was dropped. It is never that of a sandbox.
     pub(crate) fn upgrade(&self) -> Option<Db<DB>> {
         let shared = self.0.upgrade()?;
         Some(Db {
@@ -22,18 +24,22 @@ impl<DB: Engine> WeakDb<DB> {
 }
 
 impl<DB: Engine> Db<DB> {
+    /// Returns a weak handle to the same pool.
     pub(crate) fn downgrade(&self) -> WeakDb<DB> {
         WeakDb(Arc::downgrade(&self.shared))
     }
 
+    /// Returns the list of open scopes of this pool.
     pub(crate) fn scopes_here(&self) -> &Arc<Scopes> {
         &self.shared.pool.manager().scopes
     }
 
+    /// Returns what watches over scopes that are open for too long.
     pub(crate) fn watch(&self) -> &LongScopeWatch {
         &self.shared.watch
     }
 
+    /// Returns what is done with an operation that was dropped in flight.
     pub(crate) fn cancel(&self) -> Cancel {
         self.shared.limits.cancel
     }

@@ -1,7 +1,18 @@
-//! Whether attempts to connect are of any use: a circuit breaker.
+//! The state machine of the circuit breaker, which decides whether an attempt to connect is allowed.
 //!
-//! Closed, everybody tries. It opens when the server was out of reach for long enough, and for several attempts. Open, one at a time
-//! tries, with growing pauses between. Whatever the server answers closes it: who is refused by a server has reached one.
+//! ```text
+//!             failed: long enough, often enough           admitted when due
+//!   Closed ──────────────────────────────────► Open, Due ───────────────────► Open, InFlight
+//!      ▲                                        │     ▲                        │    │
+//!      │                reached                 │     │  probe failed, or was  │    │
+//!      ├────────────────────────────────────────┘     └──────── abandoned ─────┘    │
+//!      └───────────────────────────────── reached ──────────────────────────────────┘
+//! ```
+//!
+//! While it is closed, every caller may connect. It opens when the server has been unreachable for
+//! long enough and in several attempts. While it is open, one caller at a time may try (the probe),
+//! with growing pauses in between. Any answer of the server closes it, even a refusal, and whichever
+//! attempt received it: a caller that is refused by a server has reached one.
 
 use std::time::Duration;
 
@@ -9,51 +20,61 @@ use tokio::time::Instant;
 
 use crate::model::error::{Cause, Outage};
 
-/// One or two may have met a server that is just being restarted.
-const ENOUGH: u32 = 3;
-/// Failures further apart than this are none of one outage: nobody has seen what was between.
-const APART: Duration = Duration::from_secs(60);
+/// The number of failures that opens it. Fewer may have met a server that is just being restarted.
+const MIN_FAILURES: u32 = 3;
+/// The longest time between two failures of one outage. Nobody knows how the server was in a longer
+/// gap, so a failure after it begins a new outage.
+const MAX_GAP: Duration = Duration::from_secs(60);
 
+/// The upper bound of the pause before the first probe. It doubles with each failed probe.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A row of failures without an answer in between.
+/// Consecutive failures, with no answer of the server in between.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
-    /// When the first attempt began.
+struct Failures {
+    /// When the first of the failed attempts began.
     since: Instant,
+    /// When the last of them failed.
     last: Instant,
     count: u32,
+    /// The cause of the last one.
     cause: Cause,
 }
 
+/// The one attempt that is allowed while the breaker is open.
 #[derive(Debug)]
 enum Probe {
-    /// From then on.
+    /// The next caller that asks at this time or later becomes the probe.
     Due(Instant),
-    Underway,
+    /// A caller is connecting as the probe. It reports `reached`, `failed` or `abandoned`.
+    InFlight,
 }
 
+/// Whether the breaker is open, and what it has counted.
 #[derive(Debug)]
 enum State {
-    Closed(Option<Row>),
+    /// Every caller may connect. The failures are those since the last answer.
+    Closed(Option<Failures>),
+    /// Only the probe may connect.
     Open {
-        row: Row,
+        failures: Failures,
         probe: Probe,
-        /// How many have failed.
+        /// How many probes have failed.
         probes: u32,
     },
 }
 
-/// What an attempt is.
+/// The role in which an attempt was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// One of many.
-    Common,
-    /// The only one; the state waits for what comes of it.
+pub(super) enum Role {
+    /// One of any number. Its failure is counted, but does not move the next probe.
+    Ordinary,
+    /// The only one. No other is admitted until its result is reported.
     Probe,
 }
 
+/// The state as the user sees it; see [`Breaker`](super::Breaker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Position {
     Closed,
@@ -61,14 +82,16 @@ pub(super) enum Position {
     HalfOpen,
 }
 
+/// The circuit breaker of one `Db`, without a clock and without I/O.
 #[derive(Debug)]
 pub(super) struct Circuit {
-    /// How long the server must have been out of reach; `None` never opens.
+    /// How long the server must be unreachable before it opens. `None` means that it never does.
     after: Option<Duration>,
     state: State,
 }
 
 impl Circuit {
+    /// Creates a closed breaker.
     pub(super) fn new(after: Option<Duration>) -> Self {
         Self {
             after,
@@ -76,64 +99,70 @@ impl Circuit {
         }
     }
 
-    /// Whether somebody may try now.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<Part, Outage> {
+    /// Admits an attempt to connect, or says what outage stands in its way.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<Role, Outage> {
         match &mut self.state {
-            State::Closed(_) => Ok(Part::Common),
+            State::Closed(_) => Ok(Role::Ordinary),
             State::Open {
                 probe: probe @ Probe::Due(_),
                 ..
             } if probe.is_due(now) => {
-                *probe = Probe::Underway;
-                Ok(Part::Probe)
+                *probe = Probe::InFlight;
+                Ok(Role::Probe)
             }
-            State::Open { row, .. } => Err(row.outage(now)),
+            State::Open { failures, .. } => Err(failures.outage(now)),
         }
     }
 
-    /// Somebody tries, due or not.
-    pub(super) fn admit_always(&mut self) -> Part {
+    /// Admits an attempt that is made even while the breaker is open. It becomes the probe, due or
+    /// not, unless there is one already.
+    pub(super) fn admit_always(&mut self) -> Role {
         match &mut self.state {
             State::Open {
                 probe: probe @ Probe::Due(_),
                 ..
             } => {
-                *probe = Probe::Underway;
-                Part::Probe
+                *probe = Probe::InFlight;
+                Role::Probe
             }
-            _ => Part::Common,
+            _ => Role::Ordinary,
         }
     }
 
-    /// The server has answered.
+    /// The server has answered an attempt.
     pub(super) fn reached(&mut self) {
         self.state = State::Closed(None);
     }
 
-    /// An attempt that `began` then has failed. `jitter` is drawn evenly from 0 to 1.
+    /// An attempt that began at `began` got no answer. `jitter` is a uniform random number between
+    /// 0 and 1, and scales the pause before the next probe.
     pub(super) fn failed(
         &mut self,
-        part: Part,
+        role: Role,
         began: Instant,
         now: Instant,
         cause: Cause,
         jitter: f64,
     ) {
         match &mut self.state {
-            State::Closed(row) => {
-                let row = Row::with(row.take(), began, now, cause);
+            State::Closed(failures) => {
+                let failures = Failures::with(failures.take(), began, now, cause);
                 self.state = match self.after {
-                    Some(after) if row.is_enough(after, now) => State::Open {
-                        row,
+                    Some(after) if failures.is_outage(after, now) => State::Open {
+                        failures,
                         probe: Probe::after(0, now, jitter),
                         probes: 0,
                     },
-                    _ => State::Closed(Some(row)),
+                    _ => State::Closed(Some(failures)),
                 };
             }
-            State::Open { row, probe, probes } => {
-                row.add(now, cause);
-                if part == Part::Probe {
+            State::Open {
+                failures,
+                probe,
+                probes,
+            } => {
+                failures.add(now, cause);
+                if role == Role::Probe {
                     *probes += 1;
                     *probe = Probe::after(*probes, now, jitter);
                 }
@@ -141,13 +170,14 @@ impl Circuit {
         }
     }
 
-    /// An attempt was dropped, and nobody knows what would have come of it.
-    pub(super) fn given_up(&mut self, part: Part, now: Instant) {
-        if let (Part::Probe, State::Open { probe, .. }) = (part, &mut self.state) {
+    /// An attempt was dropped before its result was known. The next caller may be the probe at once.
+    pub(super) fn abandoned(&mut self, role: Role, now: Instant) {
+        if let (Role::Probe, State::Open { probe, .. }) = (role, &mut self.state) {
             *probe = Probe::Due(now);
         }
     }
 
+    /// Returns the state as the user sees it.
     pub(super) fn position(&self) -> Position {
         match &self.state {
             State::Closed(_) => Position::Closed,
@@ -161,6 +191,8 @@ impl Circuit {
 }
 
 impl Probe {
+    /// Schedules the next probe after `probes` of them have failed: exponential backoff with full
+    /// jitter, so that many processes do not probe a restarting server in step.
     fn after(probes: u32, now: Instant, jitter: f64) -> Self {
         let longest = FIRST_PAUSE.saturating_mul(1 << probes.min(31));
         Self::Due(now + longest.min(LONGEST_PAUSE).mul_f64(jitter))
@@ -171,12 +203,13 @@ impl Probe {
     }
 }
 
-impl Row {
+impl Failures {
+    /// Counts one more failure, or begins to count anew if the last one is too long ago.
     fn with(before: Option<Self>, began: Instant, now: Instant, cause: Cause) -> Self {
-        match before.filter(|row| now.saturating_duration_since(row.last) <= APART) {
-            Some(mut row) => {
-                row.add(now, cause);
-                row
+        match before.filter(|failures| now.saturating_duration_since(failures.last) <= MAX_GAP) {
+            Some(mut failures) => {
+                failures.add(now, cause);
+                failures
             }
             None => Self {
                 since: began,
@@ -193,10 +226,12 @@ impl Row {
         self.cause = cause;
     }
 
-    fn is_enough(&self, after: Duration, now: Instant) -> bool {
-        self.count >= ENOUGH && now.saturating_duration_since(self.since) >= after
+    /// Returns true if the breaker should open.
+    fn is_outage(&self, after: Duration, now: Instant) -> bool {
+        self.count >= MIN_FAILURES && now.saturating_duration_since(self.since) >= after
     }
 
+    /// Describes the failures for the error of a caller that is not admitted.
     fn outage(&self, now: Instant) -> Outage {
         Outage {
             lasts: now.saturating_duration_since(self.since),
@@ -212,6 +247,7 @@ mod tests {
 
     const AFTER: Duration = Duration::from_secs(5);
 
+    /// A breaker, and the moment from which the tests count milliseconds.
     struct Run {
         circuit: Circuit,
         zero: Instant,
@@ -225,7 +261,7 @@ mod tests {
             }
         }
 
-        /// Opened at 5000.
+        /// Returns a breaker that opened at 5000.
         fn open() -> Self {
             let mut run = Self::new(AFTER);
             for ms in [0, 2000, 5000] {
@@ -239,20 +275,20 @@ mod tests {
             self.zero + Duration::from_millis(ms)
         }
 
-        fn admit(&mut self, ms: u64) -> Option<Part> {
+        fn admit(&mut self, ms: u64) -> Option<Role> {
             let now = self.at(ms);
             self.circuit.admit(now).ok()
         }
 
-        fn failed(&mut self, part: Part, ms: u64, jitter: f64) {
+        fn failed(&mut self, role: Role, ms: u64, jitter: f64) {
             let (now, cause) = (self.at(ms), Cause::new(format!("refused at {ms}")));
-            self.circuit.failed(part, now, now, cause, jitter);
+            self.circuit.failed(role, now, now, cause, jitter);
         }
 
-        /// Tries, if it may.
+        /// Makes an attempt that fails, if one is admitted.
         fn fails(&mut self, ms: u64) {
-            if let Some(part) = self.admit(ms) {
-                self.failed(part, ms, 1.0);
+            if let Some(role) = self.admit(ms) {
+                self.failed(role, ms, 1.0);
             }
         }
     }
@@ -280,7 +316,7 @@ mod tests {
         let (began, now) = (run.at(0), run.at(5000));
         for _ in 0..3 {
             let cause = Cause::new("no answer");
-            run.circuit.failed(Part::Common, began, now, cause, 1.0);
+            run.circuit.failed(Role::Ordinary, began, now, cause, 1.0);
         }
         assert_eq!(run.circuit.position(), Position::Open);
     }
@@ -317,7 +353,7 @@ mod tests {
             (outage.lasts, outage.attempts),
             (AFTER + Duration::from_millis(49), 3)
         );
-        assert_eq!(run.admit(5050), Some(Part::Probe));
+        assert_eq!(run.admit(5050), Some(Role::Probe));
         assert_eq!(run.circuit.position(), Position::HalfOpen);
         assert_eq!(run.admit(5051), None);
         assert_eq!(run.admit(500_000), None, "however long that one takes");
@@ -328,23 +364,23 @@ mod tests {
         let mut run = Run::open();
         let mut now = 5050;
         for pause in [100, 200, 400, 800, 1000, 1000] {
-            assert_eq!(run.admit(now), Some(Part::Probe));
-            run.failed(Part::Probe, now, 0.5);
+            assert_eq!(run.admit(now), Some(Role::Probe));
+            run.failed(Role::Probe, now, 0.5);
             assert_eq!(run.admit(now + pause / 2 - 1), None);
             now += pause / 2;
         }
-        assert_eq!(run.admit(now), Some(Part::Probe));
-        run.failed(Part::Probe, now, 0.0);
-        assert_eq!(run.admit(now), Some(Part::Probe));
+        assert_eq!(run.admit(now), Some(Role::Probe));
+        run.failed(Role::Probe, now, 0.0);
+        assert_eq!(run.admit(now), Some(Role::Probe));
     }
 
     #[test]
     fn any_answer_closes_it_whoever_had_it() {
         let mut run = Run::open();
-        assert_eq!(run.admit(6000), Some(Part::Probe));
+        assert_eq!(run.admit(6000), Some(Role::Probe));
         run.circuit.reached();
-        assert_eq!(run.admit(6000), Some(Part::Common));
-        run.failed(Part::Probe, 6001, 1.0);
+        assert_eq!(run.admit(6000), Some(Role::Ordinary));
+        run.failed(Role::Probe, 6001, 1.0);
         assert_eq!(
             run.circuit.position(),
             Position::Closed,
@@ -358,17 +394,17 @@ mod tests {
     #[test]
     fn a_probe_that_is_given_up_leaves_its_place_to_the_next() {
         let mut run = Run::open();
-        assert_eq!(run.admit(6000), Some(Part::Probe));
-        run.circuit.given_up(Part::Common, run.at(6000));
+        assert_eq!(run.admit(6000), Some(Role::Probe));
+        run.circuit.abandoned(Role::Ordinary, run.at(6000));
         assert_eq!(run.admit(6000), None, "that was another");
-        run.circuit.given_up(Part::Probe, run.at(6000));
-        assert_eq!(run.admit(6000), Some(Part::Probe));
+        run.circuit.abandoned(Role::Probe, run.at(6000));
+        assert_eq!(run.admit(6000), Some(Role::Probe));
     }
 
     #[test]
     fn one_that_was_under_way_when_it_opened_changes_the_cause_only() {
         let mut run = Run::open();
-        run.failed(Part::Common, 5020, 0.0);
+        run.failed(Role::Ordinary, 5020, 0.0);
         let outage = run.circuit.admit(run.at(5020)).unwrap_err();
         assert_eq!(outage.cause.to_string(), "refused at 5020");
         assert_eq!(run.circuit.position(), Position::Open);
@@ -377,11 +413,11 @@ mod tests {
     #[test]
     fn who_insists_is_the_probe_unless_there_is_one() {
         let mut run = Run::open();
-        assert_eq!(run.circuit.admit_always(), Part::Probe);
-        assert_eq!(run.circuit.admit_always(), Part::Common);
-        run.failed(Part::Common, 6000, 0.0);
+        assert_eq!(run.circuit.admit_always(), Role::Probe);
+        assert_eq!(run.circuit.admit_always(), Role::Ordinary);
+        run.failed(Role::Ordinary, 6000, 0.0);
         assert_eq!(run.admit(6000), None);
-        run.failed(Part::Probe, 6000, 0.0);
-        assert_eq!(run.admit(6000), Some(Part::Probe));
+        run.failed(Role::Probe, 6000, 0.0);
+        assert_eq!(run.admit(6000), Some(Role::Probe));
     }
 }

@@ -1,4 +1,4 @@
-//! The ways in which a session is closed instead of given back.
+//! The ways in which a session is closed instead of going back to the pool.
 
 use sqlx::Connection;
 
@@ -8,7 +8,8 @@ use crate::model::labels::CloseReason;
 use crate::model::transaction::Wire;
 
 impl<DB: Engine> Session<DB> {
-    /// Closes the connection instead of giving it back; its slot becomes free.
+    /// Closes the connection without a word to the server, and frees the slot. The reason for the
+    /// metrics is derived from the state of the connection.
     pub(crate) fn discard(self) {
         let why = match self.state.wire() {
             _ if self.is_lost_by_a_drop() => CloseReason::DroppedOperation,
@@ -18,6 +19,7 @@ impl<DB: Engine> Session<DB> {
         self.discard_because(why);
     }
 
+    /// Closes the connection without a word to the server, for this reason.
     pub(crate) fn discard_because(mut self, why: CloseReason) {
         if let Some(pooled) = &mut self.pooled {
             pooled.tracker.closes(why);
@@ -25,14 +27,14 @@ impl<DB: Engine> Session<DB> {
         self.take();
     }
 
-    /// Why it is about to be closed.
+    /// Notes the reason for which the session is about to be closed. A later one replaces it.
     pub(crate) fn closes(&mut self, why: CloseReason) {
         if let Some(pooled) = &mut self.pooled {
             pooled.tracker.closes(why);
         }
     }
 
-    /// Says goodbye to the server.
+    /// Closes the connection with a goodbye to the server.
     pub(crate) async fn close(mut self) -> Result<(), sqlx::Error> {
         match self.take() {
             Some(connection) => connection.close().await,
@@ -40,13 +42,14 @@ impl<DB: Engine> Session<DB> {
         }
     }
 
-    /// Takes the connection out of the pool for good.
+    /// Takes the connection out of the session. The drop of the session then only frees the slot.
     fn take(&mut self) -> Option<DB::Connection> {
         Some(self.pooled.take()?.connection)
     }
 
-    /// Its connection broke inside of a transaction, and the server may go on with the query that was running, and its locks, for
-    /// as long as that takes.
+    /// Returns true if the connection broke inside of a transaction on a server that does not notice
+    /// this soon: it may go on with the query that was running, and keep its locks, until the end of
+    /// that query.
     pub(super) fn lingers(&self) -> bool {
         let lingers = |pooled: &Pooled<DB>| pooled.backend.lingers;
         self.state.is_broken()
@@ -54,7 +57,7 @@ impl<DB: Engine> Session<DB> {
             && self.pooled.as_deref().is_some_and(lingers)
     }
 
-    /// Ends on the server what lingers there.
+    /// Ends the session on the server if it [`lingers`](Self::lingers) there.
     pub(crate) async fn kill_if_it_lingers(&mut self) {
         if let (true, Some(pooled)) = (self.lingers(), &mut self.pooled) {
             self.db.kill(&mut pooled.backend).await;

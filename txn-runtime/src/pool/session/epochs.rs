@@ -1,32 +1,41 @@
-//! What all sessions remember can become out of date at once.
+//! Epochs: how all sessions become suspect at once.
 //!
-//! Each session notes the era in which it last made sure of what it remembers: the statements that are prepared on it, and the runtime
-//! that its connection lives in. Something that makes all sessions suspect begins a new one. Whoever takes a session of an older era
-//! makes sure first, so that no more than those meet the error that were in use just then.
+//! What a session remembers can become out of date for every session of a pool at the same time: the
+//! statements that are prepared on it (a schema change), and the runtime that its connection lives
+//! in (the end of that runtime). Each session notes the epoch in which it was last known to be up to
+//! date. An event that makes all sessions suspect begins a new epoch, and whoever takes a session of
+//! an older one checks it first. So only the sessions that were in use at that moment can fail.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Of one session.
+/// The epoch in which a session was last known to be up to date. Epochs are only compared for
+/// equality, so it does no harm that they wrap around.
 pub(super) type Epoch = u32;
 
+/// The current epoch of one pool.
+///
+/// Reads acquire and writes release: whoever sees a new epoch also sees what led to it, such as the
+/// end of a runtime in the list of reapers.
 #[derive(Debug, Default)]
 pub(crate) struct Epochs(AtomicU32);
 
 impl Epochs {
+    /// Returns the current epoch.
     pub(super) fn now(&self) -> Epoch {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Ends whatever era it is.
-    pub(crate) fn begin(&self) {
+    /// Begins a new epoch.
+    pub(crate) fn advance(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Ends this era, if it is not over already.
-    pub(super) fn end(&self, epoch: Epoch) {
+    /// Begins a new epoch if the current one is still `epoch`. Many sessions may notice the same
+    /// event, and one new epoch is enough for it.
+    pub(super) fn advance_from(&self, epoch: Epoch) {
         let next = epoch.wrapping_add(1);
-        // Fails only where somebody else has ended it.
-        let _ended = self
+        // It fails only if somebody else has begun a new epoch already.
+        let _advanced = self
             .0
             .compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! What the pool keeps, and how it comes by it.
+//! What deadpool keeps for us, and how it is made: opening sessions and deciding which idle ones may
+//! still be used.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -22,68 +23,86 @@ use crate::observe::opening::opening;
 use crate::observe::scopes::{Registered, Scopes};
 use crate::pool::callbacks::Callbacks;
 use crate::pool::cancel::Cancellable;
-use crate::pool::gate::{Attempt, Switch};
+use crate::pool::gate::{Attempt, CircuitBreaker};
 
-/// What the pool keeps.
+/// A session at rest, and what stays with its connection from one user to the next.
+///
+/// The pool owns it while it is idle, a [`Session`](super::Session) while it is checked out. It is
+/// moved between the two as a box and is never shared, so it needs no lock. Invariant 1 holds
+/// whenever the pool owns it.
 pub(crate) struct Pooled<DB: Engine> {
     pub(super) connection: DB::Connection,
+    /// How its server is told to cancel what it does.
     pub(super) backend: Cancellable,
+    /// Its entry in the list of open scopes.
     pub(super) activity: Registered,
     pub(super) opened: Instant,
+    /// When it last went back to the pool, or was opened.
     pub(super) returned: Instant,
-    /// It lay in the pool before.
+    /// It has been idle in the pool before, so that the server may have closed it meanwhile.
     pub(super) reused: bool,
+    /// The epoch in which it was last known to be up to date.
     pub(super) epoch: Epoch,
-    /// That it was opened on.
+    /// The runtime that it was opened on.
     pub(super) runtime: Option<Id>,
-    /// It was used, and nobody has brought it back to how it was opened: that is to be done in front of what it is used for next.
+    /// It went back to the pool without the reset that is due. Its next user resets it first.
     pub(super) to_be_reset: bool,
+    /// The state that a reset restores.
     pub(super) as_opened: Arc<AsOpened>,
     pub(super) tracker: SessionTracker,
 }
 
-/// Makes sessions for the pool, and sorts out the ones that are too old.
+/// deadpool's manager: opens sessions, and decides which idle ones may still be used.
+///
+/// All handles share it through the pool. It also holds what sessions need of their pool without a
+/// handle.
 pub(crate) struct Manager<DB: Engine> {
     pub(crate) options: ConnectOptionsOf<DB>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
-    /// How long a refusal that may pass is met with another try: less than a caller waits, who is told of the refusal then.
-    pub(crate) patience: Duration,
-    pub(crate) switch: Switch,
+    /// How long connecting is retried while the server sends a refusal that may pass. This is
+    /// shorter than `acquire_timeout`, so that the caller's error can name the refusal.
+    pub(crate) connect_patience: Duration,
+    pub(crate) breaker: CircuitBreaker,
     pub(crate) greeting: Greeting,
+    /// The measured round trip, which is shared with the control connection.
     pub(crate) round_trip: Arc<RoundTrip>,
+    /// The list of open scopes.
     pub(crate) scopes: Arc<Scopes>,
     pub(crate) meter: Meter,
-    /// Sessions in somebody's hands that have no place in the pool any more.
+    /// How many sessions are in somebody's hands and have no slot in the pool any more.
     pub(crate) orphaned: Arc<AtomicUsize>,
     pub(crate) epochs: Epochs,
     pub(crate) callbacks: Callbacks<DB>,
-    /// Of the `Db`: nothing is opened any more.
+    /// Cancelled when the pool is closed or dropped. Nothing is opened from then on.
     pub(crate) closing: CancellationToken,
 }
 
-/// A connection that was set up, and how to reach it from outside.
+/// A connection that was just set up, with what was learnt about it.
 pub(crate) struct Opened<DB: Engine> {
     pub(crate) connection: DB::Connection,
     backend: Backend,
     as_opened: AsOpened,
 }
 
+/// The backoff between attempts to connect that meet a refusal which may pass.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl<DB: Engine> Manager<DB> {
-    /// Of the manager of this pool.
+    /// Returns the count of orphaned sessions of a pool.
     pub(super) fn orphaned(pool: &Pool<Self>) -> &Arc<AtomicUsize> {
         &pool.manager().orphaned
     }
 
+    /// Returns the time after which an idle session may be due, at the earliest.
     pub(crate) fn shortest_life(&self) -> Option<Duration> {
         self.idle_timeout.into_iter().chain(self.max_lifetime).min()
     }
 
-    /// For how long a session that lies in the pool may go on to, if it may.
-    pub(crate) fn look_at(
+    /// Returns how long an idle session may stay in the pool (`None` if forever), or why it is to be
+    /// closed now.
+    pub(crate) fn time_left(
         &self,
         pooled: &Pooled<DB>,
         now: Instant,
@@ -97,14 +116,15 @@ impl<DB: Engine> Manager<DB> {
         Ok(idle.into_iter().chain(life).min())
     }
 
-    /// One attempt.
+    /// Opens a connection once, and reports to the breaker whether a server answered.
     pub(crate) async fn open(&self, attempt: &mut Attempt<'_>) -> Result<Opened<DB>, sqlx::Error> {
-        let is_silence =
-            |error: &_| Class::of_connecting(error).is_loss() && !may_pass::<DB>(error);
-        clock::real(attempt.run(self.open_unseen(), is_silence)).await
+        let is_unreachable =
+            |error: &_| Class::of_connecting(error).is_loss() && !is_transient::<DB>(error);
+        clock::real(attempt.run(self.connect_once(), is_unreachable)).await
     }
 
-    async fn open_unseen(&self) -> Result<Opened<DB>, sqlx::Error> {
+    /// Opens a connection, runs the user's `after_connect`, and records what a reset restores.
+    async fn connect_once(&self) -> Result<Opened<DB>, sqlx::Error> {
         let options = &self.options;
         let connected = engine::connect::<DB>(options, &self.greeting, &self.round_trip);
         let (mut connection, mut backend) = connected.await?;
@@ -123,14 +143,21 @@ impl<DB: Engine> Manager<DB> {
         })
     }
 
+    /// Opens a connection, and tries again, with backoff, while the refusal may pass.
     async fn connect(&self) -> Result<Opened<DB>, Error> {
-        let mut attempt = self.switch.admit().map_err(Error::unavailable)?;
+        let mut attempt = self.breaker.admit().map_err(Error::unavailable)?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             match self.open(&mut attempt).await {
-                Err(error) if may_pass::<DB>(&error) && begun.elapsed() + pause < self.patience => {
-                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "cannot connect yet");
+                Err(error)
+                    if is_transient::<DB>(&error)
+                        && begun.elapsed() + pause < self.connect_patience =>
+                {
+                    tracing::debug!(
+                        target: "txn", system = DB::SYSTEM, %error,
+                        "cannot connect yet"
+                    );
                 }
                 result => return result.map_err(Error::connect),
             }
@@ -140,9 +167,10 @@ impl<DB: Engine> Manager<DB> {
     }
 }
 
-fn may_pass<DB: Engine>(error: &sqlx::Error) -> bool {
+/// Returns true for a refusal by a server that is there and may accept the connection soon.
+fn is_transient<DB: Engine>(error: &sqlx::Error) -> bool {
     match error {
-        // The server has not yet taken those who came before off its list (EAGAIN on a unix socket).
+        // The server's accept queue is full (EAGAIN on a unix socket).
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::WouldBlock,
         sqlx::Error::Database(error) => DB::may_connect_soon(&**error),
         _ => false,
@@ -150,15 +178,16 @@ fn may_pass<DB: Engine>(error: &sqlx::Error) -> bool {
 }
 
 impl<DB: Engine> managed::Manager for Manager<DB> {
-    /// Boxed, as it is moved with each session; `None` while that is out.
+    /// The shell that occupies a slot: full while the session is idle, `None` while it is out. The
+    /// session is boxed because it is moved each time that it changes hands.
     type Type = Option<Box<Pooled<DB>>>;
     type Error = Error;
 
+    /// Opens a session. Dropped in flight, it closes the connection and gives up a probe.
     async fn create(&self) -> Result<Self::Type, Error> {
-        // Boxed, or every scope's future would have room for it.
         let begun = self.meter.opening();
         let connect = self.closing.run_until_cancelled(self.connect());
-        let connected = opening(Box::pin(connect)).await;
+        let connected = opening(Box::pin(connect)).await; // Boxed: see the head of scope.rs
         let opened = match connected.unwrap_or_else(|| Err(Error::closed())) {
             Ok(opened) => opened,
             Err(error) => {
@@ -182,26 +211,28 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         })))
     }
 
+    /// Decides whether an idle session may be handed out. On an error deadpool drops the session and
+    /// goes on with the next one, or opens one.
     async fn recycle(&self, shell: &mut Self::Type, _: &Metrics) -> RecycleResult<Error> {
         let Some(pooled) = shell else {
             return Err(RecycleError::message("empty"));
         };
-        if let Err(why) = self.look_at(pooled, Instant::now()) {
+        if let Err(why) = self.time_left(pooled, Instant::now()) {
             pooled.tracker.closes(why);
             return Err(RecycleError::message("too old"));
         }
         if self.callbacks.before_acquire.is_none() {
             return Ok(());
         }
-        // Whoever is to have it waits for no other. Boxed, or every scope's future would have room for it.
-        let asked = Box::pin(opening(self.ask(pooled)));
-        asked.await
+        // Like a session that is being opened, this one is for no other caller.
+        Box::pin(opening(self.before_acquire(pooled))).await // Boxed: see the head of scope.rs
     }
 }
 
 impl<DB: Engine> Manager<DB> {
-    /// Asks the user's callback whether a session is to be used. Dropped in flight, the pool lets go of the session.
-    async fn ask(&self, pooled: &mut Pooled<DB>) -> RecycleResult<Error> {
+    /// Asks the user's `before_acquire` whether an idle session may be used. If this is dropped in
+    /// flight, deadpool drops the session.
+    async fn before_acquire(&self, pooled: &mut Pooled<DB>) -> RecycleResult<Error> {
         let meta = SessionMeta::idle(pooled.opened, pooled.returned);
         pooled.backend.limits = None;
         let answer = self.callbacks.wants(&mut pooled.connection, meta).await;
@@ -210,7 +241,10 @@ impl<DB: Engine> Manager<DB> {
         }
         if let Err(error) = answer {
             let backend = pooled.backend.target.id;
-            tracing::warn!(target: "txn", system = DB::SYSTEM, backend, %error, "session closed instead of taken");
+            tracing::warn!(
+                target: "txn", system = DB::SYSTEM, backend, %error,
+                "session closed instead of taken"
+            );
         }
         pooled.tracker.closes(CloseReason::Rejected);
         Err(RecycleError::message("not wanted"))
@@ -218,22 +252,23 @@ impl<DB: Engine> Manager<DB> {
 }
 
 impl<DB: Engine> Pooled<DB> {
-    /// Says goodbye to the server; for one that was taken out of the pool for this.
+    /// Closes an idle session that was taken out of the pool, with a goodbye to the server.
     pub(crate) async fn retire(mut self, why: CloseReason) -> Result<(), sqlx::Error> {
         self.tracker.closes(why);
         self.close().await
     }
 
-    /// It was in use until a moment ago.
+    /// Returns true if it was in use until a moment ago, so that its server is probably there.
     pub(crate) fn is_fresh(&self) -> bool {
         self.returned.elapsed() < TRUSTED
     }
 
-    /// Ends it without a word to the server.
+    /// Closes the connection without a word to the server.
     pub(crate) fn discard(mut self, why: CloseReason) {
         self.tracker.closes(why);
     }
 
+    /// Closes the connection with a goodbye to the server.
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
         clock::real(self.connection.close()).await
     }

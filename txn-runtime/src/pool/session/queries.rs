@@ -1,4 +1,8 @@
-//! Queries of the runtime's own.
+//! Queries that the runtime itself runs on a session, and the depth that the driver counts.
+//!
+//! The driver counts transactions that are begun through it. The runtime begins its own with plain
+//! SQL, so the driver's count is 0 for them, except while the raw connection of a transaction is
+//! lent to the user. See "Deliberately absent" in ARCHITECTURE.md.
 
 use futures_util::{TryFutureExt, TryStreamExt};
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
@@ -12,14 +16,14 @@ use crate::pool::executor::{By, Rows, operate};
 const NOT_ENDED: &str = "the server goes on with the transaction that was to end";
 
 impl<DB: Engine> Session<DB> {
-    /// Runs one.
+    /// Runs a statement and ignores its rows.
     pub(crate) async fn run(&mut self, sql: impl SqlSafeStr) -> Result<(), sqlx::Error> {
         let sql = sql.into_sql_str();
         let rows = operate(self, None, By::Runtime, |on| DB::fetch_optional(on, sql)).await;
         rows.map(drop)
     }
 
-    /// Runs one, and lets `read` see its rows.
+    /// Runs a query and calls `read` for each row.
     pub(crate) async fn ask(
         &mut self,
         sql: impl SqlSafeStr,
@@ -34,10 +38,11 @@ impl<DB: Engine> Session<DB> {
         Ok(())
     }
 
-    /// Runs what ends a transaction.
+    /// Runs the SQL that ends a transaction.
     ///
-    /// As if it were to begin one: the driver runs nothing cheaper than that, and says afterwards whether the connection is
-    /// inside of a transaction. Only if it still were would the driver count it among its own.
+    /// On some engines it is passed to the driver as the SQL that begins one (`begin_with`), because
+    /// the driver runs nothing more cheaply, and reports afterwards whether the connection is inside
+    /// of a transaction. `BeginFailed` (it is not) is the answer that is wanted here.
     pub(crate) async fn end(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         let sql = sql.into_sql_str();
         if !DB::ENDS_CHEAPLY || self.bounds.are_a_savepoint() || self.is_counted_by_the_driver() {
@@ -51,41 +56,42 @@ impl<DB: Engine> Session<DB> {
             Err(sqlx::Error::BeginFailed) => Ok(()),
             Err(error) => Err(error),
             Ok(()) => {
-                // What the driver has begun it rolls back along with what comes next.
+                // The driver now counts the transaction, and rolls it back in front of the next
+                // statement. That exchange is outstanding.
                 self.state.sent();
                 Err(sqlx::Error::Protocol(NOT_ENDED.into()))
             }
         }
     }
 
-    /// Whether the driver counts a transaction of its own on the connection: the one that was
-    /// lent to it, or one that the user has begun through it and left there.
+    /// Returns true if the driver counts a transaction of its own on the connection: the one that
+    /// was lent to the user, or one that the user has begun and left open there.
     #[inline]
     pub(crate) fn is_counted_by_the_driver(&self) -> bool {
         let counted = |pooled: &Pooled<DB>| pooled.connection.is_in_transaction();
         self.pooled.as_deref().is_some_and(counted)
     }
 
-    /// Has the driver count the open transaction among its own: what is begun through the
-    /// connection from now on nests. It may be one already.
+    /// Makes the driver count the open transaction as its own, so that a transaction that is begun
+    /// through the connection becomes a savepoint. Does nothing if the driver counts it already.
     ///
-    /// The driver says in one round trip whether there is a transaction at all
-    /// ([`sqlx::Error::BeginFailed`] if there is none).
+    /// This takes one round trip, and fails with [`sqlx::Error::BeginFailed`] if no transaction is
+    /// open.
     pub(crate) async fn let_the_driver_count(&mut self) -> Result<(), sqlx::Error> {
         if self.is_counted_by_the_driver() {
             return Ok(());
         }
-        // Forgotten: dropped, it would roll back.
+        // The driver's guard is forgotten, because its drop would roll back.
         operate(self, None, By::Runtime, |on| {
             on.begin_with(DB::NOTHING).map_ok(std::mem::forget)
         })
         .await
     }
 
-    /// Has it count none, outside of a transaction.
+    /// Makes the driver count no transaction. Called outside of a transaction.
     ///
-    /// The driver lowers its count only with the end of a level on the server, so that there have
-    /// to be as many levels to end.
+    /// The driver lowers its count only when it ends a level on the server, so a transaction with
+    /// that many savepoints is begun here for it to end.
     pub(crate) async fn let_the_driver_count_none(&mut self) -> Result<(), sqlx::Error> {
         let levels = DB::TransactionManager::get_transaction_depth(self.raw());
         if levels == 0 {

@@ -1,4 +1,17 @@
-//! What is done with a clean session before others get it: the user's callback, and bringing it back to how it was opened.
+//! What is done with a clean session between two users: the user's `after_release` callback, and the
+//! reset to the state in which it was opened.
+//!
+//! ```text
+//!   a statement runs ──► look_for_leftovers notes whether it may leave something behind
+//!   the session is dropped ──► has_work_before_others
+//!         │ no work                               │ work
+//!         ▼                                       ▼
+//!      idle, maybe with `to_be_reset` set      make_ready_for_others, in the background
+//! ```
+//!
+//! A reset that costs no round trip in front of a BEGIN is not run in the background: `to_be_reset`
+//! is set, and the next user sends it along. What runs here counts as a cleanup, so the session
+//! keeps its slot until it is done.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -11,26 +24,28 @@ use crate::model::labels::CloseReason;
 use crate::model::reset::{Left, SessionMeta, When};
 
 impl<DB: Engine> Session<DB> {
-    /// Notes whether a statement may leave something behind, before it is sent.
+    /// Notes, before a statement is sent, whether it may leave something behind on the session.
     pub(crate) fn look_for_leftovers(&mut self, sql: &str) {
         if self.db.acts_on_release() && self.left != Left::Seen {
-            self.look_at(sql);
+            self.note_leftovers(sql);
         }
     }
 
-    fn look_at(&mut self, sql: &str) {
+    fn note_leftovers(&mut self, sql: &str) {
         self.left = match statement::leaves_something::<DB>(sql) {
             true => Left::Seen,
             false => Left::Unseen,
         };
     }
 
+    /// Decides whether the session is reset now, by its next user, or not at all.
     fn when_to_reset(&self) -> When {
         let callbacks = self.db.callbacks();
         callbacks.reset.when(self.left, callbacks.reset_rides())
     }
 
-    /// Whether something is to be done with it before others get it; what can wait until then is noted.
+    /// Returns true if there is work to do before the session may go back to the pool. Sets
+    /// `to_be_reset` if the next user can do it instead.
     pub(super) fn has_work_before_others(&self, pooled: &mut Pooled<DB>) -> bool {
         if !self.db.acts_on_release() || self.state.needs_nothing_before_others() {
             return false;
@@ -43,9 +58,12 @@ impl<DB: Engine> Session<DB> {
         when == When::Now || callbacks.after_release.is_some()
     }
 
-    /// Does it. Why the session is to be closed, if it is; one that fails in this is of no more use.
+    /// Runs the user's `after_release`, and resets the session if that is due. Returns the reason if
+    /// the session is to be closed. After an error it is broken.
     ///
-    /// Dropped in flight its wire is busy, so that nobody else gets it.
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the wire `Busy`, so that nobody else gets the session as it is.
     pub(crate) async fn make_ready_for_others(
         &mut self,
     ) -> Result<Option<CloseReason>, sqlx::Error> {
@@ -66,7 +84,7 @@ impl<DB: Engine> Session<DB> {
             .map(|pooled| SessionMeta::in_use(pooled.opened));
         let meta = meta.unwrap_or(SessionMeta::NEW);
         let keeps = self
-            .attend(limit, |on| db.callbacks().keeps(on, meta))
+            .run_guarded(limit, |on| db.callbacks().keeps(on, meta))
             .await?;
         if !keeps {
             return Ok(Some(CloseReason::Rejected));
@@ -78,7 +96,8 @@ impl<DB: Engine> Session<DB> {
         Ok(None)
     }
 
-    /// Brings it back to how it was opened; false if that cannot be done.
+    /// Resets the session to the state in which it was opened. Returns false if its engine can only
+    /// replace it with a new one. After an error it is broken.
     pub(crate) async fn reset(&mut self, limit: Duration) -> Result<bool, sqlx::Error> {
         let db = self.db.clone();
         self.forget_limits();
@@ -88,13 +107,13 @@ impl<DB: Engine> Session<DB> {
             .map(|pooled| Arc::clone(&pooled.as_opened));
         let as_opened = as_opened.unwrap_or_default();
         let renewal = self
-            .attend(limit, |on| DB::reset(on, db.options(), &as_opened))
+            .run_guarded(limit, |on| DB::reset(on, db.options(), &as_opened))
             .await?;
         match renewal {
             Renewal::Close => return Ok(false),
             Renewal::AsOpened => {}
             Renewal::AsNew => {
-                let connected = self.attend(limit, |on| db.callbacks().connected(on));
+                let connected = self.run_guarded(limit, |on| db.callbacks().connected(on));
                 connected.await?;
             }
         }
@@ -102,7 +121,8 @@ impl<DB: Engine> Session<DB> {
         Ok(true)
     }
 
-    /// The same in front of a BEGIN: what cannot be brought back is replaced there.
+    /// Resets the session in front of a BEGIN. One that cannot be reset counts as lost, which has the
+    /// BEGIN repeated on another session.
     pub(super) async fn reset_or_break(&mut self) -> Result<(), sqlx::Error> {
         let limit = self.db.settle_timeout();
         if self.reset(limit).await? {
@@ -112,13 +132,14 @@ impl<DB: Engine> Session<DB> {
         Err(sqlx::Error::Io(ErrorKind::NotConnected.into()))
     }
 
-    /// It is as its last user has left it.
+    /// Returns true if the session is still as its last user left it, and a reset is due.
     pub(crate) fn is_to_be_reset(&self) -> bool {
         self.pooled
             .as_ref()
             .is_some_and(|pooled| pooled.to_be_reset)
     }
 
+    /// The session was reset, here or along with a BEGIN.
     pub(crate) fn was_reset(&mut self) {
         if let Some(pooled) = &mut self.pooled {
             pooled.to_be_reset = false;

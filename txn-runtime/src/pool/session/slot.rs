@@ -1,7 +1,16 @@
-//! The place of a session in its pool, and what it is given out with.
+//! The slot of a session: its place in the pool, and the permits that it was checked out with.
 //!
-//! The pool keeps a shell for each session that is open: full while the session is idle, empty while it is out. So a place can be
-//! given back before its session is: when the connection breaks in the middle of a body, which may go on for as long as it likes.
+//! deadpool keeps one object for each slot in use. Ours is a shell around the session: full while
+//! the session is idle, empty while it is checked out. So the slot can be freed before the session
+//! is: if the connection breaks in the middle of a body, the pool may open another at once, however
+//! long that body goes on.
+//!
+//! ```text
+//!   empty(object) ──► taken ──► fill      the session is idle again
+//!                       │
+//!                       ├─────► release   the slot is free, the session is orphaned
+//!                       └─────► drop      the slot is free, and so are the permits
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,20 +23,22 @@ use crate::model::labels::CloseReason;
 use crate::observe::metrics::SessionTracker;
 use crate::pool::Permits;
 
-/// Dropped, the place is free, for a session that is to be opened.
+/// The slot of one session that is checked out. Dropping it frees the slot, so that the pool may
+/// open another session.
 pub(crate) struct Slot<DB: Engine> {
-    /// Empty; `None` once it was given back.
+    /// The empty shell that occupies the slot. `None` once the slot is free.
     shell: Option<Object<Manager<DB>>>,
-    /// Most engines and pools have none.
+    /// The permits of the session, if its pool or engine has any.
     pub(super) permits: Option<Box<Permits>>,
-    /// Set when the place was given back before the session.
+    /// Counts the session as orphaned: its slot is free, and it is still in somebody's hands.
     orphaned: Option<Orphan>,
-    /// A statement that writes was refused on it, as on one that only reads.
+    /// The server refused a write because this session is read-only. Another session may not be, so
+    /// this one is closed instead of going back.
     pub(super) only_reads: bool,
 }
 
 impl<DB: Engine> Slot<DB> {
-    /// With the session that lay there.
+    /// Takes the session out of its shell, which then occupies the slot.
     pub(super) fn empty(
         mut shell: Object<Manager<DB>>,
         permits: Option<Box<Permits>>,
@@ -49,16 +60,19 @@ impl<DB: Engine> Slot<DB> {
         }
     }
 
+    /// Returns true until the slot is freed.
     pub(super) fn is_taken(&self) -> bool {
         self.shell.is_some()
     }
 
-    /// Frees the place, for the session that has it is of no more use. Its holder goes on to have the turn in a sandbox.
+    /// Frees the slot, because its session is broken. The holder may keep the session; it counts as
+    /// orphaned until it is dropped or settles. The permit of a sandbox stays with it.
     pub(super) fn release(&mut self) {
         let Some(shell) = self.shell.take() else {
             return;
         };
-        // Counted before the place is free, or the one who takes that would be one too many.
+        // The orphan is counted before the slot is free. Otherwise `status` could count both this
+        // session and the one that takes its slot as in use.
         let count = |pool| Orphan::new(Manager::orphaned(&pool));
         self.orphaned = Object::pool(&shell).map(count);
         drop(Object::take(shell));
@@ -67,7 +81,7 @@ impl<DB: Engine> Slot<DB> {
         }
     }
 
-    /// From here on it is counted among those that are being settled.
+    /// The session begins to settle, and is counted as settling instead of orphaned from now on.
     pub(super) fn settles(&mut self) {
         self.orphaned = None;
     }
@@ -84,6 +98,7 @@ impl<DB: Engine> Default for Slot<DB> {
     }
 }
 
+/// deadpool would put an object that is dropped back as idle, so the shell is detached first.
 impl<DB: Engine> Drop for Slot<DB> {
     fn drop(&mut self) {
         if let Some(shell) = self.shell.take() {
@@ -92,28 +107,29 @@ impl<DB: Engine> Drop for Slot<DB> {
     }
 }
 
-/// What a statement needs of the session that it runs on, should that break.
+/// The parts of a session that a running statement reports to when it is refused or the connection
+/// breaks. They are borrowed apart from the connection, which the statement itself has borrowed.
 pub(crate) struct Hold<'a, DB: Engine> {
     pub(super) slot: &'a mut Slot<DB>,
     pub(super) tracker: &'a mut SessionTracker,
 }
 
 impl<DB: Engine> Hold<'_, DB> {
-    /// What the server has said against a statement may be an answer of its session, which another would not give.
-    ///
-    /// Not so where the transaction was asked to only read.
+    /// A statement was refused. Notes whether that was because the session is read-only, unless the
+    /// transaction itself was asked to be (`reads`).
     pub(crate) fn refused(&mut self, error: &sqlx::Error, reads: bool) {
         self.slot.only_reads |= !reads && error.as_database_error().is_some_and(DB::only_reads);
     }
 
-    /// The connection is lost, whatever its holder goes on to do.
+    /// The connection is lost: frees the slot, though the holder may keep the session.
     pub(crate) fn release(&mut self) {
         self.tracker.gone(CloseReason::Broken);
         self.slot.release();
     }
 }
 
-/// Counts a session that has no place any more and is still in somebody's hands.
+/// Counts a session that has no slot any more and is still in somebody's hands, until it is dropped.
+/// The count is only displayed, so `Relaxed` is enough.
 struct Orphan(Arc<AtomicUsize>);
 
 impl Orphan {

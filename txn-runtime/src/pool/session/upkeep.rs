@@ -1,4 +1,8 @@
-//! What the runtime does with a session by itself.
+//! What the runtime itself does with a session: draining it, probing it, pinging it, and bringing it
+//! up to date.
+//!
+//! All of this is guarded like the user's statements: the wire is `Busy` while something is in
+//! flight (invariant 2), and what fails or times out leaves the session `Broken`.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -14,20 +18,27 @@ use crate::model::deadline::LONGEST;
 use crate::model::transaction::{Access, Wire};
 
 impl<DB: Engine> Session<DB> {
-    /// Finishes what a dropped operation left on the wire, because all of it is to be undone: what still runs is cancelled on
-    /// the server, a row stream that was read in part like everything else. Returns that operation's own error.
+    /// Finishes what a dropped operation left on the wire, in a transaction that is to be rolled
+    /// back. Whatever still runs, be it a row stream that was read in part, is cancelled on the
+    /// server. Returns the error of that operation, if it had one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the wire `Busy`; the next drain goes on.
     pub(crate) async fn drain(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
         self.finish_exchange(true).await
     }
 
-    /// The same where its scope goes on: what is left of a row stream is read, for as long as that takes. To cancel it would
-    /// fail a transaction on some engines, and undo a statement that writes on all.
+    /// Finishes what a dropped operation left on the wire, in a scope that goes on. The rest of a row
+    /// stream is read, however long that takes: cancelling it would fail the transaction on some
+    /// engines, and undo a statement that writes on all of them.
     pub(crate) async fn read_on(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
-        let ends = self.state.wire() != Wire::Partial;
-        self.finish_exchange(ends).await
+        let cancels = self.state.wire() != Wire::Partial;
+        self.finish_exchange(cancels).await
     }
 
-    async fn finish_exchange(&mut self, ends: bool) -> Result<Option<sqlx::Error>, sqlx::Error> {
+    /// Reads the rest of the last exchange, and cancels it on the server if `cancels`.
+    async fn finish_exchange(&mut self, cancels: bool) -> Result<Option<sqlx::Error>, sqlx::Error> {
         if self.state.is_idle() {
             return Ok(None);
         }
@@ -35,7 +46,7 @@ impl<DB: Engine> Session<DB> {
         let left = self.state.drains(DB::DROPS_BREAK);
         let drained = match left {
             Wire::Broken(_) => Err(sqlx::Error::Io(ErrorKind::NotConnected.into())),
-            _ => self.wait_for_answer(left, ends).await,
+            _ => self.wait_for_answer(left, cancels).await,
         };
         match drained {
             Ok(_) => self.state.drained(),
@@ -44,10 +55,12 @@ impl<DB: Engine> Session<DB> {
         drained
     }
 
+    /// Waits for the end of the exchange that was left as `left` says. If `cancels`, the wait is
+    /// bounded by `settle_timeout`.
     async fn wait_for_answer(
         &mut self,
         left: Wire,
-        ends: bool,
+        cancels: bool,
     ) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let db = self.db.clone();
         let Some(pooled) = self.pooled.as_mut() else {
@@ -73,12 +86,17 @@ impl<DB: Engine> Session<DB> {
                 .map(|()| None);
         }
         let answer = DB::drain(connection, left);
-        let limit = if ends { db.settle_timeout() } else { LONGEST };
-        let answered = timeout(limit, db.cancelling(backend, left, ends, answer));
+        let limit = if cancels {
+            db.settle_timeout()
+        } else {
+            LONGEST
+        };
+        let answered = timeout(limit, db.cancelling(backend, left, cancels, answer));
         answered.await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// What limits it has by itself. They are known from when it was opened, unless something may have changed them since.
+    /// Returns the timeouts that are set on the session itself. They are known since it was opened;
+    /// the server is asked only if something may have changed them since.
     pub(crate) async fn limits_of_its_own(&mut self) -> Result<OwnLimits, sqlx::Error> {
         let known = self.pooled.as_ref();
         let known = known.and_then(|pooled| pooled.backend.limits);
@@ -97,48 +115,52 @@ impl<DB: Engine> Session<DB> {
         Ok(limits)
     }
 
-    /// Something is about to happen that may change them.
+    /// Something is about to happen that may change the session's own timeouts.
     pub(crate) fn forget_limits(&mut self) {
         if let Some(pooled) = &mut self.pooled {
             pooled.backend.limits = None;
         }
     }
 
-    /// Whether user code left a transaction open behind our back.
+    /// Asks the server whether the connection is inside of a transaction that user code left open.
     pub(crate) async fn probe(&mut self) -> Result<bool, sqlx::Error> {
         let limit = self.db.settle_timeout();
-        self.attend(limit, |connection| DB::in_transaction(connection))
+        self.run_guarded(limit, |connection| DB::in_transaction(connection))
             .await
     }
 
-    /// It was used last before something happened that made all sessions suspect.
+    /// Returns true if the session is of an older epoch, and has to [`catch_up`](Self::catch_up).
     pub(crate) fn is_behind(&self) -> bool {
         let behind = |pooled: &Pooled<DB>| pooled.epoch != self.db.epochs().now();
         self.pooled.as_deref().is_some_and(behind)
     }
 
+    /// Returns true if the runtime that drives the connection has ended.
     fn has_lost_its_runtime(&self) -> bool {
         let runtime = self.pooled.as_deref().and_then(|pooled| pooled.runtime);
-        DB::LIVES_IN_RUNTIME && runtime.is_some_and(|runtime| !self.db.goes_on(runtime))
+        DB::LIVES_IN_RUNTIME && runtime.is_some_and(|runtime| !self.db.is_alive(runtime))
     }
 
-    /// What it remembers of the schema is out of date, and that of all others most likely is.
+    /// What this session remembers of the schema is out of date. That of all others most likely is
+    /// too, so a new epoch begins.
     pub(super) fn note_stale(&mut self) {
         if let Some(pooled) = &self.pooled {
-            self.db.epochs().end(pooled.epoch);
+            self.db.epochs().advance_from(pooled.epoch);
         }
     }
 
-    /// Forgets what may be out of date.
+    /// Brings a session of an older epoch up to date: forgets its prepared statements, or gives the
+    /// session up if its runtime has ended.
     pub(crate) async fn catch_up(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         if self.has_lost_its_runtime() {
             self.state.lost();
             return Err(sqlx::Error::Io(ErrorKind::NotConnected.into()));
         }
-        // Should a runtime have ended, this one may have no keeper yet.
+        // After the end of another runtime, the current one may have no reaper yet.
         self.db.ensure_reaper();
+        // The epoch is read before the statements are forgotten: one that begins meanwhile counts.
         let epoch = self.db.epochs().now();
-        self.attend(limit, Connection::clear_cached_statements)
+        self.run_guarded(limit, Connection::clear_cached_statements)
             .await?;
         if let Some(pooled) = &mut self.pooled {
             pooled.epoch = epoch;
@@ -146,7 +168,8 @@ impl<DB: Engine> Session<DB> {
         Ok(())
     }
 
-    /// Makes sure of the schema, where the driver does not before it runs this statement.
+    /// Has the driver notice a schema change before it runs a statement, on engines where it would
+    /// run the statement as it was prepared for the old schema.
     #[inline]
     pub(crate) async fn look_at_schema(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         match DB::LOOK_AT_SCHEMA {
@@ -155,25 +178,32 @@ impl<DB: Engine> Session<DB> {
         }
     }
 
-    /// Whether a scope that writes would be served on it. If not, it is of no more use.
+    /// Checks that a scope could write on this session. After an error the session is of no more use.
     pub(crate) async fn check_writes(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
+        // Counted as a transaction, so that the session is settled if this is dropped in flight.
         self.state.begins(Access::default());
-        self.attend(limit, |connection| DB::check_writes(connection))
+        self.run_guarded(limit, |connection| DB::check_writes(connection))
             .await?;
         self.state.ended();
         Ok(())
     }
 
-    /// Whether the server is there.
+    /// Checks that the server answers, and brings the session up to date. After an error the session
+    /// is broken.
     pub(crate) async fn ping(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         if self.is_behind() {
             self.catch_up(limit).await?;
         }
-        self.attend(limit, Connection::ping).await
+        self.run_guarded(limit, Connection::ping).await
     }
 
-    /// An operation of the runtime's own, guarded and bounded. Failed, the connection is of no more use.
-    pub(super) async fn attend<'a, T, F: Future<Output = Result<T, sqlx::Error>> + 'a>(
+    /// Runs an operation of the runtime's own, guarded like a statement and bounded by `limit`. After
+    /// an error the session is broken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the wire `Busy`; the next drain goes on from there.
+    pub(super) async fn run_guarded<'a, T, F: Future<Output = Result<T, sqlx::Error>> + 'a>(
         &'a mut self,
         limit: Duration,
         operation: impl FnOnce(&'a mut DB::Connection) -> F,
@@ -191,12 +221,14 @@ impl<DB: Engine> Session<DB> {
     }
 }
 
+/// Forgets the prepared statements of a connection, because one of them has turned out to be out of
+/// date. Begins a new epoch, which is then that of this session.
 async fn forget<DB: Engine>(
     connection: &mut DB::Connection,
     epoch: &mut Epoch,
     epochs: &Epochs,
 ) -> Result<(), sqlx::Error> {
-    epochs.end(*epoch);
+    epochs.advance_from(*epoch);
     let now = epochs.now();
     connection.clear_cached_statements().await?;
     *epoch = now;

@@ -1,0 +1,177 @@
+//! The circuit breaker as callers that connect use it: [`Circuit`] with a lock, a clock, logs and
+//! metrics.
+
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::circuit::{Circuit, Position, Role};
+use crate::engine::timed_out;
+use crate::model::error::{Cause, Outage};
+use crate::observe::metrics::Meter;
+
+/// How long an attempt may go without an answer. An ordinary attempt goes on after that, but counts
+/// as one failure for each such period; a probe is given up.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether callers that need a new connection may try to open one, from
+/// [`Status::breaker`](crate::Status::breaker). It is configured with
+/// [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Breaker {
+    /// They may: as far as is known, the server can be reached.
+    Closed,
+    /// They fail at once: the server is out of reach.
+    Open,
+    /// One caller is trying to connect, and all others fail at once.
+    HalfOpen,
+}
+
+/// The circuit breaker of one `Db`.
+///
+/// Whoever connects first calls [`admit`](Self::admit) and then [`Attempt::run`], which reports the
+/// result. The lock is never held across an await or a log message.
+#[derive(Debug)]
+pub(crate) struct CircuitBreaker {
+    system: &'static str,
+    meter: Meter,
+    circuit: Mutex<Circuit>,
+}
+
+impl CircuitBreaker {
+    /// Creates a closed breaker. It opens after the server was unreachable for `after`, if at all.
+    pub(crate) fn new(after: Option<Duration>, system: &'static str, meter: Meter) -> Self {
+        Self {
+            system,
+            meter,
+            circuit: Mutex::new(Circuit::new(after)),
+        }
+    }
+
+    /// Admits an attempt to connect, or says what outage stands in its way.
+    pub(crate) fn admit(&self) -> Result<Attempt<'_>, Outage> {
+        let role = self.lock().admit(Instant::now())?;
+        Ok(self.attempt(role))
+    }
+
+    /// Admits an attempt to connect even while the breaker is open.
+    pub(crate) fn admit_always(&self) -> Attempt<'_> {
+        let role = self.lock().admit_always();
+        self.attempt(role)
+    }
+
+    /// Returns the state as the user sees it.
+    pub(crate) fn position(&self) -> Breaker {
+        match self.lock().position() {
+            Position::Closed => Breaker::Closed,
+            Position::Open => Breaker::Open,
+            Position::HalfOpen => Breaker::HalfOpen,
+        }
+    }
+
+    fn attempt(&self, role: Role) -> Attempt<'_> {
+        Attempt {
+            breaker: self,
+            role,
+            began: Instant::now(),
+        }
+    }
+
+    /// Applies `change` to the state, and logs and counts it if that opened or closed the breaker.
+    fn change(&self, change: impl FnOnce(&mut Circuit)) {
+        let mut circuit = self.lock();
+        let was_closed = circuit.position() == Position::Closed;
+        change(&mut circuit);
+        let is_closed = circuit.position() == Position::Closed;
+        drop(circuit);
+        let system = self.system;
+        match (was_closed, is_closed) {
+            (true, false) => {
+                self.meter.breaker_opened();
+                tracing::warn!(
+                    target: "txn", system,
+                    "the server is out of reach: callers that need a new connection fail at once"
+                );
+            }
+            (false, true) => {
+                self.meter.breaker_closed();
+                tracing::info!(target: "txn", system, "the server can be reached again");
+            }
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An attempt to connect that was admitted.
+///
+/// If a probe is dropped before its result is known, the next caller may be the probe. After a
+/// result was reported the attempt is an ordinary one, so that its drop changes nothing.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    breaker: &'a CircuitBreaker,
+    role: Role,
+    /// When it began, or when it last got an answer. Failures are dated from here.
+    began: Instant,
+}
+
+impl Attempt<'_> {
+    /// Waits for `connect`, and reports the result to the breaker. `is_unreachable` tells errors
+    /// that mean that no server answered from those that a server sent.
+    ///
+    /// It may be called again for a retry within the same attempt.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it reports nothing; dropping the attempt then gives up a probe.
+    pub(crate) async fn run<T>(
+        &mut self,
+        connect: impl Future<Output = Result<T, sqlx::Error>>,
+        is_unreachable: impl Fn(&sqlx::Error) -> bool,
+    ) -> Result<T, sqlx::Error> {
+        let mut connect = pin!(connect);
+        loop {
+            let Ok(result) = timeout(ANSWER_TIMEOUT, connect.as_mut()).await else {
+                let was_probe = self.role == Role::Probe;
+                self.failed(&timed_out());
+                if was_probe {
+                    return Err(timed_out());
+                }
+                continue;
+            };
+            match &result {
+                Err(error) if is_unreachable(error) => self.failed(error),
+                _ => self.reached(),
+            }
+            return result;
+        }
+    }
+
+    fn reached(&mut self) {
+        self.role = Role::Ordinary;
+        self.began = Instant::now();
+        self.breaker.change(Circuit::reached);
+    }
+
+    fn failed(&mut self, error: &sqlx::Error) {
+        let role = std::mem::replace(&mut self.role, Role::Ordinary);
+        let (began, now, cause) = (self.began, Instant::now(), Cause::of_connecting(error));
+        let jitter = fastrand::f64();
+        self.breaker
+            .change(|circuit| circuit.failed(role, began, now, cause, jitter));
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.role == Role::Probe {
+            self.breaker.lock().abandoned(self.role, Instant::now());
+        }
+    }
+}
