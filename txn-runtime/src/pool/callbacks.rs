@@ -1,4 +1,8 @@
-//! The user's callbacks: when a session is opened, taken and given back.
+//! The user's callbacks: when a session is opened, checked out, and given back.
+//!
+//! A callback may do anything to the connection, so after each one the runtime checks that no
+//! transaction was left open (invariant 1). While a callback runs, its connection is in no pool: if
+//! the callback fails or is dropped in flight, whoever called it closes the connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,26 +14,34 @@ use crate::engine::Engine;
 use crate::model::reset::{Reset, SessionMeta};
 
 type ConnectionOf<DB> = <DB as Database>::Connection;
+/// What a callback returns.
 type Answer<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
-type Told<DB> =
+/// A callback that sets a connection up.
+type Setup<DB> =
     dyn for<'c> Fn(&'c mut ConnectionOf<DB>, SessionMeta) -> Answer<'c, ()> + Send + Sync;
-type Asked<DB> =
+/// A callback that decides whether a session is kept. If it answers false, the session is closed.
+type Decide<DB> =
     dyn for<'c> Fn(&'c mut ConnectionOf<DB>, SessionMeta) -> Answer<'c, bool> + Send + Sync;
 
-/// The user's, and whether sessions are reset.
+/// The callbacks that the user has set, and whether sessions are reset between two users.
 pub(crate) struct Callbacks<DB: Engine> {
-    pub(crate) after_connect: Option<Arc<Told<DB>>>,
-    pub(crate) before_acquire: Option<Arc<Asked<DB>>>,
-    pub(crate) after_release: Option<Arc<Asked<DB>>>,
+    /// Called when a connection was opened, and when a reset has made it as good as new.
+    pub(crate) after_connect: Option<Arc<Setup<DB>>>,
+    /// Called before an idle session is handed out.
+    pub(crate) before_acquire: Option<Arc<Decide<DB>>>,
+    /// Called before a session that was used goes back to the pool.
+    pub(crate) after_release: Option<Arc<Decide<DB>>>,
     pub(crate) reset: Reset,
 }
 
 const LEFT_OPEN: &str = "a callback of the pool left a transaction open";
 
 impl<DB: Engine> Callbacks<DB> {
-    /// Sets up a connection that is new, or as good as new.
+    /// Calls `after_connect` on a connection that is new, or that a reset has made as good as new.
     ///
-    /// Dropped in flight the connection is in an unknown state: whoever calls this has it in no pool meanwhile.
+    /// # Cancel safety
+    ///
+    /// If it is dropped in flight, the connection is in an unknown state and has to be closed.
     pub(crate) async fn connected(
         &self,
         connection: &mut DB::Connection,
@@ -41,7 +53,11 @@ impl<DB: Engine> Callbacks<DB> {
         is_outside::<DB>(connection).await
     }
 
-    /// Whether an idle session is to be used. The same goes for a drop.
+    /// Asks `before_acquire` whether an idle session may be used. Cancel safety is that of
+    /// [`connected`](Self::connected).
+    ///
+    /// The driver's own transaction count is checked instead of the server's state, because a round
+    /// trip here would be paid by every caller.
     pub(crate) async fn wants(
         &self,
         connection: &mut DB::Connection,
@@ -57,7 +73,8 @@ impl<DB: Engine> Callbacks<DB> {
         }
     }
 
-    /// Whether a session that was used is to be kept. The same goes for a drop.
+    /// Asks `after_release` whether a session that was used is kept. Cancel safety is that of
+    /// [`connected`](Self::connected).
     pub(crate) async fn keeps(
         &self,
         connection: &mut DB::Connection,
@@ -71,18 +88,20 @@ impl<DB: Engine> Callbacks<DB> {
         Ok(kept)
     }
 
-    /// Whether a session that was used is, or may be, not just given back.
+    /// Returns true if a session that was used may need work before it goes back to the pool.
     pub(crate) fn act_on_release(&self) -> bool {
         self.after_release.is_some() || self.reset != Reset::Nothing
     }
 
-    /// What a session brings along when it is reset has to be set again by a callback: it cannot ride in front of a BEGIN.
+    /// Returns true if a reset can be sent along with the next BEGIN. That is not so if
+    /// `after_connect` has to run after the reset.
     pub(crate) fn reset_rides(&self) -> bool {
         DB::RESET.is_some() && self.after_connect.is_none()
     }
 }
 
-/// Invariant 1: a session is in the pool only if it is outside a transaction. What the runtime relies on besides is restored.
+/// Checks, after a callback, that the connection is outside of a transaction (invariant 1), and
+/// restores the settings that the runtime relies on.
 async fn is_outside<DB: Engine>(connection: &mut DB::Connection) -> Result<(), sqlx::Error> {
     if DB::in_transaction(connection).await? {
         return Err(sqlx::Error::Protocol(LEFT_OPEN.into()));

@@ -1,7 +1,20 @@
-//! Work that waits for the end of the transaction, and what is to run when it has come.
+//! Hooks: the user's work that waits for the end of a transaction.
 //!
-//! These hooks travel with the session, because whatever becomes of the transaction, the session gets to know it first. They run
-//! when the session is back in the pool, in the order in which they were registered, shielded like the commit.
+//! Hooks are kept on the session, because it is the session that learns first how the transaction
+//! has ended, even if the scope was dropped. They run after the session went back to the pool, one
+//! after the other in the order in which they were registered, and a drop of the caller does not
+//! stop them.
+//!
+//! Each hook belongs to the depth of the scope that registered it. The life of a hook:
+//!
+//! ```text
+//!   pushed at depth n ──► nested scope kept: moves to depth n - 1
+//!                    │
+//!                    ├──► nested scope rolled back: AfterCommit is dropped,
+//!                    │                              AfterRollback becomes Due at depth n - 1
+//!                    │
+//!                    └──► transaction ended: runs, or is dropped
+//! ```
 
 use std::fmt;
 use std::future::Future;
@@ -16,16 +29,21 @@ use crate::model::labels;
 use crate::observe::metrics::Meter;
 use crate::observe::scopes::EndedScope;
 
+/// A hook that is told why the transaction was rolled back.
 pub(crate) type AfterRollback = Box<dyn FnOnce(Cause) -> BoxFuture<'static, ()> + Send>;
 
+/// A hook that waits for the end of its transaction.
 pub(crate) enum Hook {
+    /// Runs if the transaction commits.
     AfterCommit(CommittedHook),
+    /// Runs if the transaction, or the nested scope that it belongs to, is rolled back.
     AfterRollback(AfterRollback),
-    /// Of a nested scope that was rolled back: to be run however the transaction ends.
+    /// Runs however the transaction ends: the nested scope that it belonged to was rolled back.
     Due(BoxFuture<'static, ()>),
 }
 
-/// A hook whose transaction has committed, from [`Sandbox::committed_hooks`](crate::Sandbox::committed_hooks).
+/// A hook whose transaction has committed, from
+/// [`Sandbox::committed_hooks`](crate::Sandbox::committed_hooks).
 pub struct CommittedHook {
     scope: &'static str,
     run: BoxFuture<'static, ()>,
@@ -42,13 +60,13 @@ impl CommittedHook {
         }
     }
 
-    /// The scope that registered it.
+    /// Returns the name of the scope that registered the hook.
     #[must_use]
     pub fn scope(&self) -> &'static str {
         self.scope
     }
 
-    /// Runs it.
+    /// Runs the hook.
     pub async fn run(self) {
         self.run.await;
     }
@@ -75,14 +93,14 @@ impl Hooks {
         self.0.push((depth, hook));
     }
 
-    /// The nested scope at `depth` succeeded: its hooks are now those of the scope around it.
+    /// The nested scope at `depth` succeeded: its hooks become those of the scope around it.
     pub(crate) fn keep(&mut self, depth: u32) {
         for (at, _) in &mut self.0 {
             *at = (*at).min(depth - 1);
         }
     }
 
-    /// The nested scope at `depth` was rolled back, and those inside it.
+    /// The nested scope at `depth` was rolled back, and with it the scopes inside it.
     pub(crate) fn undo(&mut self, depth: u32, cause: &Cause) {
         let hooks = std::mem::take(&mut self.0).into_iter();
         self.0 = hooks
@@ -97,7 +115,7 @@ impl Hooks {
             .collect();
     }
 
-    /// Takes those of the scope at `depth`, and of the scopes inside it.
+    /// Takes the hooks of the scope at `depth` and of the scopes inside it.
     pub(crate) fn split(&mut self, depth: u32) -> Self {
         let (inner, outer) = std::mem::take(&mut self.0)
             .into_iter()
@@ -106,7 +124,7 @@ impl Hooks {
         Self(inner)
     }
 
-    /// Takes those that a commit makes due.
+    /// Takes the hooks that run after a commit, and leaves the others.
     pub(crate) fn committed(&mut self) -> Vec<CommittedHook> {
         let mut committed = Vec::new();
         for (at, hook) in std::mem::take(&mut self.0) {
@@ -118,7 +136,7 @@ impl Hooks {
         committed
     }
 
-    /// What to run now that the transaction has ended.
+    /// Returns what is to run now that the transaction has ended, and drops the rest.
     pub(crate) fn after(self, fate: &Fate) -> Vec<BoxFuture<'static, ()>> {
         let due = |(_, hook)| match (hook, fate) {
             (Hook::Due(hook), _) => Some(hook),
@@ -136,29 +154,30 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// What became of a transaction.
+/// How a transaction has ended, as its hooks see it.
 #[derive(Debug)]
 pub(crate) enum Fate {
     Committed,
     RolledBack(Cause),
 }
 
-/// A hook that panics when it is called is one that panics when it runs.
+/// Calls the hook inside of its own future, so that a panic in the call is caught like one in the
+/// future that it returns.
 fn call(hook: AfterRollback, cause: Cause) -> BoxFuture<'static, ()> {
     Box::pin(async move { hook(cause).await })
 }
 
-/// The hooks to run now that a transaction has ended.
+/// The hooks to run now that a transaction has ended, with what they keep alive while they run.
 #[derive(Default)]
 pub(crate) struct Due {
     pub(crate) hooks: Vec<BoxFuture<'static, ()>>,
-    /// Their scope, for as long as they run.
+    /// Their scope, which is listed among the open ones until they are done.
     pub(crate) ending: Option<EndedScope>,
-    /// The `Db` is not closed before they are done.
+    /// [`Db::close`](crate::Db::close) waits for this token.
     pub(crate) token: Option<TaskTrackerToken>,
 }
 
-/// Runs them one after the other; a panic in one is an event and stops nothing.
+/// Runs the hooks one after the other. A panic in one is logged and counted, and the others run.
 pub(crate) async fn run(due: Due, meter: Meter) {
     let Due {
         hooks,
@@ -168,7 +187,10 @@ pub(crate) async fn run(due: Due, meter: Meter) {
     for hook in hooks {
         if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
             meter.hook_failed(labels::HookKind::After);
-            tracing::error!(target: "txn", "a hook panicked; the transaction had ended, and the other hooks run");
+            tracing::error!(
+                target: "txn",
+                "a hook panicked; the transaction had ended, and the other hooks run"
+            );
         }
     }
 }

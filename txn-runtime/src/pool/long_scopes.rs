@@ -1,8 +1,13 @@
-//! Reports scopes that are open for too long.
+//! The watch over scopes that are open for too long: it logs a warning for each of them, once.
 //!
-//! One task for all, started by a scope that opens while there is none. It sleeps until the oldest would be due, and ends when
-//! none is left. It cannot miss one: it says that it ends before it looks a last time, and a scope is in the list before it asks
-//! whether somebody watches; both take the list's locks in between, so that one of the two sees the other.
+//! One task watches all scopes of a pool. A scope that opens while there is no task spawns it. The
+//! task sleeps until the oldest scope would be overdue, and ends when there is no scope left to
+//! watch.
+//!
+//! It cannot miss a scope. The task clears `running` *before* it looks at the list for the last
+//! time; a scope is in the list *before* it reads `running`. Both take the list's locks in between,
+//! so at least one of the two sees the other: either the task sees the scope and goes on, or the
+//! scope sees that no task is running and spawns one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,15 +21,22 @@ use crate::engine::Engine;
 use crate::model::open_scope::OpenScope;
 use crate::pool::{Db, WeakDb};
 
+/// The watch of one pool.
 #[derive(Debug)]
 pub(crate) struct LongScopeWatch {
+    /// After what time an open scope is reported. `None` means never.
     after: Option<Duration>,
+    /// A task is running. The head of this file says why no scope is missed. Setting it acquires and
+    /// clearing it releases, so that a new task sees everything that the last one did.
     running: AtomicBool,
+    /// Ends the task for good, when the pool is closed or dropped.
     stop: CancellationToken,
+    /// Tracks the task, so that [`stop`](Self::stop) can wait for it.
     task: TaskTracker,
 }
 
 impl LongScopeWatch {
+    /// Creates a watch without a task.
     pub(crate) fn new(after: Option<Duration>) -> Self {
         let task = TaskTracker::new();
         task.close();
@@ -36,11 +48,13 @@ impl LongScopeWatch {
         }
     }
 
-    /// True for the one who is to start the task.
-    fn starts(&self) -> bool {
+    /// Returns true to the one caller that has to spawn the task. The load comes first because it is
+    /// usually enough, and keeps the cache line shared.
+    fn claims_start(&self) -> bool {
         !self.running.load(Ordering::Acquire) && !self.running.swap(true, Ordering::AcqRel)
     }
 
+    /// Ends the task, and waits until it has ended.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         self.task.wait().await;
@@ -54,43 +68,44 @@ impl Drop for LongScopeWatch {
 }
 
 impl<DB: Engine> Db<DB> {
-    /// A scope has opened.
+    /// A scope has opened: makes sure that it is watched.
     pub(super) fn watch_scopes(&self) {
         let watch = self.watch();
         if let Some(after) = watch.after
-            && watch.starts()
+            && watch.claims_start()
         {
-            self.start(watch, after);
+            self.spawn_watch(watch, after);
         }
     }
 
-    /// On the runtime that the scope was opened on. If that ends first, the next scope starts it again.
-    fn start(&self, watch: &LongScopeWatch, after: Duration) {
+    /// Spawns the task on the current runtime. If that ends first, the task's guard clears `running`,
+    /// and the next scope spawns another.
+    fn spawn_watch(&self, watch: &LongScopeWatch, after: Duration) {
         let Ok(here) = Handle::try_current() else {
             return watch.running.store(false, Ordering::Release);
         };
         let (stop, db) = (watch.stop.clone(), self.downgrade());
-        let watching = Watching(Some(self.downgrade()));
+        let running = RunningGuard(Some(self.downgrade()));
         let watch_over = async move {
-            let mut watching = watching;
+            let mut running = running;
             stop.run_until_cancelled(watch_over(db, after)).await;
-            // Done, or stopped for good: no place is left.
-            watching.done();
+            // Either the task has cleared `running` itself, or it was stopped for good.
+            running.disarm();
         };
         watch.task.spawn_on(watch_over, &here);
     }
 }
 
-/// Dropped before it is done, it leaves its place to another.
-struct Watching<DB: Engine>(Option<WeakDb<DB>>);
+/// Clears `running` if the task is dropped with its runtime, in any state, even unpolled.
+struct RunningGuard<DB: Engine>(Option<WeakDb<DB>>);
 
-impl<DB: Engine> Watching<DB> {
-    fn done(&mut self) {
+impl<DB: Engine> RunningGuard<DB> {
+    fn disarm(&mut self) {
         self.0 = None;
     }
 }
 
-impl<DB: Engine> Drop for Watching<DB> {
+impl<DB: Engine> Drop for RunningGuard<DB> {
     fn drop(&mut self) {
         if let Some(db) = self.0.as_ref().and_then(WeakDb::upgrade) {
             db.watch().running.store(false, Ordering::Release);
@@ -98,14 +113,15 @@ impl<DB: Engine> Drop for Watching<DB> {
     }
 }
 
-/// Holds the `Db` only while it looks.
+/// Reports overdue scopes until none is left to watch. It holds the `Db` only while it looks.
 async fn watch_over<DB: Engine>(db: WeakDb<DB>, after: Duration) {
     while let Some(db) = db.upgrade() {
         let next = db.report_overdue(after).await.or_else(|| {
             let watch = db.watch();
             watch.running.store(false, Ordering::Release);
+            // A scope that opened meanwhile may have spawned another task. Then this one ends.
             let next = db.next_overdue(after)?;
-            watch.starts().then_some(next)
+            watch.claims_start().then_some(next)
         });
         drop(db);
         match next {
@@ -116,7 +132,7 @@ async fn watch_over<DB: Engine>(db: WeakDb<DB>, after: Duration) {
 }
 
 impl<DB: Engine> Db<DB> {
-    /// Reports what is overdue; returns when the next one will be.
+    /// Reports the scopes that are overdue. Returns when the next one will be.
     async fn report_overdue(&self, after: Duration) -> Option<Instant> {
         let mut seen = self.look(Instant::now().checked_sub(after));
         if seen.iter().any(|seen| seen.overdue) {
@@ -128,16 +144,21 @@ impl<DB: Engine> Db<DB> {
         self.next_overdue(after)
     }
 
+    /// Returns when the next scope will be overdue, or `None` if there is none to watch.
     fn next_overdue(&self, after: Duration) -> Option<Instant> {
         let seen = self.look(None).into_iter();
         let reportable = seen.filter_map(|seen| seen.holding.filter(|it| it.reportable));
-        // One that is due in a thousand years is never.
+        // A time so late that it cannot be represented never comes.
         let due = reportable.filter_map(|holding| holding.since.checked_add(after));
         due.min()
     }
 }
 
+/// Logs the warning for one scope.
 fn report<DB: Engine>(scope: &OpenScope, after: Duration) {
     let OpenScope { name, session, .. } = scope;
-    tracing::warn!(target: "txn", system = DB::SYSTEM, scope = name, session, "open for more than {after:?}: {scope}");
+    tracing::warn!(
+        target: "txn", system = DB::SYSTEM, scope = name, session,
+        "open for more than {after:?}: {scope}"
+    );
 }

@@ -1,4 +1,7 @@
-//! What the open scopes of a handle wait for, and on whom: what is noted here, and what the server says of locks.
+//! The list of open scopes: what each one is doing, what it waits for, and which scope holds that.
+//!
+//! Waits for sessions are known from the list itself. Waits for locks are only known to the server,
+//! which is asked over the control connection.
 
 use std::time::Duration;
 
@@ -10,18 +13,20 @@ use crate::model::open_scope::{Holder, OpenScope, WaitsFor};
 use crate::model::request::Need;
 use crate::observe::scopes::{Holding, Seen, for_sessions};
 
-/// What the server is given to say who waits for whose lock.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the server is given to answer who waits for whose lock.
+const LOCKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl<DB: Engine> Db<DB> {
-    /// Those that hold what somebody waits for in vain, the oldest first.
+    /// Returns the scopes that hold the turn to write (`of_turn`) or a session, the oldest first: for
+    /// the error of a caller that has waited for it in vain.
     pub(crate) fn holders(&self, of_turn: bool) -> Vec<OpenScope> {
         let seen = self.look(None).into_iter();
         let seen = seen.filter(|seen| seen.has(of_turn));
         seen.map(|seen| seen.scope).collect()
     }
 
-    /// Notes whose a session is from now on.
+    /// A session was handed out for `need`: puts its scope into the list, and makes sure that the
+    /// background tasks run which it needs.
     pub(crate) fn opened(&self, session: Session<DB>, need: &Need) -> Session<DB> {
         let has_turn = DB::ONE_WRITER && need.writes;
         session.activity().open(Holding::new(need, has_turn));
@@ -32,7 +37,8 @@ impl<DB: Engine> Db<DB> {
         session
     }
 
-    /// What there is to be seen without asking the server. Those that began before `overdue` and were not reported are, now.
+    /// Returns all open scopes, the oldest first, without asking the server. Scopes that began
+    /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
     pub(crate) fn look(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
@@ -40,7 +46,7 @@ impl<DB: Engine> Db<DB> {
         seen
     }
 
-    /// Says of those that wait for the server whose lock it is, if it is one.
+    /// Asks the server which of the scopes that wait for it wait for a lock, and adds who holds it.
     pub(crate) async fn see_locks(&self, seen: &mut [Seen]) {
         let asks = |seen: &&Seen| seen.scope.state.asks_server();
         let sessions = seen.iter().filter(asks);
@@ -48,11 +54,13 @@ impl<DB: Engine> Db<DB> {
         let sessions: Vec<_> = sessions.map(|id| id.to_string()).collect();
         let blocked = self.ask_who_blocks(&sessions.join(",")).await;
         let known: Vec<_> = seen.iter().map(|seen| Holder::of(&seen.scope)).collect();
-        for (waits, on) in blocked {
-            let known = known.iter().find(|holder| holder.session == Some(on));
-            let holder = known.copied().unwrap_or(Holder::stranger(on));
-            let waits = |seen: &&mut Seen| seen.scope.session == Some(waits);
-            if let Some(seen) = seen.iter_mut().find(waits)
+        for (waiter, holder_id) in blocked {
+            let known = known
+                .iter()
+                .find(|holder| holder.session == Some(holder_id));
+            let holder = known.copied().unwrap_or(Holder::stranger(holder_id));
+            let is_waiter = |seen: &&mut Seen| seen.scope.session == Some(waiter);
+            if let Some(seen) = seen.iter_mut().find(is_waiter)
                 && !seen.scope.waits_on.contains(&holder)
             {
                 seen.scope.waits_for = Some(WaitsFor::Lock);
@@ -61,10 +69,12 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Pairs of sessions, the first of which waits for a lock of the second.
+    /// Returns pairs of sessions, the first of which waits for a lock that the second holds. Returns
+    /// none if the server cannot tell or does not answer in time.
     async fn ask_who_blocks(&self, sessions: &str) -> Vec<(u64, u64)> {
         let mut blocked = Vec::new();
-        let hidden = self.cancel() == Cancel::Close; // behind a pooler the ids are not those of the server
+        // Behind a pooler, the ids that we know are not those of the server.
+        let hidden = self.cancel() == Cancel::Close;
         let question = match sessions {
             "" => None,
             _ if hidden => None,
@@ -74,8 +84,11 @@ impl<DB: Engine> Db<DB> {
             return blocked;
         };
         let answer = self.ask(&question, |row| blocked.extend(DB::blocked(row)));
-        if let Ok(Err(error)) = timeout(PATIENCE, answer).await {
-            tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "cannot ask who waits for a lock");
+        if let Ok(Err(error)) = timeout(LOCKS_TIMEOUT, answer).await {
+            tracing::debug!(
+                target: "txn", system = DB::SYSTEM, %error,
+                "cannot ask who waits for a lock"
+            );
         }
         blocked
     }

@@ -1,4 +1,5 @@
-//! Reaching a session, or its server, from outside: over the control connection.
+//! What a handle asks of the server over the control connection: a question, or the end of an
+//! operation in another session.
 
 use super::Db;
 use crate::engine::{Engine, dropped_in_flight};
@@ -8,11 +9,12 @@ use crate::pool::cancel::{self, Cancel, Cancellable};
 use crate::pool::session::Pooled;
 
 impl<DB: Engine> Db<DB> {
+    /// Returns true if the server is to be asked about a COMMIT whose answer was lost.
     pub(crate) fn verifies_commits(&self) -> bool {
         self.shared.limits.verify_commits
     }
 
-    /// Asks the server something over the control connection.
+    /// Runs a query on the control connection, and calls `read` for each row.
     pub(crate) async fn ask(
         &self,
         question: &str,
@@ -21,24 +23,26 @@ impl<DB: Engine> Db<DB> {
         self.shared.control.ask(question, read).await
     }
 
-    /// The next question is to reach another server, if there is one.
+    /// Closes the control connection. The next question opens a new one, and so may reach another
+    /// server behind the same address.
     pub(crate) async fn ask_anew(&self) {
         self.shared.control.close().await;
     }
 
-    /// Waits for the answer of a session that was left in the middle of an operation, and ends that operation on the server if
-    /// it `ends`.
+    /// Waits for the `answer` to an operation that was dropped in flight. If `cancels`, the operation
+    /// is cancelled on the server meanwhile.
     ///
-    /// Where nobody may be told to end it, rows that are left are still read, which may be quick.
+    /// With [`Cancel::Close`] no cancel may be sent. Then an operation that is still running is given
+    /// up, and the rest of a row stream is read, which may be quick.
     pub(crate) async fn cancelling<T>(
         &self,
         backend: &mut Cancellable,
         left: Wire,
-        ends: bool,
+        cancels: bool,
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         let shared = &*self.shared;
-        match (ends, left, shared.limits.cancel) {
+        match (cancels, left, shared.limits.cancel) {
             (true, Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
             (true, Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {
                 cancel::kill(&shared.control, backend).await;
@@ -51,18 +55,18 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Closes the sessions that have lain idle for as long as one that did not answer: they would be no better, and each would
-    /// have to be waited for.
+    /// Closes the idle sessions that were not in use until a moment ago, because one of them did not
+    /// answer. The others are probably dead too, and each would cost its own timeout.
     pub(crate) fn forget_idle(&self, why: CloseReason) {
         let fresh = |pooled: &Pooled<DB>| pooled.is_fresh();
         let pool = &self.shared.pool;
-        let stale = pool.retain(|place, _| place.as_deref().is_none_or(fresh));
+        let stale = pool.retain(|shell, _| shell.as_deref().is_none_or(fresh));
         for pooled in stale.removed.into_iter().flatten() {
             pooled.discard(why);
         }
     }
 
-    /// Ends a session on the server, unless it is to be left to that.
+    /// Ends a session on the server, unless cancels must not be sent.
     pub(crate) async fn kill(&self, backend: &mut Cancellable) {
         if self.shared.limits.cancel == Cancel::Server {
             cancel::kill(&self.shared.control, backend).await;

@@ -1,8 +1,14 @@
-//! Cancels on their way to the server: all that are asked for while one request is under way are
-//! the next one.
+//! Batching cancels: all that are asked for while one request is in flight form the next request.
 //!
-//! They are sent by a task of their own, that lives as long as there are any: what is under way
-//! does not depend on whoever asked for it first.
+//! A background task sends them, so that a request does not depend on the caller that asked for it
+//! first. The task is spawned by a caller that finds none, and ends when nothing is queued.
+//!
+//! ```text
+//!   cancel() ──► queue ──take──► one request ──► an answer for each cancel in it
+//!                  │                    │
+//!                  │ session closed     └── not reached by the statement: sent again
+//!                  └──► removed unsent
+//! ```
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,65 +19,75 @@ use super::control_connection::{ControlConnection, Failure};
 use crate::engine::{ConnectOptionsOf, Engine, RoundTrip, Target};
 use crate::pool::CleanupRuntime;
 
-/// What has come of a cancel.
+/// The result of a cancel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum CancelResult {
-    /// The server of the session has heard it. There may have been nothing to cancel.
-    Heard,
-    /// It is another server that answers, and that was told nothing.
-    Elsewhere,
-    /// Nothing says which server the session is on: nobody was told.
-    Nameless,
+    /// It was delivered to the server of the session. There may have been nothing to cancel.
+    Delivered,
+    /// The request reached another server than that of the session, and did nothing there.
+    WrongServer,
+    /// It is not known which server the session is on, so nothing was sent.
+    UnknownServer,
     /// It may not have reached the server.
     #[default]
     Failed,
 }
 
+/// What the caller that asked for a cancel receives.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    pub(super) told: CancelResult,
-    /// It was sent over a connection that did not answer too, and may arrive yet.
-    pub(super) late: bool,
+    pub(super) result: CancelResult,
+    /// It was also sent over a connection that did not answer, and may still arrive from there.
+    pub(super) may_arrive_late: bool,
 }
 
+/// A cancel that a caller has asked for.
 struct Request {
     target: Target,
     answer: oneshot::Sender<Answer>,
 }
 
 impl Request {
-    /// Whoever asked may be gone.
-    fn answer(self, told: CancelResult, late: bool) {
-        let _ = self.answer.send(Answer { told, late });
+    /// Answers the caller, which may have been dropped.
+    fn answer(self, result: CancelResult, may_arrive_late: bool) {
+        let _ = self.answer.send(Answer {
+            result,
+            may_arrive_late,
+        });
     }
 }
 
-/// The way to the server outside of the pool.
+/// The control connection of one `Db`, with the queue of cancels that are to be sent over it.
 pub(crate) struct Control<DB: Engine>(Arc<Shared<DB>>);
 
+/// What callers and the sending task share. No lock of `queue` is held across an await.
 struct Shared<DB: Engine> {
-    line: AsyncMutex<ControlConnection<DB>>,
+    /// Held for one request and its answer.
+    connection: AsyncMutex<ControlConnection<DB>>,
     queue: Mutex<Queue>,
     round_trip: Arc<RoundTrip>,
-    /// Invariant 8: cancels are sent from here.
+    /// The runtime on which cancels are sent (invariant 8).
     cleanup_runtime: Arc<CleanupRuntime>,
 }
 
+/// The cancels that were not sent yet. Both fields change under one lock, so that no request is
+/// queued without a task that will take it.
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Request>,
-    /// A task is there that will take what waits.
-    served: bool,
+    /// A task exists that will look at `waiting` once more.
+    has_sender: bool,
 }
 
 impl<DB: Engine> Control<DB> {
+    /// Creates it without connecting.
     pub(crate) fn new(
         options: ConnectOptionsOf<DB>,
         cleanup_runtime: &Arc<CleanupRuntime>,
     ) -> Self {
         let round_trip = Arc::new(RoundTrip::default());
         Self(Arc::new(Shared {
-            line: AsyncMutex::new(ControlConnection::new(options, Arc::clone(&round_trip))),
+            connection: AsyncMutex::new(ControlConnection::new(options, Arc::clone(&round_trip))),
             queue: Mutex::default(),
             round_trip,
             cleanup_runtime: Arc::clone(cleanup_runtime),
@@ -82,39 +98,41 @@ impl<DB: Engine> Control<DB> {
         &self.0.round_trip
     }
 
-    /// Has the server end what this session does; what comes of that is received.
+    /// Queues a cancel for what `target` does. The result is sent to the receiver. Dropping the
+    /// receiver before the cancel was sent revokes it.
     pub(super) fn cancel(&self, target: Target) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let request = Request { target, answer };
         if !DB::tells_apart(&request.target) {
-            request.answer(CancelResult::Nameless, false);
+            request.answer(CancelResult::UnknownServer, false);
             return answered;
         }
         let mut queue = self.0.lock();
         queue.waiting.push(request);
-        if !mem::replace(&mut queue.served, true) {
+        if !mem::replace(&mut queue.has_sender, true) {
             drop(queue);
-            let service = Service(Some(Arc::clone(&self.0)));
-            self.0.cleanup_runtime.spawn(service.serve());
+            let sender = SenderTask(Some(Arc::clone(&self.0)));
+            self.0.cleanup_runtime.spawn(sender.run());
         }
         answered
     }
 
-    /// Asks the server something; the rows of the answer are given to `read`.
+    /// Runs a query on the control connection, and calls `read` for each row.
     pub(crate) async fn ask(
         &self,
         question: &str,
         mut read: impl FnMut(&DB::Row) + Send,
     ) -> Result<(), sqlx::Error> {
-        let mut line = self.0.line.lock().await;
-        let answered = line
+        let mut connection = self.0.connection.lock().await;
+        let answered = connection
             .run(question, 1, |row| row.into_iter().for_each(&mut read))
             .await;
         answered.map(drop).map_err(|failure| failure.error)
     }
 
+    /// Closes the control connection. A later request opens another.
     pub(crate) async fn close(&self) {
-        self.0.line.lock().await.close().await;
+        self.0.connection.lock().await.close().await;
     }
 }
 
@@ -123,28 +141,32 @@ impl<DB: Engine> Shared<DB> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits. A session that was closed meanwhile is left to its server: whoever is dropped
-    /// leaves the answer that he waits for with the session.
+    /// Takes the queued cancels as one batch. If there are none, the task has to end.
+    ///
+    /// A cancel whose receiver is gone is not sent: its session was closed meanwhile, and is left to
+    /// its server. (A caller that is dropped leaves the receiver with its session.)
     fn take(&self) -> Vec<Request> {
         let mut queue = self.lock();
         let mut batch = mem::take(&mut queue.waiting);
         batch.retain(|request| !request.answer.is_closed());
-        queue.served = !batch.is_empty();
+        queue.has_sender = !batch.is_empty();
         batch
     }
 
+    /// Sends a batch, in as many requests as it takes, until each cancel in it has its answer.
     async fn send(&self, batch: Vec<Request>) {
-        let mut line = self.line.lock().await;
+        let mut connection = self.connection.lock().await;
         let mut rest = batch;
         while !rest.is_empty() {
-            rest = send_some(&mut line, rest).await;
+            rest = send_some(&mut connection, rest).await;
         }
     }
 }
 
-/// Returns those that the server has not come to.
+/// Sends a batch as one request, and answers the cancels that were dealt with. Returns those that
+/// the server has not reached, because the request failed at one before them.
 async fn send_some<DB: Engine>(
-    line: &mut ControlConnection<DB>,
+    connection: &mut ControlConnection<DB>,
     batch: Vec<Request>,
 ) -> Vec<Request> {
     let targets: Vec<_> = batch.iter().map(|request| request.target.clone()).collect();
@@ -154,35 +176,43 @@ async fn send_some<DB: Engine>(
         None => heard.clear(),
     };
     let parts = targets.len().try_into().unwrap_or(u32::MAX);
-    let (late, is_all) = match line.run(&DB::cancel(&targets), parts, read).await {
-        Ok(late) => (late, true),
-        // Of the last that it came to: there is no such session any more.
-        Err(Failure { error, late }) if is_gone::<DB>(&error) && !heard.is_empty() => (late, false),
-        Err(Failure { error, late }) => {
+    let answered = connection.run(&DB::cancel(&targets), parts, read).await;
+    let (may_arrive_late, is_complete) = match answered {
+        Ok(may_arrive_late) => (may_arrive_late, true),
+        // The session of the last cancel that was reached does not exist any more.
+        Err(Failure {
+            error,
+            may_arrive_late,
+        }) if is_gone::<DB>(&error) && !heard.is_empty() => (may_arrive_late, false),
+        Err(Failure {
+            error,
+            may_arrive_late,
+        }) => {
             let sessions = batch.len();
             tracing::warn!(target: "txn", system = DB::SYSTEM, sessions, %error, "cancel failed");
             for request in batch {
-                request.answer(CancelResult::Failed, late);
+                request.answer(CancelResult::Failed, may_arrive_late);
             }
             return Vec::new();
         }
     };
-    let strangers: Vec<_> = (0..)
+    // The servers that some of these cancels were for, and that were not the one reached.
+    let missed_servers: Vec<_> = (0..)
         .zip(&targets)
         .filter(|(at, _)| heard.contains(&(*at, false)))
         .map(|(_, target)| target.server.clone())
         .collect();
-    if !strangers.is_empty() {
-        line.hang_up(); // the next may reach another
+    if !missed_servers.is_empty() {
+        connection.disconnect(); // the next connection may reach another server
     }
     let mut rest = Vec::new();
     for (at, request) in (0..).zip(batch) {
         if heard.contains(&(at, true)) {
-            request.answer(CancelResult::Heard, late);
-        } else if strangers.contains(&request.target.server) {
-            request.answer(CancelResult::Elsewhere, late);
-        } else if is_all {
-            request.answer(CancelResult::Failed, late);
+            request.answer(CancelResult::Delivered, may_arrive_late);
+        } else if missed_servers.contains(&request.target.server) {
+            request.answer(CancelResult::WrongServer, may_arrive_late);
+        } else if is_complete {
+            request.answer(CancelResult::Failed, may_arrive_late);
         } else {
             rest.push(request);
         }
@@ -190,23 +220,25 @@ async fn send_some<DB: Engine>(
     rest
 }
 
+/// Returns true if a cancel failed because its session does not exist any more.
 fn is_gone<DB: Engine>(error: &sqlx::Error) -> bool {
     (error.as_database_error()).is_some_and(|error| DB::is_gone(error))
 }
 
-/// Sends until nothing waits.
+/// The background task that sends cancels until none are queued.
 ///
 /// # Cancel safety
 ///
-/// Dropped with its runtime, those who wait are told that it has failed.
-struct Service<DB: Engine>(Option<Arc<Shared<DB>>>);
+/// If it is dropped with its runtime, the receivers of all cancels see their sender dropped, which
+/// counts as [`CancelResult::Failed`], and the next cancel spawns another task.
+struct SenderTask<DB: Engine>(Option<Arc<Shared<DB>>>);
 
-impl<DB: Engine> Service<DB> {
-    async fn serve(mut self) {
+impl<DB: Engine> SenderTask<DB> {
+    async fn run(mut self) {
         while let Some(shared) = &self.0 {
             let batch = shared.take();
             if batch.is_empty() {
-                self.0 = None; // the next request has a task of its own
+                self.0 = None; // `take` has cleared `has_sender`, so the drop must not do it again
                 return;
             }
             shared.send(batch).await;
@@ -214,11 +246,11 @@ impl<DB: Engine> Service<DB> {
     }
 }
 
-impl<DB: Engine> Drop for Service<DB> {
+impl<DB: Engine> Drop for SenderTask<DB> {
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
             let mut queue = shared.lock();
-            queue.served = false;
+            queue.has_sender = false;
             queue.waiting.clear();
         }
     }

@@ -1,4 +1,5 @@
-//! The control connection: one at a time, kept until it breaks or is given up.
+//! The control connection: at most one at a time, opened on demand, and kept until it breaks or is
+//! closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +11,21 @@ use tokio::time::{Instant, timeout};
 use crate::engine::{ConnectOptionsOf, Engine, RoundTrip, timed_out};
 use crate::model::error::Class;
 
+/// The control connection, or how to open it. Its owner runs one request at a time.
 pub(super) struct ControlConnection<DB: Engine> {
     options: ConnectOptionsOf<DB>,
+    /// The measured round trip, which bounds how long an answer is waited for.
     round_trip: Arc<RoundTrip>,
-    /// While it is in use it is out of its place, so that one that was dropped in flight is never
-    /// used again.
+    /// The idle connection. It is taken out while a request is in flight and put back when the answer
+    /// was read, so that a connection whose request was dropped in flight is never used again.
     connection: Option<DB::Connection>,
 }
 
-/// Why a control statement has come to nothing.
+/// A control statement that failed.
 pub(super) struct Failure {
     pub(super) error: sqlx::Error,
-    /// It was sent and not answered: it may take effect yet.
-    pub(super) late: bool,
+    /// It was sent at least once without an answer, and may still take effect.
+    pub(super) may_arrive_late: bool,
 }
 
 impl<DB: Engine> ControlConnection<DB> {
@@ -34,24 +37,37 @@ impl<DB: Engine> ControlConnection<DB> {
         }
     }
 
-    /// Runs what is one request; the rows it yields are given to `read`. A connection that has lain
-    /// here may have died meanwhile: another try is made on a new one, and `read` is told by a
-    /// `None` that all comes anew.
+    /// Runs `sql` as one request and calls `read` with each row. `parts` is how many statements it
+    /// consists of, for the time limit.
     ///
-    /// Returns whether it may take effect once more, later.
+    /// A connection that was idle may have died meanwhile. If it gives no answer, the request is
+    /// repeated on a new one. `read` is called with `None` before each attempt, and has to forget
+    /// what it has seen so far.
+    ///
+    /// Returns true if the request may take effect a second time, later: it was sent before on a
+    /// connection that did not answer in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it in flight drops the connection, and the request may still take effect.
     pub(super) async fn run(
         &mut self,
         sql: &str,
         parts: u32,
         mut read: impl FnMut(Option<&DB::Row>) + Send,
     ) -> Result<bool, Failure> {
-        let mut late = false;
+        let mut may_arrive_late = false;
         loop {
             let (mut connection, reused) = match self.connection.take() {
                 Some(connection) => (connection, true),
                 None => match self.connect().await {
                     Ok(connection) => (connection, false),
-                    Err(error) => return Err(Failure { error, late }),
+                    Err(error) => {
+                        return Err(Failure {
+                            error,
+                            may_arrive_late,
+                        });
+                    }
                 },
             };
             read(None);
@@ -59,57 +75,68 @@ impl<DB: Engine> ControlConnection<DB> {
             let answered = exec::<DB>(&mut connection, sql, &mut read);
             let Some(answered) = within(self.round_trip.statement_limit(parts), answered).await
             else {
-                late = true;
+                may_arrive_late = true;
                 match reused {
                     true => continue,
                     false => {
                         return Err(Failure {
                             error: timed_out(),
-                            late,
+                            may_arrive_late,
                         });
                     }
                 }
             };
             match answered {
                 Err(error) if Class::of(&error).is_loss() && reused => {
-                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "control connection lost");
+                    tracing::debug!(
+                        target: "txn", system = DB::SYSTEM, %error,
+                        "control connection lost"
+                    );
                 }
                 Err(error) if Class::of(&error).is_loss() => {
-                    return Err(Failure { error, late });
+                    return Err(Failure {
+                        error,
+                        may_arrive_late,
+                    });
                 }
                 answered => {
                     self.round_trip.note(sent.elapsed());
                     self.connection = Some(connection);
-                    return answered
-                        .map(|()| late)
-                        .map_err(|error| Failure { error, late });
+                    return answered.map(|()| may_arrive_late).map_err(|error| Failure {
+                        error,
+                        may_arrive_late,
+                    });
                 }
             }
         }
     }
 
+    /// Opens a connection, within the time that the measured round trip allows.
     async fn connect(&mut self) -> Result<DB::Connection, sqlx::Error> {
         let connected = within(self.round_trip.connect_limit(), self.options.connect()).await;
         connected.unwrap_or_else(|| Err(timed_out()))
     }
 
-    /// The next statement opens another.
-    pub(super) fn hang_up(&mut self) {
+    /// Drops the connection. The next request opens another.
+    pub(super) fn disconnect(&mut self) {
         self.connection = None;
     }
 
+    /// Closes the connection with a goodbye to the server. The next request opens another.
     pub(super) async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            // The server notices if it does not hear this.
+            // If this goodbye is lost, the server notices by itself.
             connection.close().await.ok();
         }
     }
 }
 
+/// Returns the output of `future`, or `None` if it takes longer than `limit`.
 async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     timeout(limit, future).await.ok()
 }
 
+/// Runs `sql`, and calls `read` for each row.
 async fn exec<DB: Engine>(
     connection: &mut DB::Connection,
     sql: &str,

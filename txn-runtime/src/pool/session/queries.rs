@@ -2,7 +2,7 @@
 //!
 //! The driver counts transactions that are begun through it. The runtime begins its own with plain
 //! SQL, so the driver's count is 0 for them, except while the raw connection of a transaction is
-//! lent to the user. See "Deliberately absent" in ARCHITECTURE.md.
+//! lent to the user. See "Why it is done this way" in ARCHITECTURE.md.
 
 use futures_util::{TryFutureExt, TryStreamExt};
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
