@@ -87,7 +87,10 @@ async fn crate_has_another_path(db: renamed::Db<Sqlite>) {
 }
 
 #[cfg(feature = "migrate")]
-#[txn::test(migrations = "tests/db/migrations", env = "TXN_NO_SUCH_DATABASE_URL")]
+#[txn::test(
+    migrations = "tests/db/support/migrations",
+    env = "TXN_NO_SUCH_DATABASE_URL"
+)]
 async fn migrates(db: Db<Sqlite>) -> Result<(), sqlx::Error> {
     let accounts: i64 =
         sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'")
@@ -109,13 +112,13 @@ mod servers {
 
     macro_rules! on {
         ($($first:ident $second:ident: $db:ident, $number:literal;)*) => {$(
-            #[txn::test(migrations = "tests/db/migrations")]
+            #[txn::test(migrations = "tests/db/support/migrations")]
             #[ignore = "run by the test of that server"]
             async fn $first(db: Db<$db>) -> Result<(), sqlx::Error> {
                 adds_an_account(&db, $number).await
             }
 
-            #[txn::test(migrations = "tests/db/migrations")]
+            #[txn::test(migrations = "tests/db/support/migrations")]
             #[ignore = "run by the test of that server"]
             async fn $second(sandbox: Sandbox<$db>) -> Result<(), sqlx::Error> {
                 adds_an_account(&sandbox, $number).await

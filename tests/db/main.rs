@@ -1,7 +1,8 @@
-//! Behaviour against real databases: one binary, since each would link three drivers, with one module per capability.
+//! Behaviour against real databases, in one binary, since each binary links three drivers.
 //!
-//! Every module is compiled once per engine: its tests are `sqlite::outcome::…`, `postgres::outcome::…`,
-//! `mysql::outcome::…`, and name the engine under test as `DB`. What differs between engines is in `engine.rs`.
+//! There is one module per capability in `cases`. Each module is compiled once per engine: its tests
+//! are `sqlite::outcome::…`, `postgres::outcome::…` and `mysql::outcome::…`, and the engine under
+//! test is called `DB`. What differs between the engines is in `support`, as are all other helpers.
 
 #![allow(missing_docs, reason = "a test says what it is about by its name")]
 #![allow(
@@ -10,27 +11,9 @@
 )]
 #![allow(clippy::duplicate_mod, reason = "each engine runs the same cases")]
 
-mod child;
-mod differences;
-mod engine;
-mod events;
-mod fixture;
-mod guide;
-#[cfg(feature = "metrics")]
-mod ledger;
-mod limited;
-mod observe;
-mod polls;
-mod proxy;
-mod recorder;
-mod remains;
-mod remote;
-mod statements_seen;
-mod streams;
-mod trial;
-mod way;
+mod support;
 
-/// The modules of every engine, and those that apply to this one.
+/// The cases that every engine runs, and those that only this one does.
 macro_rules! on {
     ($engine:ident, $database:ident, $($own:ident)*) => {
         #[path = "cases"]
@@ -38,31 +21,32 @@ macro_rules! on {
             pub(crate) use txn::$database as DB;
 
             #[allow(unused_imports, reason = "what all cases start from; few need all of it")]
-            pub(crate) use crate::{engine::TestEngine, fixture::*};
+            pub(crate) use crate::support::{engine::TestEngine, fixture::*};
 
             mod autocommit;
             mod bad_input;
             mod breaker;
-            mod callbacks;
             mod cancellation;
-            mod check;
-            mod closing;
-            mod conditions;
+            mod closing_a_handle;
+            mod concurrency;
             mod conflicts;
-            mod edges;
+            mod dropped_scopes;
             mod ended_inside;
-            mod exchanged;
-            mod faults;
-            #[cfg(feature = "metrics")]
-            mod figures;
-            mod half_read;
+            mod extreme_limits;
+            mod half_read_rows;
+            mod health_check;
+            mod hook_outcomes;
             mod hooks;
-            mod hooks_told;
+            mod isolation_and_access;
             mod joining;
-            mod killed;
-            mod longest;
-            mod observing;
-            mod operations;
+            mod killed_process;
+            mod memory_use;
+            #[cfg(feature = "metrics")]
+            mod metrics_recorded;
+            mod nesting;
+            mod observer;
+            mod open_scopes;
+            mod operations_guide;
             mod outcome;
             mod overload;
             mod paused_clock;
@@ -72,28 +56,95 @@ macro_rules! on {
             mod polls_inside;
             mod polls_scopes;
             mod pool;
+            mod pool_recovery;
             mod pool_upkeep;
             mod program_errors;
-            mod protection;
             mod raw_connection;
-            mod resetting;
             mod runtimes;
             mod sandbox;
             mod schema_changes;
-            mod scopes;
-            mod sessions;
+            mod scope_protection;
+            mod session_callbacks;
+            mod session_lifecycle;
+            mod session_reset;
             mod spans;
             mod sqlx_errors;
             mod sqlx_surface;
-            mod statements;
+            mod statement_checks;
             mod statements_sent;
             mod stress;
+            mod swapped_transactions;
             mod timeout;
             $(mod $own;)*
         }
     };
 }
 
-on!(sqlite, Sqlite, only_sqlite read_only_sqlite schema_changes_sqlite sqlite_full sqlite_memory sqlite_places sqlite_settings sqlx_surface_sqlite stress_sqlite);
-on!(postgres, Postgres, broken_in_use cancels cascade data_loss forgotten greetings half_commits half_open in_flight late leftovers locks_kept lost_commit lost_commit_elsewhere only_postgres only_postgres_codes outages own_limits prepared_transactions read_only_server reset_postgres retry retry_reasons round_trips schema_changes_postgres scopes_of_a_server scopes_postgres second_sessions server_faults server_input sqlx_surface_postgres);
-on!(mysql, MySql, autocommit_off broken_in_use cancels cascade data_loss forgotten greetings half_commits half_open in_flight late leftovers only_mysql only_mysql_codes outages own_limits read_only_mysql read_only_server retry retry_reasons round_trips schema_changes_mysql scopes_mysql scopes_of_a_server second_sessions server_faults server_input sqlx_surface_mysql);
+/// The same, and the cases of an engine whose sessions a server has.
+macro_rules! on_a_server {
+    ($engine:ident, $database:ident, $($own:ident)*) => {
+        on! {
+            $engine, $database,
+            broken_in_use
+            cancel_requests
+            crash_under_load
+            data_loss
+            dropped_in_flight
+            drops_during_upkeep
+            end_after_timeout
+            forgotten_connections
+            half_open
+            half_run_commit
+            open_scopes_on_servers
+            outages
+            read_only_server
+            refused_greetings
+            retry
+            retry_reasons
+            round_trips
+            second_sessions
+            server_faults
+            server_input
+            server_limits
+            $($own)*
+        }
+    };
+}
+
+on! {
+    sqlite, Sqlite,
+    only_sqlite
+    read_only_sqlite
+    schema_changes_sqlite
+    sqlite_full_rollback
+    sqlite_locations
+    sqlite_memory
+    sqlite_settings
+    sqlx_surface_sqlite
+    stress_sqlite
+}
+
+on_a_server! {
+    postgres, Postgres,
+    locks_kept
+    lost_commit
+    lost_commit_other_server
+    only_postgres
+    only_postgres_codes
+    open_scopes_postgres
+    prepared_transactions
+    schema_changes_postgres
+    session_reset_postgres
+    sqlx_surface_postgres
+}
+
+on_a_server! {
+    mysql, MySql,
+    autocommit_off
+    only_mysql
+    only_mysql_codes
+    open_scopes_mysql
+    read_only_mysql
+    schema_changes_mysql
+    sqlx_surface_mysql
+}

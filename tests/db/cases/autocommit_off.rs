@@ -6,7 +6,7 @@ use txn::{Db, Error, MySql, Tx, transactional};
 use txn_test_servers::Options;
 
 use super::{Fixture, TestEngine, insert};
-use crate::events::Warnings;
+use crate::support::warnings::Warnings;
 
 const SETTINGS: &str = "SELECT CAST(@@SESSION.autocommit AS SIGNED) * 10 + \
     CAST(@@SESSION.completion_type = 'NO_CHAIN' AS SIGNED)";

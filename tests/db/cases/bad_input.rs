@@ -6,7 +6,7 @@ use sqlx::Executor;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::differences::Differs;
+use crate::support::dialect::Differs;
 
 /// The default `acquire_timeout`.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -107,7 +107,7 @@ async fn an_exhausted_pool_says_how_long_was_waited_and_who_has_the_sessions() {
         "within 2s",
         "(waited ",
         "of 1 sessions 1 are in use",
-        match <DB as crate::engine::TestEngine>::ONE_WRITER {
+        match <DB as crate::support::engine::TestEngine>::ONE_WRITER {
             true => "one writer at a time",
             false => "`max_sessions`",
         },

@@ -6,9 +6,9 @@ use sqlx::Executor;
 use txn::{Breaker, Db, Error, Tx, transactional};
 
 use super::{DB, insert};
-use crate::observe::until;
-use crate::polls::{Point, at_every_point, is_pending, poll_at_most};
-use crate::way::Way;
+use crate::support::observer::until;
+use crate::support::drop_points::{Point, at_every_point, is_pending, poll_at_most};
+use crate::support::route::Way;
 
 /// Opens at the third failure.
 const AT_ONCE: Duration = Duration::ZERO;

@@ -5,9 +5,9 @@ use sqlx::Executor;
 use txn::{Db, Error, Session, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
-use crate::polls::poll_at_most;
-use crate::remote::{Remote, kill, until_gone};
-use crate::streams::Streams;
+use crate::support::drop_points::poll_at_most;
+use crate::support::server_engine::{Remote, kill, until_gone};
+use crate::support::row_streams::Streams;
 
 /// A pool of one session; and somebody who can end it.
 struct Lonely {
@@ -220,7 +220,7 @@ async fn closing_waits_for_the_body_that_goes_on() {
     let mut tx = lonely.db.begin().await.unwrap();
     lonely.breaks(&mut tx).await;
     let mut closing = Box::pin(lonely.db.close());
-    assert!(crate::polls::is_pending(&mut closing).await);
+    assert!(crate::support::drop_points::is_pending(&mut closing).await);
     tx.rollback().await.unwrap();
     closing.await;
 }

@@ -8,8 +8,8 @@ use tokio::select;
 use txn::{ConnectOptionsOf, Db, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, patient};
-use crate::proxy::Proxy;
-use crate::remote::Remote;
+use crate::support::proxy::Proxy;
+use crate::support::server_engine::Remote;
 
 const UPDATE: &str = "UPDATE t SET n = 1 WHERE id = 1";
 

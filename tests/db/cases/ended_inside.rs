@@ -8,7 +8,7 @@ use sqlx::Executor;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
-use crate::events::Warnings;
+use crate::support::warnings::Warnings;
 
 const SCRIPT: &str = "INSERT INTO t (id, n) VALUES (2, 0); COMMIT";
 

@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert, number, patient};
-use crate::observe::PATIENCE;
-use crate::proxy::Proxy;
-use crate::remote::Remote;
-use crate::trial::Marks;
+use crate::support::observer::PATIENCE;
+use crate::support::proxy::Proxy;
+use crate::support::server_engine::Remote;
+use crate::support::drop_trial::Marks;
 
 struct Wired {
     fixture: Fixture<DB>,

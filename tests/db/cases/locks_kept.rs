@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use txn::{Db, Error, Postgres, Session, Tx, transactional};
 
 use super::{Fixture, insert};
-use crate::observe::{PATIENCE, until};
+use crate::support::observer::{PATIENCE, until};
 
 const INSERT: &str = "INSERT INTO t (id, n) VALUES (1, 0)";
 const TAKE: &str = "SELECT pg_advisory_lock('t'::regclass::oid::bigint)";

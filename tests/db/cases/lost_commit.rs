@@ -8,9 +8,9 @@ use txn::{Db, Error, Postgres, Tx};
 use txn_test_servers::Server;
 
 use super::{Fixture, insert, patient};
-use crate::observe::PATIENCE;
-use crate::proxy::Proxy;
-use crate::remote::Remote;
+use crate::support::observer::PATIENCE;
+use crate::support::proxy::Proxy;
+use crate::support::server_engine::Remote;
 
 async fn by_proxy(verify: bool) -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let fixture = Fixture::<Postgres>::new().await;

@@ -4,7 +4,7 @@ use sqlx::Executor;
 use txn::MySql;
 
 use super::{Fixture, patient};
-use crate::remote::Remote;
+use crate::support::server_engine::Remote;
 
 /// A request as the protocol has it.
 fn query(sql: &str) -> Vec<u8> {

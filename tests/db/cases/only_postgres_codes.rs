@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use txn::{Db, Error, Postgres, Tx, transactional};
 
 use super::{Fixture, insert, number};
-use crate::remote::{Remote, until_gone};
+use crate::support::server_engine::{Remote, until_gone};
 
 /// As dblink and foreign-data wrappers do.
 fn raise(code: &str) -> String {

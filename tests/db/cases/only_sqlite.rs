@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use txn::{Db, Error, Sqlite, Tx, transactional};
 
 use super::{Fixture, insert, patient};
-use crate::polls::poll_at_most;
+use crate::support::drop_points::poll_at_most;
 
 #[transactional]
 async fn never(_: &mut Tx<Sqlite>) -> Result<(), Error> {

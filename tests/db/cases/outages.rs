@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use txn::{Breaker, Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, number, patient};
-use crate::observe::until;
-use crate::remote::{Remote, kill};
+use crate::support::observer::until;
+use crate::support::server_engine::{Remote, kill};
 
 #[transactional]
 async fn read(tx: &mut Tx<DB>) -> Result<i64, Error> {

@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use txn::{Db, DbBuilder, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::observe::until;
-use crate::polls::{at_every_point, is_pending};
+use crate::support::observer::until;
+use crate::support::drop_points::{at_every_point, is_pending};
 
 const TARGET: Duration = Duration::from_millis(1);
 const INTERVAL: Duration = Duration::from_millis(20);

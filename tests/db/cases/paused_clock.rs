@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
-use crate::polls::poll_at_most;
+use crate::support::drop_points::poll_at_most;
 
 const LONG: Duration = Duration::from_secs(3600);
 

@@ -4,9 +4,9 @@ use futures_util::TryStreamExt;
 use sqlx::{Executor, SqlSafeStr};
 
 use super::{DB, TestEngine, insert};
-use crate::differences::Differs;
-use crate::observe::Observed;
-use crate::trial::Trial;
+use crate::support::dialect::Differs;
+use crate::support::observer::Observed;
+use crate::support::drop_trial::Trial;
 
 /// Everything that an executor can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use txn::{ConnectOptionsOf, Db, DbBuilder};
 
 use super::{DB, TestEngine, insert, patient};
-use crate::engine::Place;
-use crate::observe::{Observed, until};
-use crate::polls::{Point, at_every_point};
-use crate::proxy::Proxy;
-use crate::trial::Trial;
+use crate::support::engine::Place;
+use crate::support::observer::{Observed, until};
+use crate::support::drop_points::{Point, at_every_point};
+use crate::support::proxy::Proxy;
+use crate::support::drop_trial::Trial;
 
 /// What servers send to greet a client is long.
 const PIECES: Option<usize> = Some(9);

@@ -4,7 +4,7 @@
 use txn::{Error, Tx, transactional};
 
 use super::{DB, insert};
-use crate::trial::{Marks, Trial};
+use crate::support::drop_trial::{Marks, Trial};
 
 fn register(tx: &mut Tx<DB>, marks: &Marks) {
     marks.note("registered");

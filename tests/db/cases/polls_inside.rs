@@ -5,7 +5,7 @@ use sqlx::Executor;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, insert};
-use crate::trial::{Loses, Marks, Trial};
+use crate::support::drop_trial::{Loses, Marks, Trial};
 
 #[transactional]
 async fn joined(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::future::pending;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, TestEngine, insert};
-use crate::trial::{Marks, Trial};
+use crate::support::drop_trial::{Marks, Trial};
 
 #[transactional]
 async fn root(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {

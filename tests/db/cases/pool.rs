@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture, insert, number};
-use crate::differences::Differs;
-use crate::polls::{is_pending, poll_at_most};
+use crate::support::dialect::Differs;
+use crate::support::drop_points::{is_pending, poll_at_most};
 
 /// A waiting time that no test reaches.
 const NEVER: Duration = Duration::from_secs(3600);

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine};
-use crate::observe::{Observed, until};
+use crate::support::observer::{Observed, until};
 
 const SOON: Duration = Duration::from_millis(50);
 const BURST: usize = 5;

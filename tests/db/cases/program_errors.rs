@@ -7,7 +7,7 @@ use sqlx::{Executor, Row};
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
-use crate::differences::Differs;
+use crate::support::dialect::Differs;
 
 /// Of one session, so that it is seen whether that is kept.
 async fn of_one_session() -> Fixture<DB> {

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use txn::{Db, Error, Sandbox, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, insert_twice};
-use crate::trial::Trial;
+use crate::support::drop_trial::Trial;
 
 type Raw = <DB as sqlx::Database>::Connection;
 

@@ -5,7 +5,7 @@ use sqlx::mysql::MySqlConnectOptions;
 use txn::{Db, Error, MySql, Tx, transactional};
 
 use super::{DB, TestEngine, insert, number};
-use crate::remote::Remote;
+use crate::support::server_engine::Remote;
 
 #[transactional]
 async fn write(tx: &mut Tx<MySql>) -> Result<(), Error> {

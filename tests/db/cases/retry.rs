@@ -9,8 +9,8 @@ use tokio::sync::Barrier;
 use txn::{Error, Retry, Tx, transactional};
 
 use super::{DB, Fixture, insert, number, patient};
-use crate::proxy::Proxy;
-use crate::remote::Remote;
+use crate::support::proxy::Proxy;
+use crate::support::server_engine::Remote;
 
 /// Says nothing of what was behind it.
 #[derive(Debug, PartialEq)]

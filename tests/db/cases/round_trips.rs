@@ -3,8 +3,8 @@
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert, patient};
-use crate::proxy::Proxy;
-use crate::remote::Remote;
+use crate::support::proxy::Proxy;
+use crate::support::server_engine::Remote;
 
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
-use crate::polls::poll_at_most;
+use crate::support::drop_points::poll_at_most;
 
 const SESSIONS: usize = 3;
 

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use txn::{Error, Sandbox, Tx, transactional};
 
 use super::*;
-use crate::observe::PATIENCE;
-use crate::polls::{PLENTY, poll_at_most};
+use crate::support::observer::PATIENCE;
+use crate::support::drop_points::{PLENTY, poll_at_most};
 
 #[transactional(name = "put")]
 async fn put(tx: &mut Tx<DB>, id: i64, fail: bool) -> Result<(), sqlx::Error> {

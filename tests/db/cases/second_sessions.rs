@@ -6,7 +6,7 @@ use tokio::sync::Barrier;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::polls::is_pending;
+use crate::support::drop_points::is_pending;
 
 #[transactional(requires_new, name = "audit")]
 async fn audit(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {

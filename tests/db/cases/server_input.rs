@@ -6,8 +6,8 @@ use tokio::net::{TcpListener, UnixListener};
 use txn::Db;
 
 use super::{DB, TestEngine, patient};
-use crate::observe::PATIENCE;
-use crate::remote::Remote;
+use crate::support::observer::PATIENCE;
+use crate::support::server_engine::Remote;
 
 #[tokio::test]
 async fn a_wrong_password_is_an_error_with_the_servers_code() {

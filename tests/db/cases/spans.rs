@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use txn::{Error, Tx, transactional};
 
 use super::*;
-use crate::events::beside_another_listener;
+use crate::support::warnings::beside_another_listener;
 
 /// The fields of every scope's span, in the order in which they were opened.
 #[derive(Clone, Default)]
@@ -184,7 +184,7 @@ async fn a_span_says_what_failed_and_where_it_was_dropped() {
         told = is_there => told.unwrap(),
     }
     let mut waits = Box::pin(failing(&*db));
-    assert!(crate::polls::is_pending(&mut waits).await);
+    assert!(crate::support::drop_points::is_pending(&mut waits).await);
     drop(waits);
     db.settled().await;
     let spans = spans.take();

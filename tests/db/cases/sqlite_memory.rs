@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use txn::{Db, Reset, Sqlite};
 
 use super::Fixture;
-use crate::remains::Leaves;
+use crate::support::session_leftovers::Leaves;
 
 async fn ask(db: &Db<Sqlite>, question: &'static str) -> String {
     db.settled().await;

@@ -10,8 +10,8 @@ use sqlx::{Connection, Executor};
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, insert_twice};
-use crate::differences::Differs;
-use crate::way::Way;
+use crate::support::dialect::Differs;
+use crate::support::route::Way;
 
 type Driver = <DB as Differs>::DriverError;
 

@@ -8,11 +8,11 @@ use tokio::time::timeout;
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture};
-use crate::observe::PATIENCE;
-use crate::differences::Differs;
-use crate::polls::{PLENTY, poll_at_most};
+use crate::support::observer::PATIENCE;
+use crate::support::dialect::Differs;
+use crate::support::drop_points::{PLENTY, poll_at_most};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("tests/db/migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("tests/db/support/migrations");
 
 #[derive(Debug, FromRow, PartialEq)]
 struct Line {

@@ -33,7 +33,7 @@ async fn credit(tx: &mut Tx<Sqlite>, cents: i64) -> Result<i64, sqlx::Error> {
         .await
 }
 
-#[sqlx::test(migrations = "tests/db/migrations")]
+#[sqlx::test(migrations = "tests/db/support/migrations")]
 async fn a_handle_is_made_from_the_pool_of_a_sqlx_test(pool: SqlitePool) {
     let options = (*pool.connect_options()).clone();
     let db = patient::<Sqlite>(options).connect().await.unwrap();

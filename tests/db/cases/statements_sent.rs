@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use txn::{Db, Error, Tx};
 
 use super::*;
-use crate::observe::PATIENCE;
-use crate::recorder::{Recorded, Recorder};
+use crate::support::observer::PATIENCE;
+use crate::support::statement_recorder::{Recorded, Recorder};
 
 mod conflicts;
 mod options;

@@ -10,11 +10,11 @@ use tokio::task::{JoinSet, yield_now};
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, insert, number};
-use crate::observe::Observed;
-use crate::polls::{at_every_point, poll_at_most};
-use crate::trial::{Marks, Trial};
+use crate::support::observer::Observed;
+use crate::support::drop_points::{at_every_point, poll_at_most};
+use crate::support::drop_trial::{Marks, Trial};
 
-mod patterns;
+mod random_trees;
 
 #[transactional]
 async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {

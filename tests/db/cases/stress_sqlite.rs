@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use txn::{Error, Sqlite, Tx, transactional};
 
 use super::{Fixture, insert, number, patient};
-use crate::observe::PATIENCE;
-use crate::polls::{eager, poll_at_most};
-use crate::trial::Trial;
+use crate::support::observer::PATIENCE;
+use crate::support::drop_points::{eager, poll_at_most};
+use crate::support::drop_trial::Trial;
 
 /// Longer than any machine takes to write so many rows.
 const SLOW_INSERT: &str = "INSERT INTO t (id, n) \
@@ -108,7 +108,7 @@ async fn interrupt_of_a_write_in_autocommit_mode() {
 #[transactional(read_only)]
 async fn reads_for_long(tx: &mut Tx<Sqlite>) -> Result<i64, Error> {
     let rows = number(tx, "SELECT COUNT(*) FROM t").await?;
-    tx.execute(<Sqlite as crate::engine::TestEngine>::SLOW_QUERY).await?;
+    tx.execute(<Sqlite as crate::support::engine::TestEngine>::SLOW_QUERY).await?;
     Ok(rows)
 }
 

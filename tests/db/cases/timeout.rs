@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use txn::{Error, Tx, transactional};
 
 use super::*;
-use crate::observe::PATIENCE;
+use crate::support::observer::PATIENCE;
 
 #[transactional(timeout = "1s")]
 async fn dawdle(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use txn::transactional;
 
 use super::scopes::{apart, errs, nested, nested_errs, nested_fails, plain};
 use super::*;
-use crate::differences::Differs;
+use crate::support::dialect::Differs;
 
 struct Story {
     name: &'static str,

@@ -1,0 +1,185 @@
+//! What `Db::close` waits for, and what it does not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+use txn::{Db, Error, Tx, transactional};
+
+use super::{DB, Fixture, insert};
+use crate::support::observer::until;
+use crate::support::drop_points::{is_pending, poll_at_most};
+use crate::support::route::Way;
+
+/// A hook that runs until it is let go.
+#[derive(Clone, Default)]
+struct Slow {
+    begun: Arc<AtomicBool>,
+    go: Arc<Notify>,
+    done: Arc<AtomicBool>,
+}
+
+impl Slow {
+    async fn run(self) {
+        self.begun.store(true, Ordering::SeqCst);
+        self.go.notified().await;
+        self.done.store(true, Ordering::SeqCst);
+    }
+
+    /// Nobody who closes goes on before it is done.
+    async fn assert_waited_for(&self, db: &Db<DB>) {
+        until("the hook runs", async || self.begun.load(Ordering::SeqCst)).await;
+        let mut closing = Box::pin(db.close());
+        for _ in 0..50 {
+            assert!(is_pending(&mut closing).await);
+            tokio::task::yield_now().await;
+        }
+        self.go.notify_one();
+        closing.await;
+        assert!(self.done.load(Ordering::SeqCst));
+    }
+}
+
+#[transactional]
+async fn hooked(tx: &mut Tx<DB>, slow: Slow) -> Result<(), Error> {
+    tx.after_commit(slow.run());
+    Ok(insert(tx, 1).await?)
+}
+
+#[transactional]
+async fn fails(tx: &mut Tx<DB>, slow: Slow) -> Result<(), Error> {
+    tx.after_rollback(|_| slow.run());
+    Err(sqlx::Error::RowNotFound.into())
+}
+
+#[transactional]
+async fn around(tx: &mut Tx<DB>, slow: Slow) -> Result<(), Error> {
+    nested(tx, slow).await
+}
+
+#[transactional(nested)]
+async fn nested(tx: &mut Tx<DB>, slow: Slow) -> Result<(), Error> {
+    tx.after_commit(slow.run());
+    Ok(insert(tx, 1).await?)
+}
+
+#[tokio::test]
+async fn it_waits_for_the_hooks_of_scopes_that_have_committed() {
+    for which in 0..2 {
+        let (db, slow) = (Fixture::<DB>::of_sessions(2).await, Slow::default());
+        let (handle, hook) = (Db::clone(&db), slow.clone());
+        let caller = tokio::spawn(async move {
+            match which {
+                0 => hooked(&handle, hook).await,
+                _ => around(&handle, hook).await,
+            }
+        });
+        slow.assert_waited_for(&db).await;
+        caller.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn it_waits_for_the_hooks_of_a_scope_that_was_rolled_back() {
+    let (db, slow) = (Fixture::<DB>::of_sessions(2).await, Slow::default());
+    let (handle, hook) = (Db::clone(&db), slow.clone());
+    let caller = tokio::spawn(async move { fails(&handle, hook).await });
+    slow.assert_waited_for(&db).await;
+    caller.await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn it_waits_for_the_hooks_of_a_transaction_by_hand_and_of_one_that_was_dropped() {
+    for dropped in [false, true] {
+        let (db, slow) = (Fixture::<DB>::of_sessions(2).await, Slow::default());
+        let mut tx = db.begin().await.unwrap();
+        let (after_commit, after_rollback) = (slow.clone(), slow.clone());
+        tx.after_commit(after_commit.run());
+        tx.after_rollback(|_| after_rollback.run());
+        let ending = match dropped {
+            true => {
+                drop(tx);
+                None
+            }
+            false => Some(tokio::spawn(tx.commit())),
+        };
+        slow.assert_waited_for(&db).await;
+        if let Some(ending) = ending {
+            ending.await.unwrap().unwrap();
+        }
+    }
+}
+
+/// What a sandbox has begun outlasts neither.
+#[tokio::test]
+async fn it_waits_for_the_hooks_of_a_sandbox() {
+    let (db, slow) = (Fixture::<DB>::of_sessions(2).await, Slow::default());
+    let sandbox = db.sandbox().await.unwrap();
+    let (handle, hook) = (sandbox.db().clone(), slow.clone());
+    let caller = tokio::spawn(async move { hooked(&handle, hook).await });
+    until("the hook runs", async || slow.begun.load(Ordering::SeqCst)).await;
+    drop(sandbox);
+    slow.assert_waited_for(&db).await;
+    caller.await.unwrap().unwrap();
+}
+
+/// Whoever it is who opens one, and for what.
+#[tokio::test]
+async fn a_session_that_is_being_opened_is_given_up_and_nothing_begins() {
+    let way = Way::<DB>::new().await;
+    let db = way.connect(|builder| builder.max_sessions(3)).await;
+    let Some(silent) = way.replace() else { return };
+    let held = db.session().await.unwrap();
+    let mut callers = (Box::pin(db.begin()), Box::pin(db.session()), Box::pin(db.check()));
+    for _ in 0..20 {
+        assert!(is_pending(&mut callers.0).await);
+        assert!(is_pending(&mut callers.1).await);
+        assert!(is_pending(&mut callers.2).await);
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    db.close().await;
+    assert!(callers.0.await.unwrap_err().is_closed());
+    assert!(callers.1.await.unwrap_err().is_closed());
+    assert!(callers.2.await.unwrap_err().is_closed());
+    let status = db.status();
+    assert_eq!((status.open, status.in_use, status.waiting), (0, 0, 0), "{status:?}");
+    drop(silent);
+}
+
+/// At whatever point of its opening.
+#[tokio::test]
+async fn nothing_begins_after_it_has_returned() {
+    let fixture = Fixture::<DB>::of_sessions(1).await;
+    for polls in 1.. {
+        let db = Db::<DB>::builder(fixture.url().parse().unwrap()).max_sessions(2);
+        let db = db.connect().await.unwrap();
+        // The next one is opened anew.
+        let held = db.session().await.unwrap();
+        let mut begin = Box::pin(db.begin());
+        let begun = poll_at_most(polls, &mut begin).await;
+        drop(held);
+        match begun {
+            Some(begun) => {
+                begun.unwrap().rollback().await.unwrap();
+                assert!(polls > 1, "opening takes time");
+                return;
+            }
+            None => {
+                // It has none, or is in BEGIN: then it is waited for.
+                let mut closing = Box::pin(db.close());
+                let is_over = !is_pending(&mut closing).await;
+                if !is_over {
+                    let begun = begin.await;
+                    assert!(begun.as_ref().err().is_none_or(Error::is_closed), "{begun:?}");
+                    drop(begun);
+                    closing.await;
+                } else {
+                    assert!(begin.await.unwrap_err().is_closed());
+                }
+            }
+        }
+        let status = db.status();
+        assert_eq!((status.open, status.in_use), (0, 0), "{polls}: {status:?}");
+    }
+}

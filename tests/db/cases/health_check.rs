@@ -1,0 +1,158 @@
+//! `Db::check`, in every situation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::net::UnixListener;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+use txn::Breaker;
+
+use super::{DB, Fixture, insert};
+use crate::support::observer::{PATIENCE, until};
+use crate::support::drop_points::is_pending;
+use crate::support::drop_trial::Trial;
+use crate::support::route::Way;
+
+#[tokio::test]
+async fn a_session_of_the_pool_is_asked_if_one_is_free() {
+    let db = Fixture::<DB>::of_sessions(2).await;
+    db.check().await.unwrap();
+    db.assert_sessions(1, 1, 0, 0);
+    db.close().await;
+    assert!(db.check().await.unwrap_err().is_closed());
+}
+
+#[tokio::test]
+async fn an_exhausted_pool_is_no_failure_and_is_not_waited_for() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let mut held = db.begin().await.unwrap();
+    insert(&mut held, 1).await.unwrap();
+    let mut waiting = Box::pin(db.begin());
+    assert!(is_pending(&mut waiting).await);
+
+    for checked in join_all((0..5).map(|_| db.check())).await {
+        checked.unwrap();
+    }
+
+    db.assert_sessions(1, 0, 1, 1);
+    held.commit().await.unwrap();
+    waiting.await.unwrap().rollback().await.unwrap();
+    assert_eq!(db.ids().await, [1]);
+    db.assert_at_rest().await;
+}
+
+/// It is the probe, if none is under way.
+#[tokio::test]
+async fn out_of_reach_it_says_so_and_back_again_it_closes_the_breaker() {
+    let way = Way::<DB>::new().await;
+    let db = way
+        .connect(|builder| builder.max_sessions(1).breaker_after(Duration::ZERO))
+        .await;
+    let held = db.session().await.unwrap();
+    way.block();
+    for _ in 0..5 {
+        let error = db.check().await.unwrap_err();
+        assert!(error.is_connection() && !error.is_unavailable(), "{error}");
+    }
+    assert_eq!(db.status().breaker, Breaker::Open);
+    way.unblock();
+    db.check().await.unwrap();
+    assert_eq!(db.status().breaker, Breaker::Closed);
+    drop(held);
+    way.block();
+    db.check().await.expect("a session is alive");
+    way.unblock();
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_costs_the_check_timeout_and_no_more() {
+    let way = Way::<DB>::new().await;
+    let Some(proxy) = &way.proxy else { return };
+    let limit = Duration::from_millis(100);
+    let db = way
+        .connect(|builder| builder.max_sessions(2).check_timeout(limit))
+        .await;
+    proxy.stall();
+    let checks = join_all((0..3).map(|_| db.check()));
+    let checked = timeout(PATIENCE, checks).await.expect("bounded");
+    for checked in checked {
+        let error = checked.unwrap_err();
+        assert!(error.is_connection(), "{error}");
+        assert!(error.to_string().ends_with("no answer within 100ms"), "{error}");
+    }
+    proxy.release();
+    db.settled().await;
+    db.check().await.unwrap();
+    db.close().await;
+}
+
+/// On a session of the pool, and on a connection of its own.
+#[tokio::test]
+async fn dropped_anywhere_it_leaves_nothing_behind() {
+    let mut trial = Trial::<DB>::of_sessions(1).await.in_pieces_of(9);
+    for exhausted in [false, true] {
+        trial
+            .at_every_point(async |trial, point| {
+                let held = match exhausted {
+                    true => Some(trial.session().await.unwrap()),
+                    false => None,
+                };
+                let complete = trial.drop_at(point, trial.check()).await;
+                drop(held);
+                trial.assert_recovered(point).await;
+                trial.check().await.unwrap();
+                complete.is_some()
+            })
+            .await;
+    }
+}
+
+/// The others wait for their turn, and for nothing else.
+#[tokio::test]
+async fn it_has_one_connection_of_its_own_at_most() {
+    let way = Way::<DB>::new().await;
+    let db = way.connect(|builder| builder.max_sessions(1)).await;
+    let Some(silent) = way.replace() else { return };
+    let accepted = Accepted::count(silent);
+    let held = db.session().await.unwrap();
+    for connections in 1..=3 {
+        let (mut first, mut second) = (Box::pin(db.check()), Box::pin(db.check()));
+        until("the first has connected", async || {
+            assert!(is_pending(&mut first).await);
+            accepted.so_far() == connections
+        })
+        .await;
+        for _ in 0..20 {
+            assert!(is_pending(&mut second).await);
+            yield_now().await;
+        }
+        assert_eq!(accepted.so_far(), connections);
+    }
+    drop(held);
+}
+
+/// The connections that somebody has accepted who says nothing.
+struct Accepted(Arc<AtomicUsize>);
+
+impl Accepted {
+    fn count(listener: UnixListener) -> Self {
+        let so_far = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&so_far);
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok(accepted) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                open.push(accepted);
+            }
+        });
+        Self(so_far)
+    }
+
+    fn so_far(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,69 @@
+//! The way to a database, blocked for those who connect; sessions that are open already go on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixListener;
+use txn::{ConnectOptionsOf, Db, DbBuilder};
+
+use crate::support::fixture::{Fixture, connect};
+use crate::support::observer::Observed;
+use crate::support::proxy::Proxy;
+
+pub(crate) struct Way<DB: Observed> {
+    /// Whose database it is.
+    _fixture: Fixture<DB>,
+    /// Where there is a server.
+    pub(crate) proxy: Option<Proxy>,
+    options: ConnectOptionsOf<DB>,
+    open: PathBuf,
+    blocked: PathBuf,
+}
+
+impl<DB: Observed> Way<DB> {
+    pub(crate) async fn new() -> Self {
+        let fixture = Fixture::<DB>::new().await;
+        // SQLite closes no file that the process has open elsewhere.
+        fixture.close().await;
+        let (proxy, options) = DB::wired(fixture.place());
+        let open = match &proxy {
+            Some(proxy) => only_file(proxy.directory()),
+            None => Path::new(&fixture.place().name).parent().unwrap().into(),
+        };
+        Self {
+            blocked: open.with_extension("blocked"),
+            open,
+            _fixture: fixture,
+            proxy,
+            options,
+        }
+    }
+
+    /// A handle on this way.
+    pub(crate) async fn connect(
+        &self,
+        configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>,
+    ) -> Db<DB> {
+        connect(&self.options, configure).await
+    }
+
+    pub(crate) fn block(&self) {
+        fs::rename(&self.open, &self.blocked).unwrap();
+    }
+
+    /// Whoever connects from now on meets this one.
+    pub(crate) fn replace(&self) -> Option<UnixListener> {
+        self.proxy.as_ref()?;
+        self.block();
+        Some(UnixListener::bind(&self.open).unwrap())
+    }
+
+    pub(crate) fn unblock(&self) {
+        fs::rename(&self.blocked, &self.open).unwrap();
+    }
+}
+
+fn only_file(directory: &Path) -> PathBuf {
+    let mut files = fs::read_dir(directory).unwrap();
+    files.next().unwrap().unwrap().path()
+}
