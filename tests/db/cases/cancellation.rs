@@ -44,7 +44,6 @@ async fn drop_statement_in_flight(tx: &mut Tx<DB>) {
     .await;
 }
 
-/// CASES 52
 #[tokio::test]
 async fn a_dropped_scope_frees_its_locks_while_its_query_would_still_run() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(2)).await;
@@ -60,7 +59,7 @@ async fn a_dropped_scope_frees_its_locks_while_its_query_would_still_run() {
     assert!(db.ids().await.is_empty());
 }
 
-/// CASES 52: the session itself comes back where the driver survives the drop.
+/// The session itself comes back where the driver survives the drop.
 #[tokio::test]
 async fn a_session_that_was_settled_is_used_again() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
@@ -71,7 +70,6 @@ async fn a_session_that_was_settled_is_used_again() {
     db.assert_at_rest().await;
 }
 
-/// CASES 55
 #[tokio::test]
 async fn after_a_dropped_statement_the_next_is_refused_with_that_cause() {
     let db = Fixture::<DB>::new().await;

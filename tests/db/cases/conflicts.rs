@@ -8,7 +8,6 @@ use txn::{Error, Tx, transactional};
 
 use super::*;
 
-/// CASES 9
 #[tokio::test]
 async fn of_two_serializable_writers_one_is_told() {
     if !DB::FAILURE_ABORTS {
@@ -68,7 +67,6 @@ async fn cross(tx: &mut Tx<DB>, first: i64, second: i64, both: &Barrier) -> Resu
     Ok(deadlocked)
 }
 
-/// CASES 36
 #[tokio::test]
 async fn a_deadlock_in_a_savepoint_is_never_a_false_success() {
     if DB::ONE_WRITER {
@@ -111,7 +109,6 @@ async fn sees_only_itself(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Err(Error::from(sqlx::Error::RowNotFound))
 }
 
-/// CASES 77
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_scopes_see_only_their_own_writes() {
     let db = Arc::new(Fixture::<DB>::new().await);

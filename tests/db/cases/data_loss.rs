@@ -44,7 +44,8 @@ async fn n_of_the_row(db: &Fixture<DB>) -> i64 {
     DB::number(&row)
 }
 
-/// DESIGN 1, first row: sqlx gives the connection back inside of the transaction, and the next user's work is lost.
+/// This is the first of the three losses that ARCHITECTURE.md lists: sqlx gives the connection back
+/// inside of the transaction, and the next user's work is lost.
 #[tokio::test]
 async fn plain_sqlx_loses_the_next_users_update_after_a_begin_was_dropped() {
     let (db, proxy, options) = one_row().await;
@@ -68,7 +69,7 @@ async fn plain_sqlx_loses_the_next_users_update_after_a_begin_was_dropped() {
         assert_eq!(
             n_of_the_row(&db).await,
             0,
-            "sqlx no longer loses it: say so in DESIGN 1"
+            "sqlx no longer loses it: say so in ARCHITECTURE.md"
         );
     }
 }
@@ -91,7 +92,8 @@ async fn an_update_after_a_dropped_begin_is_kept() {
     assert_eq!(n_of_the_row(&db).await, 1);
 }
 
-/// DESIGN 1, second row: sqlx rolls the outer transaction back, and what follows in it autocommits.
+/// This is the second of the three losses that ARCHITECTURE.md lists: sqlx rolls the outer
+/// transaction back, and what follows in it autocommits.
 #[tokio::test]
 async fn plain_sqlx_autocommits_the_outer_transaction_after_a_savepoint_was_dropped() {
     if !DB::SURVIVES_DROPS {
@@ -124,7 +126,7 @@ async fn plain_sqlx_autocommits_the_outer_transaction_after_a_savepoint_was_drop
     assert_eq!(
         db.ids().await,
         [1, 3],
-        "sqlx no longer autocommits it: say so in DESIGN 1"
+        "sqlx no longer autocommits it: say so in ARCHITECTURE.md"
     );
 }
 
@@ -196,7 +198,8 @@ async fn a_session_whose_begin_is_never_answered_is_closed_within_the_settle_tim
     proxy.release();
 }
 
-/// DESIGN 1, third row: the server answers COMMIT with ROLLBACK, and sqlx does not look.
+/// This is the third of the three losses that ARCHITECTURE.md lists: the server answers COMMIT with
+/// ROLLBACK, and sqlx does not look.
 #[tokio::test]
 async fn plain_sqlx_says_ok_to_a_commit_that_wrote_nothing() {
     if !DB::FAILURE_ABORTS {
@@ -218,7 +221,7 @@ async fn plain_sqlx_says_ok_to_a_commit_that_wrote_nothing() {
     assert_eq!(
         db.ids().await,
         [1],
-        "sqlx no longer hides it: say so in DESIGN 1"
+        "sqlx no longer hides it: say so in ARCHITECTURE.md"
     );
 }
 

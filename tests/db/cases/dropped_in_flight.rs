@@ -35,7 +35,7 @@ async fn drop_at(proxy: &Proxy, word: &'static str, operation: impl Future) {
     proxy.release();
 }
 
-/// DESIGN 5: it is finished in the background.
+/// The COMMIT is finished in the background.
 #[tokio::test]
 async fn a_commit_dropped_in_flight_is_finished_all_the_same() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -47,7 +47,7 @@ async fn a_commit_dropped_in_flight_is_finished_all_the_same() {
     assert_eq!((db.status().idle, db.status().open), (1, 1));
 }
 
-/// DESIGN 5
+/// The ROLLBACK is finished in the background.
 #[tokio::test]
 async fn a_rollback_dropped_in_flight_is_finished_all_the_same() {
     let (fixture, proxy, db) = by_proxy().await;

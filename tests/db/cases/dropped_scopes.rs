@@ -24,7 +24,6 @@ async fn nested(tx: &mut Tx<DB>, id: i64) -> Result<(), txn::Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// CASES 62
 #[tokio::test]
 async fn a_task_aborted_in_the_body_commits_nothing() {
     let db = Fixture::<DB>::new().await;
@@ -47,7 +46,7 @@ async fn a_task_aborted_in_the_body_commits_nothing() {
     db.assert_at_rest().await;
 }
 
-/// CASES 62, and DESIGN 1, first row, on every engine.
+/// The session of a dropped BEGIN does not go back inside of a transaction, on any engine.
 #[tokio::test]
 async fn dropped_at_any_point_of_begin_the_next_users_update_is_kept() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
@@ -74,7 +73,7 @@ async fn dropped_at_any_point_of_begin_the_next_users_update_is_kept() {
     assert_eq!(usize::try_from(n).unwrap(), polls);
 }
 
-/// DESIGN 1, second row, on every engine.
+/// A dropped savepoint does not end the transaction around it unseen, on any engine.
 #[tokio::test]
 async fn dropped_at_any_point_of_a_nested_scope_the_outer_writes_everything_or_nothing() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(2)).await;
@@ -127,7 +126,7 @@ async fn a_nested_scope_dropped_between_its_statements_is_undone_alone() {
     db.assert_at_rest().await;
 }
 
-/// DESIGN 5: the session is closed, if nothing else helps, and its place is free.
+/// The session is closed, if nothing else helps, and its place is free.
 #[tokio::test]
 async fn a_scope_dropped_with_a_statement_in_flight_leaves_no_session_in_doubt() {
     let limit = Duration::from_millis(200);
@@ -159,7 +158,6 @@ fn a_scope_dropped_outside_of_a_runtime_is_settled() {
     });
 }
 
-/// CASES 68
 #[test]
 fn a_scope_that_outlives_its_runtime_is_rolled_back() {
     let runtime = Runtime::new().unwrap();
@@ -170,7 +168,6 @@ fn a_scope_that_outlives_its_runtime_is_rolled_back() {
     Runtime::new().unwrap().block_on(assert_rolled_back(url));
 }
 
-/// CASES 68
 #[test]
 fn a_runtime_that_shuts_down_with_scopes_open_rolls_them_back() {
     let runtime = Runtime::new().unwrap();

@@ -1,5 +1,5 @@
-//! CASES 65: the server takes every byte and answers nothing. Whatever is dropped then, its session is settled or closed
-//! within the `settle_timeout`, and its slot is free.
+//! The server takes every byte and answers nothing. Whatever is dropped then, its session is settled
+//! or closed within the `settle_timeout`, and its slot is free.
 
 use std::future::pending;
 use std::time::Duration;
@@ -108,7 +108,7 @@ async fn a_commit_is_given_up() {
     wired.assert_settles(&[1]).await;
 }
 
-/// CASES 44: nobody knows what became of it, and the hook is told so.
+/// Nobody knows what became of the commit, and the hook is told so.
 #[tokio::test]
 async fn the_hooks_of_a_commit_that_is_given_up_are_those_of_an_unknown_end() {
     let wired = Wired::new().await;

@@ -44,7 +44,6 @@ async fn register(tx: &mut Tx<DB>, log: &Log, fail: bool) -> Result<(), sqlx::Er
     }
 }
 
-/// CASES 40
 #[tokio::test]
 async fn hooks_run_once_in_order_after_the_commit() {
     let db = Fixture::<DB>::new().await;
@@ -56,7 +55,6 @@ async fn hooks_run_once_in_order_after_the_commit() {
     assert_eq!(db.ids().await, [1]);
 }
 
-/// CASES 40
 #[tokio::test]
 async fn after_a_rollback_only_its_own_hooks_run_and_know_the_cause() {
     let db = Fixture::<DB>::new().await;
@@ -79,7 +77,6 @@ async fn nested(tx: &mut Tx<DB>, log: &Log, fail: bool) -> Result<(), Error> {
     }
 }
 
-/// CASES 41
 #[tokio::test]
 async fn a_hook_belongs_to_the_nested_scope_that_registered_it() {
     let db = Fixture::<DB>::new().await;
@@ -105,7 +102,6 @@ async fn a_hook_belongs_to_the_nested_scope_that_registered_it() {
     }
 }
 
-/// CASES 42
 #[tokio::test]
 async fn a_hook_may_open_a_transaction_of_its_own_in_a_pool_of_one() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
@@ -121,7 +117,6 @@ async fn a_hook_may_open_a_transaction_of_its_own_in_a_pool_of_one() {
     assert_eq!(db.ids().await, [1, 2]);
 }
 
-/// CASES 43
 #[tokio::test]
 async fn a_hook_that_panics_stops_nothing() {
     let db = Fixture::<DB>::new().await;
@@ -135,7 +130,6 @@ async fn a_hook_that_panics_stops_nothing() {
     assert_eq!(db.ids().await, [1]);
 }
 
-/// CASES 44
 #[tokio::test]
 async fn hooks_after_a_refused_commit_are_those_of_a_rollback() {
     let db = Fixture::<DB>::new().await;
@@ -150,7 +144,6 @@ async fn hooks_after_a_refused_commit_are_those_of_a_rollback() {
     assert!(ran[0].starts_with("undone: cannot go on, the transaction was ended"), "{ran:?}");
 }
 
-/// CASES 17
 #[tokio::test]
 async fn hooks_after_a_rollback_that_was_asked_for_know_why() {
     let db = Fixture::<DB>::new().await;

@@ -40,7 +40,6 @@ async fn write(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(insert(tx, 1).await?)
 }
 
-/// CASES 31
 #[tokio::test]
 async fn joining_refuses_another_isolation() {
     let db = Fixture::<DB>::new().await;
@@ -59,7 +58,6 @@ async fn joining_refuses_another_isolation() {
     assert_eq!(db.ids().await, [1]);
 }
 
-/// CASES 31
 #[tokio::test]
 async fn joining_refuses_to_write_inside_of_a_reader() {
     let db = Fixture::<DB>::new().await;
@@ -78,7 +76,6 @@ async fn joining_accepts_the_same_isolation_and_less_access() {
     tx.rollback().await.unwrap();
 }
 
-/// CASES 32
 #[tokio::test]
 async fn the_database_refuses_writes_of_a_read_only_scope() {
     let db = Fixture::<DB>::new().await;

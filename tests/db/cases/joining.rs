@@ -39,7 +39,6 @@ async fn swallow_joined(tx: &mut Tx<DB>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// CASES 19
 #[tokio::test]
 async fn a_swallowed_failure_of_a_joined_scope_reaches_the_root_with_its_cause() {
     let db = Fixture::<DB>::new().await;
@@ -99,7 +98,6 @@ async fn handle_nested(tx: &mut Tx<DB>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// CASES 20, 21
 #[tokio::test]
 async fn a_failed_nested_scope_is_undone_alone() {
     let db = Fixture::<DB>::new().await;
@@ -113,7 +111,7 @@ async fn swallow_in_nested(tx: &mut Tx<DB>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// CASES 21: rollback-only ends with the nested scope that it happened in.
+/// Rollback-only ends with the nested scope that it happened in.
 #[tokio::test]
 async fn a_joined_failure_inside_a_nested_scope_is_that_scopes_alone() {
     let db = Fixture::<DB>::new().await;
@@ -141,7 +139,6 @@ async fn tower(tx: &mut Tx<DB>, id: i64, fates: &[bool]) -> Result<(), Fault> {
     }
 }
 
-/// CASES 23
 #[tokio::test]
 async fn nesting_five_deep_keeps_exactly_the_right_rows() {
     let db = Fixture::<DB>::new().await;
@@ -156,7 +153,6 @@ async fn nesting_five_deep_keeps_exactly_the_right_rows() {
     }
 }
 
-/// CASES 23
 #[tokio::test]
 async fn five_siblings_with_mixed_outcomes_keep_exactly_the_right_rows() {
     let db = Fixture::<DB>::new().await;
@@ -168,7 +164,7 @@ async fn five_siblings_with_mixed_outcomes_keep_exactly_the_right_rows() {
     assert_eq!(db.ids().await, [0, 2, 4]);
 }
 
-/// CASES 38: what is left undone by a drop is undone before the next statement.
+/// What is left undone by a drop is undone before the next statement.
 #[tokio::test]
 async fn a_dropped_nested_scope_is_undone_and_the_outer_goes_on() {
     let db = Fixture::<DB>::new().await;
@@ -196,7 +192,6 @@ async fn succeed(_tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// CASES 25
 #[tokio::test]
 async fn ten_thousand_nested_scopes_do_not_pile_up() {
     let db = Fixture::<DB>::new().await;
@@ -228,7 +223,6 @@ async fn around(tx: &mut Tx<DB>, inner_fails: bool, outer_fails: bool) -> Result
     }
 }
 
-/// CASES 26
 #[tokio::test]
 async fn a_second_session_does_not_share_the_fate_of_the_first() {
     if DB::ONE_WRITER {
@@ -253,7 +247,6 @@ async fn read_around(tx: &mut Tx<DB>) -> Result<(), Fault> {
     apart(tx, 1, false).await
 }
 
-/// CASES 26
 #[tokio::test]
 async fn a_second_writer_on_sqlite_is_refused_with_the_reason() {
     let db = Fixture::<DB>::new().await;

@@ -1,4 +1,4 @@
-//! CASES 69: the answer to a COMMIT is lost, whether it took effect or not.
+//! The answer to a COMMIT is lost, whether it took effect or not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

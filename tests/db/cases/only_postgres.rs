@@ -42,7 +42,6 @@ async fn in_a_sandbox_a_deferred_constraint_is_checked_where_the_commit_would_be
     assert_eq!(count.fetch_one(&sandbox).await.unwrap(), 1);
 }
 
-/// CASES 3
 #[tokio::test]
 async fn a_deferred_constraint_fails_the_one_commit_and_no_rollback_follows() {
     let (fixture, proxy, db) = by_proxy().await;

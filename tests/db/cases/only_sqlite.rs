@@ -14,7 +14,6 @@ async fn never(_: &mut Tx<Sqlite>) -> Result<(), Error> {
     unreachable!("the body runs in a transaction only")
 }
 
-/// CASES 2
 #[tokio::test]
 async fn a_begin_on_a_locked_database_keeps_its_cause_and_runs_no_body() {
     let fixture = Fixture::<Sqlite>::new().await;
@@ -45,7 +44,7 @@ async fn a_begin_on_a_locked_database_keeps_its_cause_and_runs_no_body() {
     db.begin().await.unwrap().commit().await.unwrap();
 }
 
-/// DESIGN 1, first row: it waits for the lock, so it is in flight for certain.
+/// The dropped BEGIN waits for the lock, so that it is in flight for certain.
 #[tokio::test]
 async fn an_update_after_a_begin_was_dropped_in_flight_is_kept() {
     let fixture = Fixture::<Sqlite>::of_sessions(1).await;
@@ -70,7 +69,6 @@ async fn an_update_after_a_begin_was_dropped_in_flight_is_kept() {
     assert_eq!(written, 1);
 }
 
-/// CASES 3
 #[tokio::test]
 async fn a_deferred_constraint_fails_the_commit_and_nothing_is_written() {
     let db = Fixture::<Sqlite>::new().await;
@@ -139,7 +137,7 @@ async fn tries_thrice(tx: &mut Tx<Sqlite>) -> Result<u32, Error> {
     Ok(tx.attempt())
 }
 
-/// CASES 71: another process has the lock; nothing had run when BEGIN failed.
+/// Another process has the lock, and nothing had run when BEGIN failed.
 #[tokio::test]
 async fn a_begin_on_a_locked_database_is_retried_and_then_says_how_often() {
     let fixture = Fixture::<Sqlite>::new().await;

@@ -114,7 +114,6 @@ async fn a_check_tells_of_a_database_that_is_gone_and_opens_no_breaker() {
     assert_eq!(db.status().breaker, Breaker::Closed);
 }
 
-/// CASES 81
 #[tokio::test]
 async fn a_check_does_not_take_a_session_for_the_server() {
     let db = Fixture::<DB>::new().await;

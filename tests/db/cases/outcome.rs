@@ -16,7 +16,6 @@ async fn write(tx: &mut Tx<DB>, id: i64, fail: bool) -> Result<i64, sqlx::Error>
     }
 }
 
-/// CASES 1
 #[tokio::test]
 async fn ok_commits_and_err_rolls_back_unchanged() {
     let db = Fixture::<DB>::new().await;
@@ -33,7 +32,6 @@ async fn write_and_panic(tx: &mut Tx<DB>) -> Result<(), Error> {
     panic!("the body's own panic");
 }
 
-/// CASES 6
 #[tokio::test]
 async fn a_panic_in_the_body_rolls_back_and_continues() {
     let db = Fixture::<DB>::new().await;
@@ -50,7 +48,6 @@ async fn swallow_a_failed_statement(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// CASES 8
 #[tokio::test]
 async fn a_swallowed_statement_failure_is_never_a_false_ok() {
     let db = Fixture::<DB>::new().await;
@@ -88,7 +85,6 @@ async fn leave(tx: &mut Tx<DB>, id: i64, exit: Exit) -> Result<&'static str, sql
     Ok(way)
 }
 
-/// CASES 13
 #[tokio::test]
 async fn every_way_out_of_the_body_ends_as_its_value_says() {
     let db = Fixture::<DB>::new().await;
@@ -116,7 +112,6 @@ async fn order(tx: &mut Tx<DB>, id: i64, result: Result<(), ShopError>) -> Resul
     result
 }
 
-/// CASES 14
 #[tokio::test]
 async fn an_err_that_matches_commit_on_commits_and_is_returned() {
     let db = Fixture::<DB>::new().await;
@@ -134,7 +129,6 @@ async fn accept(tx: &mut Tx<DB>, id: i64, accepted: bool) -> Result<bool, Error>
     Ok(accepted)
 }
 
-/// CASES 14b
 #[tokio::test]
 async fn an_ok_that_matches_rollback_on_rolls_back_and_is_returned() {
     let db = Fixture::<DB>::new().await;
@@ -158,7 +152,6 @@ async fn guarded(
 
 const LAST: i64 = 9;
 
-/// CASES 14, with guards.
 #[tokio::test]
 async fn a_guard_decides_whether_a_pattern_matches() {
     let db = Fixture::<DB>::new().await;
@@ -201,7 +194,6 @@ async fn think_better_of_it(tx: &mut Tx<DB>) -> Result<i64, Error> {
     number(tx, "SELECT COUNT(*) FROM t").await.map_err(Error::from)
 }
 
-/// CASES 17
 #[tokio::test]
 async fn rollback_only_returns_the_value_and_writes_nothing() {
     let db = Fixture::<DB>::new().await;
@@ -240,7 +232,6 @@ async fn respond(tx: &mut Tx<DB>, id: i64, status: u16) -> Response {
     Response { status, body }
 }
 
-/// CASES 18
 #[tokio::test]
 async fn a_return_type_of_the_users_own_decides() {
     let db = Fixture::<DB>::new().await;
@@ -253,7 +244,7 @@ async fn a_return_type_of_the_users_own_decides() {
     assert!(closed.body.contains("closed"), "{}", closed.body);
 }
 
-/// CASES 12, at run time: what a hand-made transaction does.
+/// A transaction that is begun by hand can end in three ways.
 #[tokio::test]
 async fn a_transaction_by_hand_commits_rolls_back_or_is_dropped() {
     let db = Fixture::<DB>::new().await;

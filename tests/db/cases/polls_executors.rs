@@ -1,4 +1,5 @@
-//! CASES 47: everything that a handle, a session or a transaction can be asked for is dropped after every number of polls.
+//! Everything that a handle, a session or a transaction can be asked for is dropped after every
+//! number of polls.
 
 use futures_util::TryStreamExt;
 use sqlx::{Executor, SqlSafeStr};

@@ -1,4 +1,4 @@
-//! CASES 47: the futures of a handle itself, from `connect` to `close`, are dropped after every number of polls.
+//! The futures of a handle itself, from `connect` to `close`, are dropped after every number of polls.
 
 use std::time::Duration;
 

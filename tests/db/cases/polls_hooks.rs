@@ -1,5 +1,5 @@
-//! CASES 47: a scope with hooks is dropped after every number of polls. Those of the commit run if it commits, those of
-//! the rollback if not, once.
+//! A scope with hooks is dropped after every number of polls. The hooks of the commit run if it
+//! commits, and those of the rollback if it does not, once.
 
 use txn::{Error, Tx, transactional};
 

@@ -1,4 +1,4 @@
-//! CASES 47: a part of a transaction is dropped after every number of polls, and the transaction goes on.
+//! A part of a transaction is dropped after every number of polls, and the transaction goes on.
 
 use futures_util::TryStreamExt;
 use sqlx::Executor;

@@ -1,5 +1,5 @@
-//! CASES 47: a scope of every shape is dropped after every number of polls. What it has committed is there, all of it,
-//! and of what it has not, nothing.
+//! A scope of every shape is dropped after every number of polls. What it has committed is there,
+//! all of it, and nothing is there of what it has not committed.
 
 use std::future::pending;
 

@@ -49,7 +49,7 @@ async fn a_waiter_that_is_dropped_leaves_the_queue() {
     db.assert_at_rest().await;
 }
 
-/// DESIGN 5: a session just handed over goes to the next waiter.
+/// A session just handed over goes to the next waiter.
 #[tokio::test]
 async fn a_waiter_that_is_dropped_with_a_session_in_its_hands_passes_it_on() {
     let db = Fixture::<DB>::of_sessions(1).await;
@@ -106,7 +106,6 @@ async fn sees_its_own(tx: &mut Tx<DB>, id: i64, all_written: &Barrier) -> Result
     Ok(uncommitted)
 }
 
-/// CASES 77
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_scopes_each_sees_only_its_own_writes_until_they_are_committed() {
     let db = Fixture::<DB>::of_sessions(8).await;
@@ -143,7 +142,6 @@ async fn nested(tx: &mut Tx<DB>, id: i64, keep: bool) -> Result<(), txn::Error> 
     }
 }
 
-/// CASES 78
 #[tokio::test(flavor = "multi_thread")]
 async fn more_callers_than_sessions_all_finish_also_with_scopes_inside() {
     const POOL: usize = 4;

@@ -80,7 +80,6 @@ async fn pool_exhaustion_and_recovery() {
     assert_eq!(db.ids().await.len(), 6);
 }
 
-/// CASES 56
 #[tokio::test]
 async fn waiters_and_holders_cancelled_in_reverse_leave_all_sessions_idle() {
     let mut trial = Trial::<DB>::of_sessions(3).await;

@@ -43,7 +43,7 @@ async fn third_time_lucky(
     Ok(text.into_bytes().len()) // takes its copy apart
 }
 
-/// CASES 72: the transaction's own record decides, whatever the body made of the driver's error.
+/// The transaction's own record decides, whatever the body made of the driver's error.
 #[tokio::test]
 async fn a_conflict_is_recognised_behind_an_error_that_hides_it() {
     let db = Fixture::<DB>::new().await;
@@ -81,7 +81,6 @@ async fn never_lucky(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Error> {
     Ok(())
 }
 
-/// CASES 71
 #[tokio::test]
 async fn the_last_failure_says_how_often_it_was_tried() {
     let db = Fixture::<DB>::new().await;
@@ -97,7 +96,7 @@ async fn root_without(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Error> {
     never_lucky(tx, ran).await
 }
 
-/// CASES 71: its root is, if that asks for it.
+/// Its root is run again, if that asks for it.
 #[tokio::test]
 async fn a_joined_scope_is_not_run_again() {
     let db = Fixture::<DB>::new().await;
@@ -147,7 +146,6 @@ async fn commits_once(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// CASES 69
 #[tokio::test]
 async fn a_commit_that_may_have_happened_is_never_repeated() {
     let fixture = Fixture::<DB>::new().await;

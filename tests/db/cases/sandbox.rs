@@ -71,7 +71,6 @@ async fn swallows_a_failure(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// CASES 8, in a sandbox.
 #[tokio::test]
 async fn a_scope_whose_statement_failed_commits_only_where_it_would_elsewhere() {
     let db = Fixture::<DB>::new().await;

@@ -21,7 +21,6 @@ async fn transfer(tx: &mut Tx<DB>, id: i64, all: &Barrier) -> Result<Option<Erro
     Ok(audit(tx, 100 + id).await.err())
 }
 
-/// CASES 79
 #[tokio::test]
 async fn of_holders_that_all_wait_for_a_second_session_the_youngest_fails_at_once() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(3)).await;
@@ -75,7 +74,6 @@ async fn second_sessions_inside_each_other_count_each() {
     }
 }
 
-/// CASES 78
 #[tokio::test]
 async fn with_a_reserve_all_callers_finish() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(3).reserve(1)).await;

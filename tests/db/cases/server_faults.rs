@@ -22,7 +22,6 @@ async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), txn::Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// CASES 2
 #[tokio::test]
 async fn a_failed_begin_keeps_its_cause_and_runs_no_body() {
     #[transactional]
@@ -49,7 +48,6 @@ async fn a_failed_begin_keeps_its_cause_and_runs_no_body() {
     assert_eq!(fixture.ids().await, [1]);
 }
 
-/// CASES 2
 #[tokio::test]
 async fn a_server_that_is_gone_is_a_connection_error_at_once() {
     let mut server = DB::server().start().unwrap();
@@ -63,7 +61,6 @@ async fn a_server_that_is_gone_is_a_connection_error_at_once() {
     assert_eq!((db.status().in_use, db.status().open), (0, 0));
 }
 
-/// CASES 3
 #[tokio::test]
 async fn a_connection_lost_at_commit_is_unknown_and_one_commit_was_sent() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -91,7 +88,6 @@ async fn a_connection_lost_at_commit_is_unknown_and_one_commit_was_sent() {
     assert!(fixture.ids().await.is_empty());
 }
 
-/// CASES 3
 #[tokio::test]
 async fn a_session_killed_before_its_commit_is_no_success() {
     let db = Fixture::<DB>::new().await;
@@ -107,7 +103,6 @@ async fn a_session_killed_before_its_commit_is_no_success() {
     db.assert_at_rest().await;
 }
 
-/// CASES 7
 #[tokio::test]
 async fn the_bodys_error_is_not_masked_by_the_rollback_that_failed() {
     #[transactional]
@@ -133,7 +128,6 @@ async fn the_bodys_error_is_not_masked_by_the_rollback_that_failed() {
     assert!(fixture.ids().await.is_empty());
 }
 
-/// CASES 7
 #[tokio::test]
 async fn a_statement_on_a_lost_connection_fails_and_so_does_everything_after_it() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -161,7 +155,6 @@ async fn warm_up(db: &Db<DB>, sessions: usize) {
     assert_eq!(db.status().idle, sessions);
 }
 
-/// CASES 81
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_between_calls_costs_no_caller_an_error() {
     let mut server = DB::server().durable(true).start().unwrap();
@@ -190,7 +183,6 @@ async fn a_restart_of_the_server_between_calls_costs_no_caller_an_error() {
     assert_eq!(db.fetch_all("SELECT id FROM t").await.unwrap().len(), 12);
 }
 
-/// CASES 81
 #[tokio::test]
 async fn sessions_that_an_administrator_ended_cost_no_caller_an_error() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(2)).await;
@@ -206,7 +198,7 @@ async fn sessions_that_an_administrator_ended_cost_no_caller_an_error() {
     db.assert_at_rest().await;
 }
 
-/// CASES 81: the servers' own limits, `idle_session_timeout` and `wait_timeout`.
+/// The limits are the servers' own, `idle_session_timeout` and `wait_timeout`.
 #[tokio::test]
 async fn a_session_that_the_server_closed_for_idleness_costs_no_caller_an_error() {
     let server = DB::server().arguments(DB::CLOSE_IDLE).start().unwrap();

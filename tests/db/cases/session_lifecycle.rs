@@ -15,7 +15,6 @@ async fn writes(tx: &mut Tx<DB>, id: i64) -> Result<(), txn::Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// CASES 80
 #[tokio::test]
 async fn a_transaction_leaked_through_the_raw_connection_is_rolled_back_with_a_warning() {
     let db = Fixture::<DB>::of_sessions(1).await;

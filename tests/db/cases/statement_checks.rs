@@ -5,7 +5,6 @@ use txn::{Error, Tx, transactional};
 
 use super::*;
 
-/// CASES 34
 #[tokio::test]
 async fn after_a_failed_statement_the_next_is_refused_with_the_first_as_cause() {
     let db = Fixture::<DB>::new().await;
@@ -42,7 +41,6 @@ async fn a_failed_statement_in_a_nested_scope_ends_with_it() {
     assert_eq!(db.ids().await, [1, 3]);
 }
 
-/// CASES 35
 #[tokio::test]
 async fn transaction_control_by_hand_is_refused_and_the_transaction_goes_on() {
     let db = Fixture::<DB>::new().await;
@@ -61,7 +59,7 @@ async fn transaction_control_by_hand_is_refused_and_the_transaction_goes_on() {
     assert!(error.contains("was refused"), "{error}");
 }
 
-/// CASES 35: what commits implicitly is no less a COMMIT.
+/// A statement that commits implicitly is no less a COMMIT.
 #[tokio::test]
 async fn a_statement_that_commits_implicitly_is_refused() {
     let db = Fixture::<DB>::new().await;

@@ -84,7 +84,6 @@ async fn cancel_during_commit() {
     trial.assert_recovered("cancelled during commit").await;
 }
 
-/// CASES 58
 #[tokio::test]
 async fn cancel_during_rollback() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
@@ -139,7 +138,7 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// CASES 50: each scope inside goes with it, the body's own guards run, and every hook, once.
+/// Each scope inside goes with it, the body's own guards run, and every hook, once.
 #[tokio::test]
 async fn cancel_cascading_through_dependent_scopes() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
@@ -159,7 +158,6 @@ async fn cancel_cascading_through_dependent_scopes() {
     }
 }
 
-/// CASES 51
 #[tokio::test]
 async fn thirty_cancelled_scopes_leave_no_session_in_a_transaction() {
     let mut trial = Trial::<DB>::of_sessions(3).await;
@@ -261,7 +259,7 @@ async fn nested_stays(tx: &mut Tx<DB>, inside: oneshot::Sender<()>) -> Result<()
     pending().await
 }
 
-/// CASES 38: by a signal, not by a time.
+/// The nested scope is dropped at a signal, and not after a time.
 #[tokio::test]
 async fn the_outer_scope_goes_on_after_a_nested_one_was_dropped() {
     let mut trial = Trial::<DB>::of_sessions(2).await;

@@ -32,7 +32,6 @@ async fn late_in_its_body(call: impl AsyncFn() -> Result<(), Error>) -> Error {
     panic!("never in its body");
 }
 
-/// CASES 61
 #[tokio::test]
 async fn a_body_over_its_timeout_is_rolled_back_before_the_error_is_returned() {
     let db = Fixture::<DB>::new().await;
@@ -70,7 +69,7 @@ async fn a_body_within_its_timeout_commits() {
     db.assert_at_rest().await;
 }
 
-/// CASES 61: waiting for a session counts.
+/// The wait for a session counts.
 #[tokio::test]
 async fn the_timeout_includes_the_wait_for_a_session() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
