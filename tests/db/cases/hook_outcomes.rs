@@ -3,12 +3,13 @@
 use std::future::pending;
 
 use sqlx::Executor;
-use txn::{Error, Tx, transactional};
+use tokio::sync::oneshot;
+use txn::{Db, Error, Tx, transactional};
 
 use super::*;
-use crate::support::warnings::Warnings;
 use crate::support::drop_points::{PLENTY, poll_at_most};
 use crate::support::drop_trial::Marks;
+use crate::support::warnings::Warnings;
 
 fn register(tx: &mut Tx<DB>, marks: &Marks, committed: &'static str, undone: &'static str) {
     let log = marks.clone();
@@ -17,14 +18,34 @@ fn register(tx: &mut Tx<DB>, marks: &Marks, committed: &'static str, undone: &'s
     tx.after_rollback(move |_| async move { log.note(undone) });
 }
 
-/// The decision to commit is taken before it runs, and once more after it.
+/// A transaction that has written the row 1, and whose hooks note how it ends.
+async fn begun(db: &Db<DB>, marks: &Marks) -> Tx<DB> {
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    register(&mut tx, marks, "committed", "undone");
+    tx
+}
+
+/// Drops the commit while a hook before it waits for `go_on`, and lets it then go on.
+async fn drop_commit_in_its_hook(
+    db: &Db<DB>,
+    marks: &Marks,
+    tx: Tx<DB>,
+    go_on: oneshot::Sender<()>,
+) {
+    let dropped = poll_at_most(1, Box::pin(tx.commit())).await;
+    assert!(dropped.is_none(), "{dropped:?}");
+    assert!(marks.notes().is_empty());
+    go_on.send(()).unwrap();
+    db.settled().await;
+}
+
+/// The decision to commit is taken before the hook runs, and once more after it.
 #[tokio::test]
 async fn a_hook_before_the_commit_may_still_ask_for_a_rollback() {
     let db = Fixture::<DB>::new().await;
     let marks = Marks::default();
-    let mut tx = db.begin().await.unwrap();
-    insert(&mut tx, 1).await.unwrap();
-    register(&mut tx, &marks, "committed", "undone");
+    let mut tx = begun(&db, &marks).await;
     tx.before_commit(|tx| {
         Box::pin(async move {
             tx.set_rollback_only("the books do not balance");
@@ -47,8 +68,7 @@ async fn joined(tx: &mut Tx<DB>) -> Result<(), Error> {
 async fn a_joined_scope_that_fails_in_a_hook_before_the_commit_fails_the_transaction() {
     let db = Fixture::<DB>::new().await;
     let marks = Marks::default();
-    let mut tx = db.begin().await.unwrap();
-    register(&mut tx, &marks, "committed", "undone");
+    let mut tx = begun(&db, &marks).await;
     tx.before_commit(|tx| {
         Box::pin(async move {
             joined(tx).await.unwrap_err();
@@ -102,9 +122,7 @@ async fn hooks_before_the_commit_run_until_there_are_none() {
                 marks.note(note);
                 insert(tx, id).await?;
                 register(tx, &marks, "committed", "undone");
-                tx.before_commit(move |tx| {
-                    Box::pin(async move { Ok(insert(tx, id + 1).await?) })
-                });
+                tx.before_commit(move |tx| Box::pin(async move { Ok(insert(tx, id + 1).await?) }));
                 Ok(())
             })
         });
@@ -138,9 +156,7 @@ async fn the_hooks_of_a_nested_scope_that_was_dropped_are_those_of_a_rollback() 
     for commits in [true, false] {
         let db = Fixture::<DB>::new().await;
         let marks = Marks::default();
-        let mut tx = db.begin().await.unwrap();
-        insert(&mut tx, 1).await.unwrap();
-        register(&mut tx, &marks, "committed", "undone");
+        let mut tx = begun(&db, &marks).await;
         drop_in_its_body(&mut tx, &marks).await;
         match commits {
             true => tx.commit().await.unwrap(),
@@ -270,20 +286,15 @@ async fn a_commit_that_fails_behind_a_drop_is_an_event() {
     let db = Fixture::<DB>::new().await;
     let warnings = Warnings::listen();
     let marks = Marks::default();
-    let (go_on, told) = tokio::sync::oneshot::channel::<()>();
-    let mut tx = db.begin().await.unwrap();
-    insert(&mut tx, 1).await.unwrap();
-    register(&mut tx, &marks, "committed", "undone");
+    let (go_on, told) = oneshot::channel::<()>();
+    let mut tx = begun(&db, &marks).await;
     tx.before_commit(move |_| {
         Box::pin(async move {
             told.await?;
             Err("the books do not balance".into())
         })
     });
-    let dropped = poll_at_most(1, Box::pin(tx.commit())).await;
-    assert!(dropped.is_none(), "{dropped:?}");
-    go_on.send(()).unwrap();
-    db.settled().await;
+    drop_commit_in_its_hook(&db, &marks, tx, go_on).await;
     assert_eq!(marks.notes(), ["undone"]);
     assert!(db.ids().await.is_empty());
     let told = warnings.with("failed to end after its caller was dropped");
@@ -296,21 +307,15 @@ async fn a_commit_that_fails_behind_a_drop_is_an_event() {
 async fn a_commit_dropped_in_a_hook_before_it_goes_on_behind() {
     let db = Fixture::<DB>::new().await;
     let marks = Marks::default();
-    let (go_on, told) = tokio::sync::oneshot::channel::<()>();
-    let mut tx = db.begin().await.unwrap();
-    insert(&mut tx, 1).await.unwrap();
-    register(&mut tx, &marks, "committed", "undone");
+    let (go_on, told) = oneshot::channel::<()>();
+    let mut tx = begun(&db, &marks).await;
     tx.before_commit(move |tx| {
         Box::pin(async move {
             told.await?;
             Ok(insert(tx, 2).await?)
         })
     });
-    let dropped = poll_at_most(1, Box::pin(tx.commit())).await;
-    assert!(dropped.is_none(), "{dropped:?}");
-    assert!(marks.notes().is_empty());
-    go_on.send(()).unwrap();
-    db.settled().await;
+    drop_commit_in_its_hook(&db, &marks, tx, go_on).await;
     assert_eq!(marks.notes(), ["committed"]);
     assert_eq!(db.ids().await, [1, 2]);
     let plenty = poll_at_most(PLENTY, Box::pin(db.settled())).await;

@@ -1,64 +1,84 @@
-//! The pool's callbacks: what they see, what their answers do, and what their drop leaves.
+//! The pool's callbacks: what they see, what their callback do, and what their drop leaves.
 
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::{Connection, Executor};
-use txn::{Db, Error, SessionMeta, Tx, transactional};
+use txn::{Db, DbBuilder, Error, SessionMeta, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
-use crate::support::warnings::Warnings;
-use crate::support::observer::PATIENCE;
 use crate::support::drop_points::{PLENTY, is_pending, poll_at_most};
+use crate::support::observer::PATIENCE;
 use crate::support::session_leftovers::Leaves;
+use crate::support::warnings::Warnings;
 
-/// What a callback is to answer, and how often it was asked.
+/// A callback whose answer a test can change, and how often it was asked.
 #[derive(Clone, Default)]
-struct Answers(Arc<Inner>);
+struct Callback(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct Inner {
-    asked: AtomicUsize,
-    no: AtomicBool,
-    fails: AtomicBool,
-    hangs: AtomicBool,
-    begins: AtomicBool,
+struct State {
+    asked: usize,
+    answer: Answer,
 }
 
-impl Answers {
+#[derive(Clone, Copy, Default, Debug)]
+enum Answer {
+    #[default]
+    Yes,
+    No,
+    Fails,
+    /// The callback never callback.
+    Hangs,
+    /// The answer is yes, and a transaction is left open on the connection.
+    Begins,
+}
+
+impl Callback {
     fn asked(&self) -> usize {
-        self.0.asked.load(Ordering::SeqCst)
+        self.0.lock().unwrap().asked
+    }
+
+    /// From now on the callback gives this answer.
+    fn will(&self, answer: Answer) {
+        self.0.lock().unwrap().answer = answer;
+    }
+
+    fn ask(&self) -> Answer {
+        let mut state = self.0.lock().unwrap();
+        state.asked += 1;
+        state.answer
     }
 
     async fn answer(
         &self,
         connection: &mut <DB as sqlx::Database>::Connection,
     ) -> Result<bool, sqlx::Error> {
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
-        let set = |flag: &AtomicBool| flag.load(Ordering::SeqCst);
+        let answer = self.ask();
         connection.execute("SELECT 1").await?;
-        if set(&self.0.hangs) {
-            pending::<()>().await;
-        }
-        if set(&self.0.begins) {
-            std::mem::forget(connection.begin().await?);
-        }
-        match set(&self.0.fails) {
-            true => Err(sqlx::Error::Protocol("the callback failed".into())),
-            false => Ok(!set(&self.0.no)),
+        match answer {
+            Answer::Yes => Ok(true),
+            Answer::No => Ok(false),
+            Answer::Fails => Err(sqlx::Error::Protocol("the callback failed".into())),
+            Answer::Hangs => pending().await,
+            Answer::Begins => {
+                std::mem::forget(connection.begin().await?);
+                Ok(true)
+            }
         }
     }
-}
 
-fn set(flag: &AtomicBool) {
-    flag.store(true, Ordering::SeqCst);
-}
-
-fn unset(flag: &AtomicBool) {
-    flag.store(false, Ordering::SeqCst);
+    /// Drops `caller` once it has asked the callback and waits for the answer.
+    async fn drop_once_asked(&self, caller: impl Future) {
+        let mut caller = Box::pin(caller);
+        let before = self.asked();
+        while self.asked() == before {
+            assert!(is_pending(&mut caller).await);
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 #[transactional]
@@ -66,23 +86,30 @@ async fn adds(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-// ---- after_connect ----------------------------------------------------------------------------------------
+// ---- after_connect -------------------------------------------------------------------------------
+
+async fn asking_on_connect(max: usize) -> (Fixture<DB>, Callback) {
+    let callback = Callback::default();
+    let asked = callback.clone();
+    let db = Fixture::<DB>::with(|builder| {
+        builder
+            .max_sessions(max)
+            .after_connect(move |connection, meta| {
+                let callback = asked.clone();
+                Box::pin(async move {
+                    assert_eq!((meta.age, meta.idle_for), (Duration::ZERO, Duration::ZERO));
+                    connection.execute(DB::SET_UP.0).await?;
+                    callback.answer(connection).await.map(drop)
+                })
+            })
+    })
+    .await;
+    (db, callback)
+}
 
 #[tokio::test]
 async fn after_connect_is_run_on_each_session_before_anybody_has_it() {
-    let answers = Answers::default();
-    let on_connect = answers.clone();
-    let db = Fixture::<DB>::with(|builder| {
-        builder.max_sessions(4).after_connect(move |connection, meta| {
-            let answers = on_connect.clone();
-            Box::pin(async move {
-                assert_eq!((meta.age, meta.idle_for), (Duration::ZERO, Duration::ZERO));
-                connection.execute(DB::SET_UP.0).await?;
-                answers.answer(connection).await.map(drop)
-            })
-        })
-    })
-    .await;
+    let (db, callback) = asking_on_connect(4).await;
     let (_, question, answer) = DB::SET_UP;
     let sessions = join_all((0..4).map(|_| db.session())).await;
     for session in sessions {
@@ -90,38 +117,38 @@ async fn after_connect_is_run_on_each_session_before_anybody_has_it() {
         let row = session.fetch_one(question).await.unwrap();
         assert_eq!(DB::text(&row), answer);
     }
-    assert_eq!((answers.asked(), db.status().open), (4, 4));
+    assert_eq!((callback.asked(), db.status().open), (4, 4));
     // One that lies in the pool is asked; it is no new one.
     db.check().await.unwrap();
-    assert_eq!(answers.asked(), 4);
+    assert_eq!(callback.asked(), 4);
     db.assert_at_rest().await;
 }
 
 #[tokio::test]
 async fn a_failure_of_after_connect_is_the_caller_s_and_leaves_no_session() {
-    let answers = Answers::default();
-    let on_connect = answers.clone();
-    let db = Fixture::<DB>::with(|builder| {
-        builder.max_sessions(2).after_connect(move |connection, _| {
-            let answers = on_connect.clone();
-            Box::pin(async move { answers.answer(connection).await.map(drop) })
-        })
-    })
-    .await;
+    let (db, callback) = asking_on_connect(2).await;
     let held = db.session().await.unwrap();
-    set(&answers.0.fails);
+    callback.will(Answer::Fails);
     let error = db.session().await.unwrap_err();
     assert!(error.to_string().contains("the callback failed"), "{error}");
     let error = adds(&*db, 1).await;
     if !DB::ONE_WRITER {
-        assert!(error.unwrap_err().to_string().contains("the callback failed"));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("the callback failed")
+        );
     }
     assert_eq!(db.status().open, 1);
-    unset(&answers.0.fails);
-    set(&answers.0.begins);
+    callback.will(Answer::Yes);
+    callback.will(Answer::Begins);
     let error = db.session().await.unwrap_err();
-    assert!(error.to_string().contains("left a transaction open"), "{error}");
-    unset(&answers.0.begins);
+    assert!(
+        error.to_string().contains("left a transaction open"),
+        "{error}"
+    );
+    callback.will(Answer::Yes);
     drop(held);
     adds(&*db, 2).await.unwrap();
     db.assert_at_rest().await;
@@ -129,123 +156,102 @@ async fn a_failure_of_after_connect_is_the_caller_s_and_leaves_no_session() {
 
 #[tokio::test]
 async fn after_connect_that_is_dropped_takes_its_session_with_it() {
-    let answers = Answers::default();
-    let on_connect = answers.clone();
-    let db = Fixture::<DB>::with(|builder| {
-        builder.max_sessions(2).after_connect(move |connection, _| {
-            let answers = on_connect.clone();
-            Box::pin(async move { answers.answer(connection).await.map(drop) })
-        })
-    })
-    .await;
+    let (db, callback) = asking_on_connect(2).await;
     let held = db.session().await.unwrap();
-    set(&answers.0.hangs);
-    let before = answers.asked();
-    {
-        let mut waiting = Box::pin(db.session());
-        while answers.asked() == before {
-            assert!(is_pending(&mut waiting).await);
-            tokio::task::yield_now().await;
-        }
-    }
+    callback.will(Answer::Hangs);
+    callback.drop_once_asked(db.session()).await;
     assert_eq!(db.status().open, 1);
-    unset(&answers.0.hangs);
+    callback.will(Answer::Yes);
     drop(db.session().await.unwrap());
     drop(held);
     db.assert_at_rest().await;
 }
 
-// ---- before_acquire ---------------------------------------------------------------------------------------
+// ---- before_acquire ------------------------------------------------------------------------------
 
-async fn asking_before(max: usize) -> (Fixture<DB>, Answers) {
-    let answers = Answers::default();
-    let asked = answers.clone();
+async fn asking_before(
+    configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>,
+) -> (Fixture<DB>, Callback) {
+    let callback = Callback::default();
+    let asked = callback.clone();
     let db = Fixture::<DB>::with(|builder| {
-        builder.max_sessions(max).before_acquire(move |connection, meta: SessionMeta| {
-            let answers = asked.clone();
+        configure(builder).before_acquire(move |connection, meta: SessionMeta| {
+            let callback = asked.clone();
             Box::pin(async move {
                 assert!(meta.age >= meta.idle_for);
-                answers.answer(connection).await
+                callback.answer(connection).await
             })
         })
     })
     .await;
-    (db, answers)
+    (db, callback)
 }
 
 #[tokio::test]
 async fn before_acquire_is_asked_about_each_session_that_lay_in_the_pool() {
-    let (db, answers) = asking_before(2).await;
-    let before = answers.asked();
+    let (db, callback) = asking_before(|builder| builder.max_sessions(2)).await;
+    let before = callback.asked();
     let first = db.session().await.unwrap();
     let second = db.session().await.unwrap();
-    assert_eq!(answers.asked(), before + 1, "the second one is new");
+    assert_eq!(callback.asked(), before + 1, "the second one is new");
     drop((first, second));
     adds(&*db, 1).await.unwrap();
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 2).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(answers.asked(), before + 3);
+    assert_eq!(callback.asked(), before + 3);
     assert_eq!((db.ids().await, db.status().open), (vec![1, 2], 2));
     db.assert_at_rest().await;
 }
 
 #[tokio::test]
 async fn a_session_that_before_acquire_does_not_want_is_replaced() {
-    let (db, answers) = asking_before(1).await;
+    let (db, callback) = asking_before(|builder| builder.max_sessions(1)).await;
     let warnings = Warnings::listen();
-    set(&answers.0.no);
-    adds(&*db, 1).await.unwrap();
-    db.assert_sessions(1, 1, 0, 0);
-    assert_eq!(warnings.all(), [""; 0]);
-    unset(&answers.0.no);
-
-    set(&answers.0.fails);
-    adds(&*db, 2).await.unwrap();
-    assert_eq!(warnings.with("instead of taken"), 1);
-    unset(&answers.0.fails);
-    set(&answers.0.begins);
-    adds(&*db, 3).await.unwrap();
-    assert_eq!(warnings.with("left a transaction open"), 1);
-    unset(&answers.0.begins);
+    for (id, answer, warning) in [
+        (1, Answer::No, None),
+        (2, Answer::Fails, Some("instead of taken")),
+        (3, Answer::Begins, Some("left a transaction open")),
+    ] {
+        callback.will(answer);
+        adds(&*db, id).await.unwrap();
+        match warning {
+            Some(warning) => assert_eq!(warnings.with(warning), 1, "{answer:?}"),
+            None => {
+                db.assert_sessions(1, 1, 0, 0);
+                assert_eq!(warnings.all(), [""; 0], "{answer:?}");
+            }
+        }
+        callback.will(Answer::Yes);
+    }
     assert_eq!(db.ids().await, [1, 2, 3]);
     db.assert_at_rest().await;
 }
 
-/// Whoever waits for it waits for no other: he is not among those of whom there may be too many.
+/// A caller who waits for the callback holds a session, and is not among those who wait for one.
 #[tokio::test]
 async fn before_acquire_that_hangs_is_dropped_with_its_caller_and_its_session() {
-    let answers = Answers::default();
-    let asked = answers.clone();
-    let db = Fixture::<DB>::with(|builder| {
-        builder.max_sessions(1).max_waiting(0).before_acquire(move |connection, _| {
-            let answers = asked.clone();
-            Box::pin(async move { answers.answer(connection).await })
-        })
-    })
-    .await;
+    let alone = |builder: DbBuilder<DB>| builder.max_sessions(1).max_waiting(0);
+    let (db, callback) = asking_before(alone).await;
     adds(&*db, 1).await.unwrap();
-    set(&answers.0.hangs);
-    let before = answers.asked();
-    {
-        let mut waiting = Box::pin(db.begin());
-        while answers.asked() == before {
-            assert!(is_pending(&mut waiting).await);
-            tokio::task::yield_now().await;
-        }
-    }
+    callback.will(Answer::Hangs);
+    callback.drop_once_asked(db.begin()).await;
     assert_eq!(db.status().open, 0, "nobody knows what state it is in");
     adds(&*db, 2).await.unwrap();
-    unset(&answers.0.hangs);
+    callback.will(Answer::Yes);
     assert_eq!(db.ids().await, [1, 2]);
     db.assert_at_rest().await;
 }
 
 #[tokio::test]
 async fn before_acquire_may_be_dropped_at_every_point() {
-    let (db, _) = asking_before(1).await;
+    let (db, _) = asking_before(|builder| builder.max_sessions(1)).await;
     for polls in 0..PLENTY {
-        let begun = poll_at_most(polls, Box::pin(adds(&*db, 1_000 + i64::try_from(polls).unwrap()))).await;
+        let begun = poll_at_most(
+            polls,
+            Box::pin(adds(&*db, 1_000 + i64::try_from(polls).unwrap())),
+        )
+        .await;
         db.assert_at_rest().await;
         assert!(db.status().open <= 1);
         if let Some(begun) = begun {
@@ -256,41 +262,41 @@ async fn before_acquire_may_be_dropped_at_every_point() {
     panic!("never complete");
 }
 
-// ---- after_release ----------------------------------------------------------------------------------------
+// ---- after_release -------------------------------------------------------------------------------
 
-async fn asking_after(max: usize, limit: Duration) -> (Fixture<DB>, Answers) {
-    let answers = Answers::default();
-    let asked = answers.clone();
+async fn asking_after(max: usize, limit: Duration) -> (Fixture<DB>, Callback) {
+    let callback = Callback::default();
+    let asked = callback.clone();
     let db = Fixture::<DB>::with(|builder| {
         let builder = builder.max_sessions(max).settle_timeout(limit);
         builder.after_release(move |connection, meta: SessionMeta| {
-            let answers = asked.clone();
+            let callback = asked.clone();
             Box::pin(async move {
                 assert_eq!(meta.idle_for, Duration::ZERO);
-                answers.answer(connection).await
+                callback.answer(connection).await
             })
         })
     })
     .await;
     db.settled().await;
-    (db, answers)
+    (db, callback)
 }
 
 #[tokio::test]
 async fn after_release_is_asked_about_each_session_that_comes_back() {
-    let (db, answers) = asking_after(1, PATIENCE).await;
-    let before = answers.asked();
+    let (db, callback) = asking_after(1, PATIENCE).await;
+    let before = callback.asked();
     adds(&*db, 1).await.unwrap();
     db.settled().await;
-    assert_eq!(answers.asked(), before + 1);
+    assert_eq!(callback.asked(), before + 1);
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 2).await.unwrap();
     drop(tx);
     db.settled().await;
-    assert_eq!(answers.asked(), before + 2, "it was settled first");
+    assert_eq!(callback.asked(), before + 2, "it was settled first");
     drop(db.session().await.unwrap());
     db.settled().await;
-    assert_eq!(answers.asked(), before + 3);
+    assert_eq!(callback.asked(), before + 3);
     db.assert_sessions(1, 1, 0, 0);
     assert_eq!(db.ids().await, [1]);
     db.assert_at_rest().await;
@@ -298,40 +304,35 @@ async fn after_release_is_asked_about_each_session_that_comes_back() {
 
 #[tokio::test]
 async fn a_session_that_after_release_does_not_want_is_closed() {
-    let (db, answers) = asking_after(1, PATIENCE).await;
+    let (db, callback) = asking_after(1, PATIENCE).await;
     let warnings = Warnings::listen();
-    set(&answers.0.no);
-    adds(&*db, 1).await.unwrap();
-    db.settled().await;
-    db.assert_sessions(0, 0, 0, 0);
-    assert_eq!(warnings.all(), [""; 0]);
-    unset(&answers.0.no);
-
-    set(&answers.0.fails);
-    adds(&*db, 2).await.unwrap();
-    db.settled().await;
-    db.assert_sessions(0, 0, 0, 0);
-    assert_eq!(warnings.with("the callback failed"), 1);
-    unset(&answers.0.fails);
-
-    set(&answers.0.begins);
-    adds(&*db, 3).await.unwrap();
-    db.settled().await;
-    db.assert_sessions(0, 0, 0, 0);
-    assert_eq!(warnings.with("left a transaction open"), 1);
-    unset(&answers.0.begins);
+    for (id, answer, warning) in [
+        (1, Answer::No, None),
+        (2, Answer::Fails, Some("the callback failed")),
+        (3, Answer::Begins, Some("left a transaction open")),
+    ] {
+        callback.will(answer);
+        adds(&*db, id).await.unwrap();
+        db.settled().await;
+        db.assert_sessions(0, 0, 0, 0);
+        match warning {
+            Some(warning) => assert_eq!(warnings.with(warning), 1, "{answer:?}"),
+            None => assert_eq!(warnings.all(), [""; 0], "{answer:?}"),
+        }
+        callback.will(Answer::Yes);
+    }
     assert_eq!(db.ids().await, [1, 2, 3]);
     db.assert_at_rest().await;
 }
 
 #[tokio::test]
 async fn after_release_that_hangs_is_given_up_with_its_session() {
-    let (db, answers) = asking_after(1, Duration::from_millis(200)).await;
-    set(&answers.0.hangs);
+    let (db, callback) = asking_after(1, Duration::from_millis(200)).await;
+    callback.will(Answer::Hangs);
     adds(&*db, 1).await.unwrap();
     db.settled().await;
     db.assert_sessions(0, 0, 0, 0);
-    unset(&answers.0.hangs);
+    callback.will(Answer::Yes);
     adds(&*db, 2).await.unwrap();
     db.settled().await;
     db.assert_sessions(1, 1, 0, 0);
@@ -341,7 +342,9 @@ async fn after_release_that_hangs_is_given_up_with_its_session() {
 #[tokio::test]
 async fn after_release_that_panics_takes_its_session_with_it() {
     let db = Fixture::<DB>::with(|builder| {
-        builder.max_sessions(1).after_release(|_, _| Box::pin(async { panic!("in a callback") }))
+        builder
+            .max_sessions(1)
+            .after_release(|_, _| Box::pin(async { panic!("in a callback") }))
     })
     .await;
     adds(&*db, 1).await.unwrap();
@@ -354,22 +357,22 @@ async fn after_release_that_panics_takes_its_session_with_it() {
 /// The scopes of a sandbox share its session: it comes back when the sandbox ends.
 #[tokio::test]
 async fn callbacks_take_a_sandbox_for_one_user() {
-    let (db, answers) = asking_after(1, PATIENCE).await;
-    let before = answers.asked();
+    let (db, callback) = asking_after(1, PATIENCE).await;
+    let before = callback.asked();
     let sandbox = db.sandbox().await.unwrap();
     adds(&sandbox, 1).await.unwrap();
     adds(&sandbox, 2).await.unwrap();
-    assert_eq!(answers.asked(), before);
+    assert_eq!(callback.asked(), before);
     sandbox.close().await;
     db.settled().await;
-    assert_eq!(answers.asked(), before + 1);
+    assert_eq!(callback.asked(), before + 1);
     db.assert_sessions(1, 1, 0, 0);
 }
 
 #[tokio::test]
 async fn a_closed_handle_asks_no_callback() {
-    let (db, answers) = asking_after(1, PATIENCE).await;
-    let before = answers.asked();
+    let (db, callback) = asking_after(1, PATIENCE).await;
+    let before = callback.asked();
     let session = db.session().await.unwrap();
     let closing = {
         let db = Db::clone(&db);
@@ -380,5 +383,5 @@ async fn a_closed_handle_asks_no_callback() {
     }
     drop(session);
     closing.await.unwrap();
-    assert_eq!((answers.asked(), db.status().open), (before, 0));
+    assert_eq!((callback.asked(), db.status().open), (before, 0));
 }

@@ -1,3 +1,42 @@
+// Each lint is denied on each shape of an annotated function.
+#![deny(warnings)]
+// Editions to come.
+#![deny(rust_2021_compatibility, rust_2024_compatibility, future_incompatible)]
+// Idioms.
+#![deny(
+    rust_2018_idioms,
+    elided_lifetimes_in_paths,
+    single_use_lifetimes,
+    explicit_outlives_requirements
+)]
+// Hygiene.
+#![deny(
+    nonstandard_style,
+    non_ascii_idents,
+    let_underscore,
+    redundant_lifetimes,
+    trivial_casts,
+    trivial_numeric_casts,
+    variant_size_differences,
+    meta_variable_misuse,
+    unit_bindings,
+    redundant_imports
+)]
+// Reachability.
+#![deny(
+    unreachable_code,
+    unreachable_patterns,
+    unreachable_pub,
+    unconditional_recursion
+)]
+// Safety.
+#![deny(
+    unsafe_code,
+    unsafe_op_in_unsafe_fn,
+    async_fn_in_trait,
+    refining_impl_trait
+)]
+// Unused code.
 #![deny(
     unused,
     unused_qualifications,
