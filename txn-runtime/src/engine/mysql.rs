@@ -1,6 +1,16 @@
-//! MySQL and MariaDB. A future that is dropped in flight costs the connection, since the driver
-//! loses its place in the protocol. Most failed statements leave the transaction as it is, while a
-//! deadlock rolls the whole transaction back.
+//! MySQL and MariaDB.
+//!
+//! - A future that is dropped in flight costs the connection, since the driver loses its place in
+//!   the protocol. Only a row stream that is dropped between two rows can be drained.
+//! - Most failed statements leave the transaction as it is. A deadlock rolls the whole transaction
+//!   back, and what follows would autocommit.
+//! - BEGIN sets the savepoint `txn_0` in the same request, and COMMIT releases it first. If it is
+//!   gone, the transaction has ended in between, and COMMIT does not run.
+//! - The time limits are settings of the session. BEGIN keeps what they were in variables, and the
+//!   end of the transaction sets them back.
+//! - Some statements commit the transaction that they run in. They are refused inside of a scope.
+//! - A cancel is a KILL on the control connection. It compares the epoch of the server first.
+//! - Nobody can be asked what became of a COMMIT whose answer was lost.
 //!
 //! `/*! … */` runs on both servers, or from a version on; `/*M! … */` runs on MariaDB only, and
 //! `/*!80000 … */` on MySQL only, since MariaDB skips that range of versions.
@@ -167,6 +177,7 @@ impl Engine for MySql {
     /// it does no harm.
     const RESTORE: Option<&'static str> = Some(concat!("SET ", relied_on!(), "; ROLLBACK"));
     const NOTHING: &'static str = "DO 0";
+    /// The savepoint that BEGIN has set. A later transaction does not have it.
     const PROOF: Option<&'static str> = Some("RELEASE SAVEPOINT txn_0");
 
     /// <https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html>
@@ -187,6 +198,7 @@ impl Engine for MySql {
             || is(&["SET"]) && follows(&["PASSWORD"])
     }
 
+    /// `BEGIN NOT ATOMIC` on MariaDB.
     fn is_block(keyword: &str, following: &mut dyn Iterator<Item = &str>) -> bool {
         let follows = following.next();
         keyword.eq_ignore_ascii_case("BEGIN")
@@ -223,8 +235,11 @@ impl Engine for MySql {
         NOT_TO_BE_ASKED.contains(&number(error))
     }
 
+    /// `ER_STATEMENT_TIMEOUT` on MariaDB, `ER_QUERY_TIMEOUT` on MySQL.
     const TOO_LONG: &'static [&'static str] = &["1969", "3024"];
 
+    /// For each session a row that says whether this is its server, and a KILL if it is. KILL takes
+    /// no expression, so that it is prepared from a text.
     fn cancel(targets: &[Target]) -> String {
         let mut sql = concat!("SET @txn_server = ", server!()).to_owned();
         for (at, target) in targets.iter().enumerate() {
@@ -258,6 +273,7 @@ impl Engine for MySql {
         number(error) == NO_SUCH_THREAD
     }
 
+    /// Sends a ping. The driver reads the rest of the rows before it does.
     async fn drain(
         connection: &mut MySqlConnection,
         wire: Wire,
@@ -365,6 +381,7 @@ impl Engine for MySql {
         }
     }
 
+    /// Most errors undo their statement alone.
     fn effect(error: &dyn DatabaseError) -> Effect {
         match number(error) {
             DEADLOCK | LOCK_TABLE_FULL | CHECKREAD => Effect::Gone,

@@ -1,5 +1,14 @@
-//! PostgreSQL. The connection survives a dropped operation, whose answer is drained. Any failed
-//! statement aborts the transaction until a rollback.
+//! PostgreSQL.
+//!
+//! - The connection survives a dropped operation: its query is cancelled, and its answer drained.
+//! - Any failed statement aborts the transaction. Until a rollback, at least to a savepoint, the
+//!   server refuses everything.
+//! - BEGIN takes the isolation level and the time limits along in one request. The limits are set
+//!   with `SET LOCAL`, so that the end of the transaction unsets them.
+//! - COMMIT is sent behind a SAVEPOINT, which fails in an aborted transaction and outside of one.
+//! - A cancel is a query on the control connection. It compares the epoch of the server, and when
+//!   the session was accepted, before it cancels what that process id does.
+//! - If the answer to COMMIT is lost, `pg_xact_status` says what became of the transaction.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -160,6 +169,7 @@ impl Engine for Postgres {
         Ok(Backend::new(target, !checks_client, Self::own_limits(&row)))
     }
 
+    /// A refusal is for good if it is about a value, a right or a feature.
     fn refuses_greeting(error: &dyn DatabaseError) -> bool {
         // An impossible value, a missing right, or a feature that the server does not have.
         let refused = |code: &str| {
@@ -170,12 +180,15 @@ impl Engine for Postgres {
         error.code().is_some_and(|code| refused(&code))
     }
 
+    /// `query_canceled`.
     const TOO_LONG: &'static [&'static str] = &["57014"];
 
     fn tells_apart(target: &Target) -> bool {
         target.server.is_some() || target.began.is_some()
     }
 
+    /// One SELECT over a list of sessions. `OFFSET 0` keeps the planner from computing the epoch of
+    /// the server once for each of them.
     fn cancel(targets: &[Target]) -> String {
         let says_which = targets.iter().any(|target| target.server.is_some());
         let server = if says_which { server!() } else { "NULL::text" };
@@ -194,6 +207,8 @@ impl Engine for Postgres {
         )
     }
 
+    /// The server of the session was reached if it has tried to cancel, or if the epoch is the
+    /// same.
     fn heard(row: &PgRow) -> Option<(i64, bool)> {
         let cancelled: Option<bool> = row.try_get(1).ok()?;
         let is_here: Option<bool> = row.try_get(2).ok()?;
@@ -201,6 +216,8 @@ impl Engine for Postgres {
         Some((row.try_get(0).ok()?, heard))
     }
 
+    /// Sends a ping, and reads up to its answer. The answer of the dropped operation comes before
+    /// it.
     async fn drain(
         connection: &mut PgConnection,
         _wire: Wire,
@@ -261,6 +278,7 @@ impl Engine for Postgres {
         }
     }
 
+    /// `BEGIN …; SET LOCAL …`. A limit is set only if the session has none, or a longer one.
     fn begin(options: &Options, limit: Option<Duration>, own: OwnLimits) -> Cow<'static, str> {
         let mut begin = Cow::Borrowed("BEGIN");
         if let Some(isolation) = options.isolation {
@@ -298,6 +316,7 @@ impl Engine for Postgres {
         matches!(error.code().as_deref(), Some("53300" | "57P03"))
     }
 
+    /// The transaction gets an id now, which costs the server a little even if it never writes.
     const IDENTIFY: Option<&'static str> = Some("; SELECT pg_current_xact_id()::text");
 
     fn transaction_id(row: &PgRow) -> Option<String> {
@@ -331,6 +350,8 @@ impl Engine for Postgres {
         "SAVEPOINT txn_end; COMMIT"
     }
 
+    /// `begin_with` sends a simple query and waits until the server is ready, and does nothing else
+    /// that a query does in the driver.
     const ENDS_CHEAPLY: bool = true;
 
     /// The setting is undone by RELEASE as well as by ROLLBACK TO.

@@ -1,5 +1,13 @@
-//! SQLite. There is one writer at a time, an error may or may not end the transaction, and the
-//! database runs in a thread of this process, so that nothing has to be cancelled on a server.
+//! SQLite.
+//!
+//! - There is one writer at a time. A scope that may write waits for its turn in the runtime, and
+//!   then begins with `BEGIN IMMEDIATE`, so that it never has to become a writer later.
+//! - A read-only scope sets `PRAGMA query_only`, which is a setting of the session: the end of the
+//!   transaction unsets it.
+//! - An error may or may not have ended the transaction, so that the session is asked before the
+//!   next statement.
+//! - A connection has a worker thread of its own, which goes on with an operation whose future was
+//!   dropped. A flag stops it, which SQLite checks every few instructions.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -75,6 +83,8 @@ impl Engine for Sqlite {
         options.get_filename().display().to_string()
     }
 
+    /// Turns the write-ahead log on if the user has not chosen a journal mode, and installs the
+    /// interrupt flag.
     async fn greet(
         connection: &mut SqliteConnection,
         options: &SqliteConnectOptions,

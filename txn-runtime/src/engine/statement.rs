@@ -182,6 +182,7 @@ fn relied_on<DB: Engine>(sql: &str) -> Option<&'static str> {
 /// Why a statement that controls a transaction is refused; `None` if its first keyword is
 /// misleading, or if it is allowed at this place.
 fn refused_control<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String> {
+    // The two words after the keyword.
     let mut next = words_after(sql, keyword);
     let next = [next.next(), next.next()].map(Option::unwrap_or_default);
     let follows = |words: &[&str]| {
@@ -223,7 +224,9 @@ fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
     let statements = statements(sql, DB::DIALECT);
     let is_one = statements.len() < 2;
     match () {
+        // A `;` at the end, or inside of a literal.
         () if is_one && !runs_others => Reach::Inside,
+        // What a block or a routine does is not known from its pieces.
         () if is_one || statements.iter().any(|one| has_body::<DB>(one)) => Reach::MayEnd,
         () if statements.iter().any(|one| controls::<DB>(one)) => Reach::Ends,
         () => Reach::MayEnd,

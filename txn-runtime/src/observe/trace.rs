@@ -23,6 +23,8 @@ use crate::model::transaction::Wire;
 use crate::observe::metrics::{Meter, Timer, Timestamp};
 
 /// The span of an attempt; empty if no subscriber wants it, or if the attempt was completed.
+///
+/// It has no `Drop`: whoever has it completes it, in a drop of its own if need be.
 // Boxed: see the head of scope.rs
 pub(crate) struct Spanned(Option<Box<Open>>);
 

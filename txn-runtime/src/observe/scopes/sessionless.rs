@@ -200,6 +200,7 @@ impl<F: Future> Future for Listing<'_, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
         let progress = this.enter();
+        // Before the poll: a wake from here on is one that this poll may have missed.
         *lock(&progress.due) = None;
         progress.task.register(cx.waker());
         let waker = Waker::from(Arc::clone(&progress));

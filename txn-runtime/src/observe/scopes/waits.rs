@@ -1,4 +1,5 @@
-//! Who waits for whom, worked out from what was seen of all scopes.
+//! Who waits for whom, worked out from what was seen of all scopes. Locks on the server are not
+//! known here: the server is asked about them elsewhere.
 
 use std::num::NonZeroU64;
 
@@ -10,6 +11,7 @@ use crate::model::open_scope::{Holder, WaitsFor};
 /// waits for a second session is shown as waiting too.
 pub(crate) fn for_sessions(seen: &mut [Seen]) {
     let holders: Vec<_> = seen.iter().filter_map(Held::of).collect();
+    // The sessions of scopes in whose bodies somebody waits for a second session.
     let mut outer = Vec::new();
     for seen in &mut *seen {
         let Some(waiter) = &seen.waiter else { continue };
