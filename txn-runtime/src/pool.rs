@@ -1,7 +1,8 @@
 //! The pool: how sessions are opened, checked out, settled and closed.
 //!
-//! [`Db`] is the handle to it that everybody holds. A [`Session`] holds the handle that it came from
-//! and goes back to the pool when it is dropped, so the files of this module depend on each other.
+//! [`Db`] is the handle to it that everybody holds. A [`Session`] holds the handle that it came
+//! from and goes back to the pool when it is dropped, so the files of this module depend on each
+//! other.
 //!
 //! # The life of a session
 //!
@@ -95,8 +96,8 @@ use crate::observe::metrics::Meter;
 /// ```
 pub struct Db<DB: Engine> {
     shared: Arc<Shared<DB>>,
-    /// The session of the sandbox, in whose transaction all scopes of this handle run. `None` for an
-    /// ordinary handle.
+    /// The session of the sandbox, in whose transaction all scopes of this handle run. `None` for
+    /// an ordinary handle.
     sandbox: Option<Arc<SandboxSession<DB>>>,
 }
 
@@ -220,7 +221,8 @@ impl<DB: Engine> Db<DB> {
         Instant::now() + self.shared.limits.acquire_timeout
     }
 
-    /// Spawns a cleanup. It may be called from any thread, inside of a runtime or not (invariant 8).
+    /// Spawns a cleanup. It may be called from any thread, inside of a runtime or not (invariant
+    /// 8).
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
         let cleanup = self.shared.meter.counting(cleanup);
         let cleanup = self.shared.cleanups.track_future(cleanup);

@@ -234,8 +234,8 @@ impl<DB: Engine> Db<DB> {
         })
     }
 
-    /// Returns the scopes that hold what was waited for, and whether the wait was stuck: all of them
-    /// have held it for as long as the caller waited.
+    /// Returns the scopes that hold what was waited for, and whether the wait was stuck: all of
+    /// them have held it for as long as the caller waited.
     fn holders_since(&self, wait: &FailedWait<'_>) -> (Vec<OpenScope>, bool) {
         let waited = wait.since.elapsed();
         let holders = self.holders(!wait.has_turn());

@@ -1,7 +1,7 @@
 //! Sessions in autocommit mode: for one statement on `&db`, or for the user to keep.
 //!
-//! A dead session is noticed before it is handed out, because the first statement on it could not be
-//! repeated safely. (A scope needs no such check: its BEGIN can be repeated.)
+//! A dead session is noticed before it is handed out, because the first statement on it could not
+//! be repeated safely. (A scope needs no such check: its BEGIN can be repeated.)
 
 use tokio::time::Instant;
 

@@ -149,8 +149,8 @@ impl<DB: Engine> Settings<DB> {
     }
 }
 
-/// Returns a tracker whose `wait` ends whenever nothing is tracked: tokio's `wait` also requires that
-/// the tracker is closed. A closed tracker still accepts new tokens.
+/// Returns a tracker whose `wait` ends whenever nothing is tracked: tokio's `wait` also requires
+/// that the tracker is closed. A closed tracker still accepts new tokens.
 fn closed_tracker() -> TaskTracker {
     let tracker = TaskTracker::new();
     tracker.close();

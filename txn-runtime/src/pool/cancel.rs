@@ -14,7 +14,7 @@
 //!   none ──ask──► in flight ──take_result──► none           the server has answered
 //!                     │                        └──► at large  it may take effect again, any time
 //!                     │
-//!                     └── the waiting future is dropped: still in flight, awaited by the next drain
+//!                     └── the waiting future is dropped: still in flight, for the next drain
 //! ```
 //!
 //! A session is used again only in the state `none`. One whose cancel is at large is closed.
@@ -43,8 +43,8 @@ pub enum Cancel {
     /// The operation is cancelled on the server. The session is kept, if the driver survives that.
     #[default]
     Server,
-    /// The session is closed, and the server is left to notice by itself. Behind a pooler that hides
-    /// which backend serves whom, a cancel could hit somebody else's query.
+    /// The session is closed, and the server is left to notice by itself. Behind a pooler that
+    /// hides which backend serves whom, a cancel could hit somebody else's query.
     Close,
 }
 
@@ -145,8 +145,8 @@ impl WrongServers {
 /// Waits for the `answer` to a dropped operation, and cancels that operation, again and again with
 /// growing pauses, until the answer comes.
 ///
-/// When it returns `Ok`, no cancel is in flight: one could hit the next statement. If that cannot be
-/// established, it returns an error, and the session has to be closed.
+/// When it returns `Ok`, no cancel is in flight: one could hit the next statement. If that cannot
+/// be established, it returns an error, and the session has to be closed.
 ///
 /// # Cancel safety
 ///

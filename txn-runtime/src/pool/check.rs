@@ -80,8 +80,8 @@ impl<DB: Engine> Db<DB> {
     /// and those that cannot are closed. If none can, the check opens a connection of its own.
     /// (Without this check, each such session is closed when it has refused a scope.)
     ///
-    /// On SQLite, the check succeeds while somebody writes through this handle. A database in memory
-    /// can always be written to.
+    /// On SQLite, the check succeeds while somebody writes through this handle. A database in
+    /// memory can always be written to.
     ///
     /// # Errors
     ///
@@ -163,8 +163,8 @@ impl<DB: Engine> Db<DB> {
         ))
     }
 
-    /// Connects outside of the pool, checks that connection, and closes it. One check does this at a
-    /// time.
+    /// Connects outside of the pool, checks that connection, and closes it. One check does this at
+    /// a time.
     async fn check_on_new_connection(&self, writes: bool) -> Result<(), Error> {
         let manager = self.shared.pool.manager();
         if DB::session_limit(&manager.options).is_some() {

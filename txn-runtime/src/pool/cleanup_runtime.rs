@@ -8,7 +8,7 @@
 //!   spawn ──► the runtime of the `Db` ──► runs
 //!                     │ dropped unpolled
 //!                     ▼
-//!             the runtime of this thread, if it is another: it takes the place of the first ──► runs
+//!             the runtime of this thread, if it is another, replaces that ──► runs
 //!                     │ none, or dropped unpolled
 //!                     ▼
 //!             a thread of its own ──► runs

@@ -15,8 +15,8 @@ impl<DB: Engine> Db<DB> {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the handle stays closed, and each session is closed when its scope ends. It
-    /// may be called again.
+    /// If it is dropped, the handle stays closed, and each session is closed when its scope ends.
+    /// It may be called again.
     pub async fn close(&self) {
         if let Some(sandbox) = &self.sandbox {
             return sandbox.close().await;

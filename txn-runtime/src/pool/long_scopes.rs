@@ -26,8 +26,8 @@ use crate::pool::{Db, WeakDb};
 pub(crate) struct LongScopeWatch {
     /// After what time an open scope is reported. `None` means never.
     after: Option<Duration>,
-    /// A task is running. The head of this file says why no scope is missed. Setting it acquires and
-    /// clearing it releases, so that a new task sees everything that the last one did.
+    /// A task is running. The head of this file says why no scope is missed. Setting it acquires
+    /// and clearing it releases, so that a new task sees everything that the last one did.
     running: AtomicBool,
     /// Ends the task for good, when the pool is closed or dropped.
     stop: CancellationToken,
@@ -48,8 +48,8 @@ impl LongScopeWatch {
         }
     }
 
-    /// Returns true to the one caller that has to spawn the task. The load comes first because it is
-    /// usually enough, and keeps the cache line shared.
+    /// Returns true to the one caller that has to spawn the task. The load comes first because it
+    /// is usually enough, and keeps the cache line shared.
     fn claims_start(&self) -> bool {
         !self.running.load(Ordering::Acquire) && !self.running.swap(true, Ordering::AcqRel)
     }
@@ -78,8 +78,8 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Spawns the task on the current runtime. If that ends first, the task's guard clears `running`,
-    /// and the next scope spawns another.
+    /// Spawns the task on the current runtime. If that ends first, the task's guard clears
+    /// `running`, and the next scope spawns another.
     fn spawn_watch(&self, watch: &LongScopeWatch, after: Duration) {
         let Ok(here) = Handle::try_current() else {
             return watch.running.store(false, Ordering::Release);

@@ -17,8 +17,8 @@ use crate::observe::scopes::{Holding, Seen, for_sessions};
 const LOCKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl<DB: Engine> Db<DB> {
-    /// Returns the scopes that hold the turn to write (`of_turn`) or a session, the oldest first: for
-    /// the error of a caller that has waited for it in vain.
+    /// Returns the scopes that hold the turn to write (`of_turn`) or a session, the oldest first:
+    /// for the error of a caller that has waited for it in vain.
     pub(crate) fn holders(&self, of_turn: bool) -> Vec<OpenScope> {
         let seen = self.look(None).into_iter();
         let seen = seen.filter(|seen| seen.has(of_turn));
@@ -69,8 +69,8 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Returns pairs of sessions, the first of which waits for a lock that the second holds. Returns
-    /// none if the server cannot tell or does not answer in time.
+    /// Returns pairs of sessions, the first of which waits for a lock that the second holds.
+    /// Returns none if the server cannot tell or does not answer in time.
     async fn ask_who_blocks(&self, sessions: &str) -> Vec<(u64, u64)> {
         let mut blocked = Vec::new();
         // Behind a pooler, the ids that we know are not those of the server.

@@ -29,11 +29,11 @@ impl<DB: Engine> Db<DB> {
         self.shared.control.close().await;
     }
 
-    /// Waits for the `answer` to an operation that was dropped in flight. If `cancels`, the operation
-    /// is cancelled on the server meanwhile.
+    /// Waits for the `answer` to an operation that was dropped in flight. If `cancels`, the
+    /// operation is cancelled on the server meanwhile.
     ///
-    /// With [`Cancel::Close`] no cancel may be sent. Then an operation that is still running is given
-    /// up, and the rest of a row stream is read, which may be quick.
+    /// With [`Cancel::Close`] no cancel may be sent. Then an operation that is still running is
+    /// given up, and the rest of a row stream is read, which may be quick.
     pub(crate) async fn cancelling<T>(
         &self,
         backend: &mut Cancellable,
@@ -55,8 +55,8 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Closes the idle sessions that were not in use until a moment ago, because one of them did not
-    /// answer. The others are probably dead too, and each would cost its own timeout.
+    /// Closes the idle sessions that were not in use until a moment ago, because one of them did
+    /// not answer. The others are probably dead too, and each would cost its own timeout.
     pub(crate) fn forget_idle(&self, why: CloseReason) {
         let fresh = |pooled: &Pooled<DB>| pooled.is_fresh();
         let pool = &self.shared.pool;

@@ -143,8 +143,8 @@ impl<DB: Engine> Shared<DB> {
 
     /// Takes the queued cancels as one batch. If there are none, the task has to end.
     ///
-    /// A cancel whose receiver is gone is not sent: its session was closed meanwhile, and is left to
-    /// its server. (A caller that is dropped leaves the receiver with its session.)
+    /// A cancel whose receiver is gone is not sent: its session was closed meanwhile, and is left
+    /// to its server. (A caller that is dropped leaves the receiver with its session.)
     fn take(&self) -> Vec<Request> {
         let mut queue = self.lock();
         let mut batch = mem::take(&mut queue.waiting);

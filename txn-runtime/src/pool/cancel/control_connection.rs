@@ -16,8 +16,9 @@ pub(super) struct ControlConnection<DB: Engine> {
     options: ConnectOptionsOf<DB>,
     /// The measured round trip, which bounds how long an answer is waited for.
     round_trip: Arc<RoundTrip>,
-    /// The idle connection. It is taken out while a request is in flight and put back when the answer
-    /// was read, so that a connection whose request was dropped in flight is never used again.
+    /// The idle connection. It is taken out while a request is in flight and put back when the
+    /// answer was read, so that a connection whose request was dropped in flight is never used
+    /// again.
     connection: Option<DB::Connection>,
 }
 

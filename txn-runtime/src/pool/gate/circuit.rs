@@ -1,4 +1,5 @@
-//! The state machine of the circuit breaker, which decides whether an attempt to connect is allowed.
+//! The state machine of the circuit breaker, which decides whether an attempt to connect is
+//! allowed.
 //!
 //! ```text
 //!             failed: long enough, often enough           admitted when due
@@ -11,8 +12,8 @@
 //!
 //! While it is closed, every caller may connect. It opens when the server has been unreachable for
 //! long enough and in several attempts. While it is open, one caller at a time may try (the probe),
-//! with growing pauses in between. Any answer of the server closes it, even a refusal, and whichever
-//! attempt received it: a caller that is refused by a server has reached one.
+//! with growing pauses in between. Any answer of the server closes it, even a refusal, and
+//! whichever attempt received it: a caller that is refused by a server has reached one.
 
 use std::time::Duration;
 
@@ -170,7 +171,8 @@ impl Circuit {
         }
     }
 
-    /// An attempt was dropped before its result was known. The next caller may be the probe at once.
+    /// An attempt was dropped before its result was known. The next caller may be the probe at
+    /// once.
     pub(super) fn abandoned(&mut self, role: Role, now: Instant) {
         if let (Role::Probe, State::Open { probe, .. }) = (role, &mut self.state) {
             *probe = Probe::Due(now);

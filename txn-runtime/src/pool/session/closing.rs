@@ -47,9 +47,9 @@ impl<DB: Engine> Session<DB> {
         Some(self.pooled.take()?.connection)
     }
 
-    /// Returns true if the connection broke inside of a transaction on a server that does not notice
-    /// this soon: it may go on with the query that was running, and keep its locks, until the end of
-    /// that query.
+    /// Returns true if the connection broke inside of a transaction on a server that does not
+    /// notice this soon: it may go on with the query that was running, and keep its locks, until
+    /// the end of that query.
     pub(super) fn lingers(&self) -> bool {
         let lingers = |pooled: &Pooled<DB>| pooled.backend.lingers;
         self.state.is_broken()

@@ -1,5 +1,5 @@
-//! What deadpool keeps for us, and how it is made: opening sessions and deciding which idle ones may
-//! still be used.
+//! What deadpool keeps for us, and how it is made: opening sessions and deciding which idle ones
+//! may still be used.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -100,8 +100,8 @@ impl<DB: Engine> Manager<DB> {
         self.idle_timeout.into_iter().chain(self.max_lifetime).min()
     }
 
-    /// Returns how long an idle session may stay in the pool (`None` if forever), or why it is to be
-    /// closed now.
+    /// Returns how long an idle session may stay in the pool (`None` if forever), or why it is to
+    /// be closed now.
     pub(crate) fn time_left(
         &self,
         pooled: &Pooled<DB>,
@@ -211,8 +211,8 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         })))
     }
 
-    /// Decides whether an idle session may be handed out. On an error deadpool drops the session and
-    /// goes on with the next one, or opens one.
+    /// Decides whether an idle session may be handed out. On an error deadpool drops the session
+    /// and goes on with the next one, or opens one.
     async fn recycle(&self, shell: &mut Self::Type, _: &Metrics) -> RecycleResult<Error> {
         let Some(pooled) = shell else {
             return Err(RecycleError::message("empty"));

@@ -40,9 +40,9 @@ impl<DB: Engine> Session<DB> {
 
     /// Runs the SQL that ends a transaction.
     ///
-    /// On some engines it is passed to the driver as the SQL that begins one (`begin_with`), because
-    /// the driver runs nothing more cheaply, and reports afterwards whether the connection is inside
-    /// of a transaction. `BeginFailed` (it is not) is the answer that is wanted here.
+    /// On some engines it is passed to the driver as the SQL that begins one (`begin_with`),
+    /// because the driver runs nothing more cheaply, and reports afterwards whether the connection
+    /// is inside of a transaction. `BeginFailed` (it is not) is the answer that is wanted here.
     pub(crate) async fn end(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         let sql = sql.into_sql_str();
         if !DB::ENDS_CHEAPLY || self.bounds.are_a_savepoint() || self.is_counted_by_the_driver() {

@@ -1,5 +1,5 @@
-//! What is done with a clean session between two users: the user's `after_release` callback, and the
-//! reset to the state in which it was opened.
+//! What is done with a clean session between two users: the user's `after_release` callback, and
+//! the reset to the state in which it was opened.
 //!
 //! ```text
 //!   a statement runs ──► look_for_leftovers notes whether it may leave something behind
@@ -58,8 +58,8 @@ impl<DB: Engine> Session<DB> {
         when == When::Now || callbacks.after_release.is_some()
     }
 
-    /// Runs the user's `after_release`, and resets the session if that is due. Returns the reason if
-    /// the session is to be closed. After an error it is broken.
+    /// Runs the user's `after_release`, and resets the session if that is due. Returns the reason
+    /// if the session is to be closed. After an error it is broken.
     ///
     /// # Cancel safety
     ///
@@ -121,8 +121,8 @@ impl<DB: Engine> Session<DB> {
         Ok(true)
     }
 
-    /// Resets the session in front of a BEGIN. One that cannot be reset counts as lost, which has the
-    /// BEGIN repeated on another session.
+    /// Resets the session in front of a BEGIN. One that cannot be reset counts as lost, which has
+    /// the BEGIN repeated on another session.
     pub(super) async fn reset_or_break(&mut self) -> Result<(), sqlx::Error> {
         let limit = self.db.settle_timeout();
         if self.reset(limit).await? {

@@ -128,8 +128,8 @@ impl<DB: Engine> Hold<'_, DB> {
     }
 }
 
-/// Counts a session that has no slot any more and is still in somebody's hands, until it is dropped.
-/// The count is only displayed, so `Relaxed` is enough.
+/// Counts a session that has no slot any more and is still in somebody's hands, until it is
+/// dropped. The count is only displayed, so `Relaxed` is enough.
 struct Orphan(Arc<AtomicUsize>);
 
 impl Orphan {

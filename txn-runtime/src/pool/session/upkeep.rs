@@ -1,5 +1,5 @@
-//! What the runtime itself does with a session: draining it, probing it, pinging it, and bringing it
-//! up to date.
+//! What the runtime itself does with a session: draining it, probing it, pinging it, and bringing
+//! it up to date.
 //!
 //! All of this is guarded like the user's statements: the wire is `Busy` while something is in
 //! flight (invariant 2), and what fails or times out leaves the session `Broken`.
@@ -29,9 +29,9 @@ impl<DB: Engine> Session<DB> {
         self.finish_exchange(true).await
     }
 
-    /// Finishes what a dropped operation left on the wire, in a scope that goes on. The rest of a row
-    /// stream is read, however long that takes: cancelling it would fail the transaction on some
-    /// engines, and undo a statement that writes on all of them.
+    /// Finishes what a dropped operation left on the wire, in a scope that goes on. The rest of a
+    /// row stream is read, however long that takes: cancelling it would fail the transaction on
+    /// some engines, and undo a statement that writes on all of them.
     pub(crate) async fn read_on(&mut self) -> Result<Option<sqlx::Error>, sqlx::Error> {
         let cancels = self.state.wire() != Wire::Partial;
         self.finish_exchange(cancels).await
@@ -178,7 +178,8 @@ impl<DB: Engine> Session<DB> {
         }
     }
 
-    /// Checks that a scope could write on this session. After an error the session is of no more use.
+    /// Checks that a scope could write on this session. After an error the session is of no more
+    /// use.
     pub(crate) async fn check_writes(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         // Counted as a transaction, so that the session is settled if this is dropped in flight.
         self.state.begins(Access::default());
@@ -188,8 +189,8 @@ impl<DB: Engine> Session<DB> {
         Ok(())
     }
 
-    /// Checks that the server answers, and brings the session up to date. After an error the session
-    /// is broken.
+    /// Checks that the server answers, and brings the session up to date. After an error the
+    /// session is broken.
     pub(crate) async fn ping(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         if self.is_behind() {
             self.catch_up(limit).await?;
@@ -197,8 +198,8 @@ impl<DB: Engine> Session<DB> {
         self.run_guarded(limit, Connection::ping).await
     }
 
-    /// Runs an operation of the runtime's own, guarded like a statement and bounded by `limit`. After
-    /// an error the session is broken.
+    /// Runs an operation of the runtime's own, guarded like a statement and bounded by `limit`.
+    /// After an error the session is broken.
     ///
     /// # Cancel safety
     ///
