@@ -48,7 +48,7 @@ pub type ConnectOptionsOf<DB> = <<DB as Database>::Connection as Connection>::Op
 /// One step of an answer: the end of a statement, or a row.
 pub(crate) type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
 
-/// Where a statement is to run.
+/// The context that a statement is to run in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Inside of a transaction.
@@ -71,7 +71,7 @@ pub struct OwnLimits {
     pub(crate) idle: u64,
 }
 
-/// Why there was no healthy transaction to commit.
+/// The reason for which there was no healthy transaction to commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// A statement had failed before, and the engine has rolled everything back.
@@ -80,7 +80,7 @@ pub enum Refusal {
     Ended,
 }
 
-/// What the server says about a transaction whose COMMIT was not answered.
+/// The server's answer about a transaction whose COMMIT was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
     /// It was committed.
@@ -111,13 +111,13 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// The options that the engine cannot do.
     #[doc(hidden)]
     const LACKS: Lacks;
-    /// How a text of several statements is split.
+    /// The rules by which a text of several statements is split.
     #[doc(hidden)]
     const DIALECT: Dialect = Dialect {
         dollar_quotes: false,
     };
-    /// Whether a statement commits the transaction that it runs in, although its keyword does not
-    /// say so; `following` are the words after the keyword.
+    /// Returns whether a statement commits the transaction that it runs in, although its keyword
+    /// does not say so; `following` are the words after the keyword.
     #[doc(hidden)]
     fn commits_implicitly(_keyword: &str, _following: &mut dyn Iterator<Item = &str>) -> bool {
         false
@@ -125,7 +125,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// First keywords of statements that run others, which may end a transaction.
     #[doc(hidden)]
     const RUNS_OTHERS: &'static [&'static str] = &[];
-    /// Whether a statement that begins like a BEGIN is a block of statements.
+    /// Returns whether a statement that begins like a BEGIN is a block of statements.
     #[doc(hidden)]
     fn is_block(_keyword: &str, _following: &mut dyn Iterator<Item = &str>) -> bool {
         false
@@ -137,16 +137,16 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// outside of a transaction, since it may commit.
     #[doc(hidden)]
     const RESTORE: Option<&'static str> = None;
-    /// Whether a future that is dropped in flight leaves the connection beyond use.
+    /// True if a future that is dropped in flight leaves the connection beyond use.
     #[doc(hidden)]
     const DROPS_BREAK: bool = false;
-    /// Whether the engine has one writer at a time. Writers then wait in a queue of the runtime,
+    /// True if the engine has one writer at a time. Writers then wait in a queue of the runtime,
     /// which is fair, as the engine is not.
     #[doc(hidden)]
     const ONE_WRITER: bool = false;
 
-    /// Why a statement is refused at a place because it would not do what it says; transaction
-    /// control is refused elsewhere. `keyword` is the first word of the statement.
+    /// Returns why a statement is refused at a place because it would not do what it says;
+    /// transaction control is refused elsewhere. `keyword` is the first word of the statement.
     #[doc(hidden)]
     fn refusal(
         _sql: &str,
@@ -159,7 +159,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- sessions
 
-    /// Whether a connection dies with the tokio runtime that it was opened on, even if it seems to
+    /// True if a connection dies with the tokio runtime that it was opened on, even if it seems to
     /// answer once more.
     #[doc(hidden)]
     const LIVES_IN_RUNTIME: bool = true;
@@ -168,7 +168,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     fn session_limit(_options: &ConnectOptionsOf<Self>) -> Option<usize> {
         None
     }
-    /// Where the database is, as a label of metrics that tells several databases apart.
+    /// Returns where the database is, as a label of metrics that tells several databases apart.
     #[cfg(feature = "metrics")]
     #[doc(hidden)]
     fn address(options: &ConnectOptionsOf<Self>) -> String;
@@ -183,12 +183,13 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
         options: &ConnectOptionsOf<Self>,
         greeting: &Greeting,
     ) -> impl Future<Output = Result<Backend, sqlx::Error>> + Send;
-    /// Whether the server refuses this greeting for good, so that one which asks for less may do.
+    /// Returns whether the server refuses this greeting for good, so that one which asks for less
+    /// may do.
     #[doc(hidden)]
     fn refuses_greeting(_error: &dyn DatabaseError) -> bool {
         false
     }
-    /// Whether a cancel can tell this session from any other that has the same id by now.
+    /// Returns whether a cancel can tell this session from any other that has the same id by now.
     #[doc(hidden)]
     fn tells_apart(target: &Target) -> bool {
         target.server.is_some()
@@ -212,7 +213,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// The codes of the errors for statements that took longer than their limit on the server.
     #[doc(hidden)]
     const TOO_LONG: &'static [&'static str] = &[];
-    /// Whether a cancel failed because there is no such session any more.
+    /// Returns whether a cancel failed because there is no such session any more.
     #[doc(hidden)]
     fn is_gone(_error: &dyn DatabaseError) -> bool {
         false
@@ -243,7 +244,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
         None
     }
 
-    /// Whether the server refused the connection for a reason that may pass by itself soon.
+    /// Returns whether the server refused the connection for a reason that may pass by itself soon.
     #[doc(hidden)]
     fn may_connect_soon(_error: &dyn DatabaseError) -> bool {
         false
@@ -263,7 +264,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// this process is gone; it is never longer than the limits that the session has.
     #[doc(hidden)]
     fn begin(options: &Options, limit: Option<Duration>, own: OwnLimits) -> Cow<'static, str>;
-    /// What is sent along with BEGIN to get the id of the transaction.
+    /// The SQL that is sent along with BEGIN to get the id of the transaction.
     #[doc(hidden)]
     const IDENTIFY: Option<&'static str> = None;
     /// Reads the answer.
@@ -299,7 +300,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     /// engine where a later transaction would look the same. It is sent before a rollback.
     #[doc(hidden)]
     const PROOF: Option<&'static str> = None;
-    /// Whether sqlx's `begin_with` costs less than a query, so that COMMIT and ROLLBACK go through
+    /// True if sqlx's `begin_with` costs less than a query, so that COMMIT and ROLLBACK go through
     /// it.
     #[doc(hidden)]
     const ENDS_CHEAPLY: bool = false;
@@ -324,7 +325,7 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- what errors mean
 
-    /// Whether a statement was refused because the session, or its server, is read-only.
+    /// Returns whether a statement was refused because the session, or its server, is read-only.
     #[doc(hidden)]
     fn only_reads(error: &dyn DatabaseError) -> bool;
     /// Fails if a scope that writes would be refused. It leaves nothing behind. After a failure the
@@ -333,28 +334,30 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
     fn check_writes(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// What a failed statement did to its transaction.
+    /// Returns what a failed statement did to its transaction.
     #[doc(hidden)]
     fn effect(error: &dyn DatabaseError) -> Effect;
-    /// Why COMMIT was refused, if that was because there was no healthy transaction to commit.
+    /// Returns why COMMIT was refused, if that was because there was no healthy transaction to
+    /// commit.
     #[doc(hidden)]
     fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal>;
-    /// Whether the session is outside of the transaction for certain after this failed COMMIT.
+    /// Returns whether the session is outside of the transaction for certain after this failed
+    /// COMMIT.
     #[doc(hidden)]
     fn ended_by_failed_commit(error: &dyn DatabaseError) -> bool;
-    /// Whether this answer to COMMIT says that the server does not know what became of it.
+    /// Returns whether this answer to COMMIT says that the server does not know what became of it.
     #[doc(hidden)]
     fn leaves_commit_open(error: &dyn DatabaseError) -> bool {
         // statement_completion_unknown, transaction_resolution_unknown
         matches!(error.code().as_deref(), Some("40003" | "08007"))
     }
-    /// Whether the connection is of no more use after this error: it was lost, or the driver has
-    /// lost its place in the protocol.
+    /// Returns whether the connection is of no more use after this error: it was lost, or the
+    /// driver has lost its place in the protocol.
     #[doc(hidden)]
     fn is_out_of_step(error: &sqlx::Error) -> bool {
         Class::of(error).is_loss()
     }
-    /// Whether ROLLBACK failed only because there was nothing to roll back.
+    /// Returns whether ROLLBACK failed only because there was nothing to roll back.
     #[doc(hidden)]
     fn nothing_to_roll_back(_error: &dyn DatabaseError) -> bool {
         false
@@ -362,13 +365,13 @@ pub trait Engine: Resets + HasStatementCache + Debug + sealed::Sealed {
 
     // -- running statements
 
-    /// Whether the driver may keep this statement prepared. False if it would not notice that the
-    /// schema has changed since.
+    /// Returns whether the driver may keep this statement prepared. False if it would not notice
+    /// that the schema has changed since.
     #[doc(hidden)]
     fn may_keep_prepared(_sql: &str) -> bool {
         true
     }
-    /// What runs before a statement that may not be kept, so that it is not prepared for an old
+    /// A statement that runs before one that may not be kept, so that it is not prepared for an old
     /// schema.
     #[doc(hidden)]
     const LOOK_AT_SCHEMA: Option<&'static str> = None;

@@ -15,7 +15,8 @@ use futures_util::future::{Either, select};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-/// Whether tokio's clock is paused. It takes a microsecond to find out, in which the thread spins.
+/// Returns whether tokio's clock is paused. It takes a microsecond to find out, in which the thread
+/// spins.
 pub(crate) fn is_paused() -> bool {
     let (before, begun) = (Instant::now(), StdInstant::now());
     while begun.elapsed() < Duration::from_micros(1) {}

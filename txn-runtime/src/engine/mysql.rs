@@ -238,8 +238,8 @@ impl Engine for MySql {
     /// `ER_STATEMENT_TIMEOUT` on MariaDB, `ER_QUERY_TIMEOUT` on MySQL.
     const TOO_LONG: &'static [&'static str] = &["1969", "3024"];
 
-    /// For each session a row that says whether this is its server, and a KILL if it is. KILL takes
-    /// no expression, so that it is prepared from a text.
+    /// The request has a row for each session that says whether this is its server, and a KILL if
+    /// it is. KILL takes no expression, so that it is prepared from a text.
     fn cancel(targets: &[Target]) -> String {
         let mut sql = concat!("SET @txn_server = ", server!()).to_owned();
         for (at, target) in targets.iter().enumerate() {

@@ -60,6 +60,6 @@ pub trait Resets: Database<Statement: Clone> {
     const LEAVES: &'static [&'static str] = &[];
     /// The second words of a SET that lasts for one transaction at most.
     const PASSES: &'static [&'static str] = &[];
-    /// Whether `@x` is a variable of the session.
+    /// True if `@x` is a variable of the session.
     const HAS_VARIABLES: bool = false;
 }

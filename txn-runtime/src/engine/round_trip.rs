@@ -28,23 +28,23 @@ impl RoundTrip {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// What a round trip takes at the moment.
+    /// Returns what a round trip takes at the moment.
     fn estimate(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 
-    /// How long a statement on the control connection with so many parts may take. It is answered
-    /// in a round trip and a little for each part. Past the limit the control connection is given
-    /// up, so that a dead one does not hold up every other cleanup, and the statement may be sent
-    /// again on another.
+    /// Returns how long a statement on the control connection with so many parts may take. It is
+    /// answered in a round trip and a little for each part. Past the limit the control connection
+    /// is given up, so that a dead one does not hold up every other cleanup, and the statement may
+    /// be sent again on another.
     pub(crate) fn statement_limit(&self, parts: u32) -> Duration {
         let trips = self.estimate().saturating_mul(6);
         let trips = trips.clamp(Duration::from_millis(500), Duration::from_secs(2));
         trips + Duration::from_millis(20) * parts.min(100)
     }
 
-    /// How long connecting may take. With encryption and a password it takes some eight round
-    /// trips.
+    /// Returns how long connecting may take. With encryption and a password it takes some eight
+    /// round trips.
     pub(crate) fn connect_limit(&self) -> Duration {
         let trips = self.estimate().saturating_mul(16);
         trips.clamp(Duration::from_secs(1), Duration::from_secs(5))

@@ -240,8 +240,9 @@ fn primary_code(error: &dyn DatabaseError) -> u32 {
     code.unwrap_or_default() & 0xff
 }
 
-/// Whether a `*` in the text may stand for columns: any but that of `count(*)`. A multiplication is
-/// taken for one too, which only costs the time to prepare the statement each time.
+/// Returns whether a `*` in the text may stand for columns: any but that of `count(*)`. A
+/// multiplication is taken for one too, which only costs the time to prepare the statement each
+/// time.
 fn selects_all(sql: &str) -> bool {
     let mut before_each_star = sql.split('*').rev().skip(1);
     !before_each_star.all(|before| before.trim_end().ends_with('('))

@@ -59,7 +59,7 @@ impl<DB: Engine> Statement<DB> {
         &self.sql
     }
 
-    /// How many binds there are; `None` for a statement that is sent as a plain text.
+    /// Returns how many binds there are; `None` for a statement that is sent as a plain text.
     #[cfg(feature = "mysql")]
     pub(crate) fn binds(&self) -> Option<usize> {
         match &self.arguments {
@@ -116,7 +116,7 @@ pub(crate) fn check<DB: Engine>(
     }
 }
 
-/// Why the engine refuses this statement at a place, transaction control aside.
+/// Returns why the engine refuses this statement at a place, transaction control aside.
 pub(crate) fn refusal_at<DB: Engine>(
     sql: &str,
     place: Place,
@@ -128,8 +128,8 @@ pub(crate) fn refusal_at<DB: Engine>(
 /// The first keywords of statements that change the settings of a session.
 const SETS: &[&str] = &["DISCARD", "RESET", "SET"];
 
-/// Whether a statement may change the time limits of its session, on an engine that has to know
-/// them. What a function does inside is not seen.
+/// Returns whether a statement may change the time limits of its session, on an engine that has to
+/// know them. What a function does inside is not seen.
 pub(crate) fn sets_limits<DB: Engine>(sql: &str) -> bool {
     if DB::ASK_LIMITS.is_none() {
         return false;
@@ -140,7 +140,7 @@ pub(crate) fn sets_limits<DB: Engine>(sql: &str) -> bool {
     sets || sql.contains("_timeout")
 }
 
-/// Why a statement is refused on every engine.
+/// Returns why a statement is refused on every engine.
 fn refusal<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String> {
     if is_one_of(CONTROL, keyword) {
         return refused_control::<DB>(sql, keyword, place);
@@ -179,7 +179,7 @@ fn relied_on<DB: Engine>(sql: &str) -> Option<&'static str> {
     None
 }
 
-/// Why a statement that controls a transaction is refused; `None` if its first keyword is
+/// Returns why a statement that controls a transaction is refused; `None` if its first keyword is
 /// misleading, or if it is allowed at this place.
 fn refused_control<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option<String> {
     // The two words after the keyword.
@@ -215,7 +215,7 @@ fn refused_control<DB: Engine>(sql: &str, keyword: &str, place: Place) -> Option
     }
 }
 
-/// How far a statement, or a script, reaches beyond the transaction that it runs in.
+/// Returns how far a statement, or a script, reaches beyond the transaction that it runs in.
 fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
     let runs_others = runs_others::<DB>(sql, keyword);
     if !runs_others && !sql.contains(';') {
@@ -233,24 +233,25 @@ fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
     }
 }
 
-/// Whether a text has several statements.
+/// Returns whether a text has several statements.
 fn is_script<DB: Engine>(sql: &str) -> bool {
     statements(sql, DB::DIALECT).len() > 1
 }
 
-/// Whether a statement runs others that cannot be seen, or is a block of statements.
+/// Returns whether a statement runs others that cannot be seen, or is a block of statements.
 fn runs_others<DB: Engine>(sql: &str, keyword: &str) -> bool {
     is_one_of(DB::RUNS_OTHERS, keyword) || DB::is_block(keyword, &mut words_after(sql, keyword))
 }
 
-/// Whether a piece of a script belongs to a routine, a trigger or a block. Those have `;` inside,
-/// so that an END among the pieces may end no transaction.
+/// Returns whether a piece of a script belongs to a routine, a trigger or a block. Those have `;`
+/// inside, so that an END among the pieces may end no transaction.
 fn has_body<DB: Engine>(statement: &str) -> bool {
     let keyword = first_keyword(statement);
     is_one_of(&["ALTER", "CREATE", "DELIMITER"], keyword) || runs_others::<DB>(statement, keyword)
 }
 
-/// Whether a statement begins or ends a transaction. ROLLBACK TO and COMMIT PREPARED do not.
+/// Returns whether a statement begins or ends a transaction. ROLLBACK TO and COMMIT PREPARED do
+/// not.
 fn controls<DB: Engine>(statement: &str) -> bool {
     const ENDS: &[&str] = &["ABORT", "BEGIN", "COMMIT", "END", "ROLLBACK", "START", "XA"];
     let keyword = first_keyword(statement);
@@ -262,7 +263,7 @@ fn controls<DB: Engine>(statement: &str) -> bool {
     is_one_of(ENDS, keyword) && !stays.any(|stays| stays)
 }
 
-/// Whether a word is one of these, in whatever case.
+/// Returns whether a word is one of these, in whatever case.
 pub(crate) fn is_one_of(known: &[&str], word: &str) -> bool {
     known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
@@ -271,7 +272,7 @@ pub(crate) fn is_one_of(known: &[&str], word: &str) -> bool {
 /// is among them: whether one writes is for the user to know.
 const READS: &[&str] = &["EXPLAIN", "PRAGMA", "SELECT", "VALUES"];
 
-/// Whether a statement may write.
+/// Returns whether a statement may write.
 pub(crate) fn may_write(sql: &str) -> bool {
     !is_one_of(READS, first_keyword(sql))
 }
@@ -279,7 +280,7 @@ pub(crate) fn may_write(sql: &str) -> bool {
 /// The first keywords of statements that write.
 const WRITES: &[&str] = &["DELETE", "INSERT", "LOAD", "MERGE", "REPLACE", "UPDATE"];
 
-/// Whether a statement certainly writes.
+/// Returns whether a statement certainly writes.
 pub(crate) fn writes(sql: &str) -> bool {
     is_one_of(WRITES, first_keyword(sql))
 }

@@ -46,7 +46,7 @@ impl Conclusion {
         }
     }
 
-    /// Why the scope is rolled back, for metrics.
+    /// Returns why the scope is rolled back, for metrics.
     pub(crate) fn undone(&self) -> RollbackCause {
         match self.late {
             true => RollbackCause::TimedOut,
@@ -54,7 +54,7 @@ impl Conclusion {
         }
     }
 
-    /// Why the scope is rolled back, for errors and for hooks that run after a rollback.
+    /// Returns why the scope is rolled back, for errors and for hooks that run after a rollback.
     pub(crate) fn cause(self) -> Cause {
         let outcome = || "its outcome was a rollback".to_owned();
         Cause::new(self.reason.unwrap_or_else(outcome))

@@ -61,8 +61,8 @@ impl ConflictHistory {
         self.met
     }
 
-    /// Whether another attempt may help if this one fails; `said` if the body's own error says that
-    /// it failed because of a conflict.
+    /// Returns whether another attempt may help if this one fails; `said` if the body's own error
+    /// says that it failed because of a conflict.
     pub(crate) fn may_be_mended(&self, said: bool) -> bool {
         self.met.may_pass() || (self.undone && said)
     }
@@ -75,7 +75,7 @@ impl ConflictHistory {
         }
     }
 
-    /// How often the scope was tried, if `class` is one that is tried again.
+    /// Returns how often the scope was tried, if `class` is one that is tried again.
     pub(crate) fn tried(&self, class: Class) -> Option<Tried> {
         self.attempts.tried().filter(|_| class.may_pass())
     }

@@ -18,8 +18,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// at once.
 const LONGEST_PROBE: Duration = Duration::from_secs(2);
 
-/// When to give up a ping of an idle session, for a caller that waits no longer than `until`. A
-/// quarter of the time is for the ping: the rest may be needed to open another session instead.
+/// Returns when to give up a ping of an idle session, for a caller that waits no longer than
+/// `until`. A quarter of the time is for the ping: the rest may be needed to open another session
+/// instead.
 pub(crate) fn probe_until(until: Instant) -> Instant {
     let now = Instant::now();
     now + (until.saturating_duration_since(now) / 4).min(LONGEST_PROBE)
@@ -33,7 +34,7 @@ pub struct Deadline {
     limit: Duration,
 }
 
-/// What a scope was doing when its time was over.
+/// The phase that a scope was in when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// It waited for a session.
@@ -65,12 +66,12 @@ impl Deadline {
         self.at() + GRACE
     }
 
-    /// Whether the time is over.
+    /// Returns whether the time is over.
     pub(crate) fn is_over(&self) -> bool {
         self.remaining().is_zero()
     }
 
-    /// How much time is left; zero when it is over.
+    /// Returns how much time is left; zero when it is over.
     pub(crate) fn remaining(&self) -> Duration {
         self.at().saturating_duration_since(Instant::now())
     }

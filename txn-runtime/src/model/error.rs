@@ -26,7 +26,7 @@ use crate::model::deadline::Overrun;
 use crate::model::open_scope::OpenScope;
 use crate::model::retry::Tried;
 
-/// What went wrong with a transaction, as opposed to what its body returned.
+/// The failure of a transaction, as opposed to the error that its body returned.
 ///
 /// It is opaque: ask its predicates. It converts into [`sqlx::Error`], as the variant that sqlx
 /// would have given, and back, so that `sqlx::Error` can be the error type of an annotated
@@ -36,7 +36,7 @@ use crate::model::retry::Tried;
 /// stranger may read is [`public_message`](Self::public_message).
 pub struct Error(Box<Repr>);
 
-/// What an error is made of. It is boxed, so that a `Result` with an [`Error`] stays small.
+/// The parts of an error. They are boxed, so that a `Result` with an [`Error`] stays small.
 struct Repr {
     kind: Kind,
     /// How often the scope was run; `None` if it was run once.
@@ -60,7 +60,7 @@ enum Source {
 /// The error of a hook.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What happened. It decides the text and the predicates.
+/// The event that the error reports. It decides the text and the predicates.
 enum Kind {
     /// A statement failed; the error is that of the driver and nothing else.
     Statement,
@@ -78,9 +78,9 @@ enum Kind {
     BeforeCommit,
     /// An earlier statement had failed, so that this could not be done.
     Aborted { what: &'static str },
-    /// What ran in the transaction has ended it.
+    /// Something that ran in the transaction has ended it.
     Ended {
-        /// What it was, where that is known.
+        /// The statement or the code that did, if it is known.
         by: Option<String>,
         /// The transaction was to be rolled back.
         undone: bool,
@@ -249,7 +249,7 @@ impl Error {
         self
     }
 
-    /// What the error means for a retry, by the error below it.
+    /// Returns what the error means for a retry, by the error below it.
     pub(crate) fn class(&self) -> Class {
         match &self.0.source {
             Source::None => Class::Other,
@@ -274,8 +274,8 @@ impl Error {
             || self.is_plainly(&sqlx::Error::PoolTimedOut)
     }
 
-    /// Whether it was made from this variant of `sqlx::Error`, which carries nothing, and what it
-    /// had been before is forgotten.
+    /// Returns whether it was made from this variant of `sqlx::Error`, which carries nothing, and
+    /// what it had been before is forgotten.
     fn is_plainly(&self, variant: &sqlx::Error) -> bool {
         let same = |error: &_| discriminant(error) == discriminant(variant);
         match (&self.0.kind, &self.0.source) {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Where in the source a scope is: the annotated function, or the call that began it by hand. Shown
-/// as `src/bank.rs:42`.
+/// The place of a scope in the source: the annotated function, or the call that began it by hand.
+/// Shown as `src/bank.rs:42`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     file: &'static str,

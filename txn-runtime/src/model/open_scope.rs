@@ -23,7 +23,7 @@ pub struct OpenScope {
     pub location: Option<Location>,
     /// How long it has had its session; while it waits for one, how long it has waited.
     pub age: Duration,
-    /// What it is doing.
+    /// Its current activity.
     pub state: ScopeState,
     /// The id of its session on the server: the process id on PostgreSQL, the connection id on
     /// MySQL/MariaDB. On SQLite, sessions are numbered in the order in which this handle opened
@@ -32,13 +32,13 @@ pub struct OpenScope {
     /// How many statements it has sent so far, without transaction control and without what is
     /// done through `connection()`.
     pub statements: u64,
-    /// What it waits for, as far as that is known.
+    /// The resource that it waits for, if that is known.
     pub waits_for: Option<WaitsFor>,
-    /// The scopes that hold what it waits for, the one that has held it for longest first.
+    /// The scopes that hold this resource, the one that has held it for longest first.
     pub waits_on: Vec<Holder>,
 }
 
-/// What an open scope is doing.
+/// The current activity of an open scope.
 ///
 /// A root scope goes from `Waiting` over `Beginning` to its body, where it alternates between
 /// `Idle` and `Running`, and ends over `Committing` or `RollingBack`, and `Hooks` if it has any. A
@@ -65,7 +65,7 @@ pub enum ScopeState {
     Settling,
 }
 
-/// What a scope waits for.
+/// The resource that a scope waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitsFor {
@@ -89,7 +89,7 @@ pub enum WaitsFor {
 pub struct Holder {
     /// The name of the scope; `None` if the session is not one of this handle.
     pub name: Option<&'static str>,
-    /// Where that scope is in the source.
+    /// The place of that scope in the source.
     pub location: Option<Location>,
     /// Its session, as in [`OpenScope::session`].
     pub session: Option<u64>,
@@ -114,7 +114,8 @@ impl ScopeState {
         known.copied().unwrap_or(Self::Idle)
     }
 
-    /// Whether the scope waits for an answer of the server, which may be waiting for a lock.
+    /// Returns whether the scope waits for an answer of the server, which may be waiting for a
+    /// lock.
     pub(crate) fn asks_server(self) -> bool {
         !matches!(self, Self::Waiting | Self::Idle | Self::Hooks)
     }

@@ -110,7 +110,7 @@ impl Options {
         }
     }
 
-    /// Where the annotated function is.
+    /// Sets the place of the annotated function in the source.
     #[must_use]
     pub const fn at(mut self, file: &'static str, line: u32) -> Self {
         self.location = Some(Location::new(file, line));
@@ -202,7 +202,7 @@ impl Options {
     }
 }
 
-/// What an engine cannot do, each with the advice that the user gets.
+/// The features that an engine lacks, each with the advice that the user gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Lacks {
     /// `deferrable`.

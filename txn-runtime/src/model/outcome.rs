@@ -2,7 +2,7 @@
 
 use crate::model::error::Error;
 
-/// What is to become of the transaction of a scope.
+/// The decision about the transaction of a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Make the writes of the scope permanent.
@@ -44,13 +44,13 @@ pub enum Verdict {
     note = "a type that is no `Result` may implement `txn::Outcome`"
 )]
 pub trait Outcome: Sized {
-    /// Whether this value commits or rolls back.
+    /// Returns whether this value commits or rolls back.
     fn verdict(&self) -> Verdict;
 
     /// The value that is returned when the scope itself failed: it could not begin, or not commit.
     fn from_error(error: Error) -> Self;
 
-    /// What the caller gets when the scope has ended.
+    /// Returns what the caller gets when the scope has ended.
     #[doc(hidden)]
     #[inline(always)]
     fn __after(self, ended: Result<(), Error>) -> Self {

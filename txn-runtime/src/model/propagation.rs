@@ -3,7 +3,7 @@
 
 use crate::model::options::Propagation;
 
-/// Where the caller is.
+/// The position of the caller, outside or inside of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The caller passes a `Db`, a session, or anything else that is in no transaction.
@@ -12,7 +12,7 @@ pub(crate) enum Place {
     Inside,
 }
 
-/// What opening the scope does.
+/// The action that opening the scope comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Begin a transaction on the session of the caller, or on one from the pool.

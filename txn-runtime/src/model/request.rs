@@ -6,8 +6,8 @@ use crate::model::deadline::Deadline;
 use crate::model::location::{Caller, Location};
 use crate::model::options::Options;
 
-/// What a scope asks for when it opens. All attempts at the scope share one request, and with it
-/// one deadline.
+/// A request to open a scope. All attempts at the scope share one request, and with it one
+/// deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) options: &'static Options,
@@ -44,7 +44,7 @@ impl Request {
         }
     }
 
-    /// What the pool has to know to give the scope a session.
+    /// Returns what the pool has to know to give the scope a session.
     pub(crate) fn need(&self) -> Need {
         Need {
             scope: self.options.name,
@@ -59,7 +59,7 @@ impl Request {
     }
 }
 
-/// What a caller needs a session for, as the pool and its listings see it.
+/// The requirements of a caller that needs a session, as the pool and its listings see them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
     /// The name of the scope, for messages.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What a callback of the pool is told of its session.
+/// Facts about a session, for the callbacks of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionMeta {
@@ -47,7 +47,8 @@ impl SessionMeta {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reset {
-    /// What was set stays set for whoever gets the session next. This costs nothing.
+    /// Nothing is reset: what was set stays set for whoever gets the session next. This costs
+    /// nothing.
     #[default]
     Nothing,
     /// A session is reset if something ran on it that may leave something behind: a statement that
@@ -62,7 +63,7 @@ pub enum Reset {
     Everything,
 }
 
-/// What the user of a session has left on it, as far as the runtime can see.
+/// The state that the user of a session may have left on it, as far as the runtime can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Nothing: no statement of the user's has run.
@@ -74,7 +75,7 @@ pub(crate) enum Left {
     Seen,
 }
 
-/// When a session is reset.
+/// The moment when a session is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     /// It is not reset.
@@ -86,8 +87,8 @@ pub(crate) enum When {
 }
 
 impl Reset {
-    /// When a session is reset on which this was left. `rides` says that the engine can send the
-    /// reset in front of a BEGIN.
+    /// Returns when a session is reset on which this was left. `rides` says that the engine can
+    /// send the reset in front of a BEGIN.
     pub(crate) fn when(self, left: Left, rides: bool) -> When {
         match (self, left) {
             (Self::Nothing, _) | (_, Left::Nothing) | (Self::Noticed, Left::Unseen) => When::Never,

@@ -30,7 +30,7 @@ impl Retry {
         max_delay: Duration::from_secs(1),
     };
 
-    /// How often the scope is run, the first time included.
+    /// Sets how often the scope is run, the first time included.
     #[must_use]
     pub const fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;
@@ -65,7 +65,7 @@ impl Default for Retry {
     }
 }
 
-/// Whether an annotation asks for further attempts.
+/// The retry policy that an annotation asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
     /// The annotation says nothing: one attempt.
@@ -124,7 +124,7 @@ impl Attempts {
         true
     }
 
-    /// What the error of the last attempt says; `None` if there was one attempt only.
+    /// Returns what the error of the last attempt says; `None` if there was one attempt only.
     pub(crate) fn tried(&self) -> Option<Tried> {
         let (_, begun) = self.policy.filter(|_| self.count > 1)?;
         Some(Tried {

@@ -112,7 +112,7 @@ pub enum Loss {
     DroppedOperation,
 }
 
-/// What a failed statement did to the transaction that it ran in.
+/// The effect of a failed statement on the transaction that it ran in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The transaction goes on as if the statement had not been sent.
@@ -126,7 +126,7 @@ pub enum Effect {
     Doubt,
 }
 
-/// What BEGIN has set on the session, which the end of the transaction has to take back.
+/// The settings that BEGIN has made on the session, and that the end of the transaction takes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(dead_code, reason = "each engine looks at what it has set itself")]
 pub struct Access {
@@ -136,7 +136,7 @@ pub struct Access {
     pub(crate) limited: bool,
 }
 
-/// What is known of an open transaction's state on the server.
+/// The state of an open transaction on the server, as far as it is known.
 #[derive(Clone, Debug)]
 pub(crate) enum Health {
     /// Nothing has failed, or everything that failed was rolled back to a savepoint.
@@ -148,12 +148,12 @@ pub(crate) enum Health {
     /// The server has rolled the transaction back by itself, or the connection is lost: what
     /// follows would autocommit.
     Gone(Cause),
-    /// What ran in the transaction has ended it, and may have committed a part of it; what
-    /// follows would autocommit.
+    /// Something that ran in the transaction has ended it, and may have committed a part of it;
+    /// what follows would autocommit.
     Ended(Box<Untracked>),
 }
 
-/// What has to be sent before the next statement of a transaction, or along with it.
+/// The SQL that has to be sent before the next statement of a transaction, or along with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
     /// The next statement goes out as it is.
@@ -191,7 +191,7 @@ enum Stage {
     Committing(Access),
 }
 
-/// What may have changed the session where the runtime does not see it.
+/// Changes of the session that the runtime cannot see.
 ///
 /// `Nothing` becomes `ToLookAt` before the untracked code runs (`suspects`), `ToLookAt` becomes
 /// `ToRestore` or `Nothing` when the session was asked (`looked_at`), and everything becomes
@@ -208,8 +208,8 @@ enum Unseen {
     ToRestore,
 }
 
-/// Who holds the session. It goes from the user to a cleanup, and never back, except that a sandbox
-/// takes its session back from the cleanup of a scope inside of it.
+/// The holder of the session. It goes from the user to a cleanup, and never back, except that a
+/// sandbox takes its session back from the cleanup of a scope inside of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Custody {
     /// A scope, a caller, or a sandbox holds it. Dropped unclean, it goes to a cleanup.
@@ -241,7 +241,7 @@ impl Default for State {
     }
 }
 
-/// What has to be done about a connection before the transaction on it goes on.
+/// The work on a connection that has to be done before the transaction on it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnWire {
     /// Nothing is left to read, or nothing can be read any more; the health says which.
@@ -253,7 +253,7 @@ pub(crate) enum OnWire {
 // ---- the connection ---------------------------------------------------------------------------
 
 impl State {
-    /// How far the connection is from the end of its last exchange.
+    /// Returns how far the connection is from the end of its last exchange.
     #[inline(always)]
     pub(crate) fn wire(&self) -> Wire {
         self.wire
@@ -342,8 +342,8 @@ impl State {
         }
     }
 
-    /// Whether a future was dropped on the connection and the driver does not survive that. All
-    /// that can be done with such a connection is to close it.
+    /// Returns whether a future was dropped on the connection and the driver does not survive that.
+    /// All that can be done with such a connection is to close it.
     pub(crate) fn is_lost_by_a_drop(&self, drops_break: bool) -> bool {
         match self.wire {
             Wire::Busy => drops_break,
@@ -366,7 +366,7 @@ impl State {
         matches!(self.stage, Stage::Committing(_))
     }
 
-    /// What the transaction has set on the session; the default outside of one.
+    /// Returns what the transaction has set on the session; the default outside of one.
     pub(crate) fn access(&self) -> Access {
         match &self.stage {
             Stage::Outside => Access::default(),
@@ -412,9 +412,9 @@ impl State {
         self.stage = Stage::Outside;
     }
 
-    /// Whether the next statement may be sent right away: the wire is idle, the transaction is
-    /// healthy, no savepoint has to be set or rolled back to first, and nothing ran that could have
-    /// ended the transaction unseen. This is the check on the hot path.
+    /// Returns whether the next statement may be sent right away: the wire is idle, the transaction
+    /// is healthy, no savepoint has to be set or rolled back to first, and nothing ran that could
+    /// have ended the transaction unseen. This is the check on the hot path.
     #[inline(always)]
     pub(crate) fn is_steady(&self) -> bool {
         let Stage::Open(open) = &self.stage else {
@@ -454,7 +454,7 @@ impl State {
         OnWire::Settled
     }
 
-    /// Whether the server has to be asked if the transaction is still open.
+    /// Returns whether the server has to be asked if the transaction is still open.
     pub(crate) fn is_in_doubt(&self) -> bool {
         matches!(self.health(), Some(Health::Doubt(_)))
     }
@@ -592,7 +592,7 @@ impl State {
         self.unseen = Unseen::ToLookAt(Box::new(untracked.and_ends(ended)));
     }
 
-    /// What ran since the session was last asked and may have begun or ended a transaction.
+    /// Returns what ran since the session was last asked and may have begun or ended a transaction.
     #[inline(always)]
     pub(crate) fn to_look_at(&self) -> Option<&Untracked> {
         match &self.unseen {
@@ -630,7 +630,7 @@ impl State {
         }
     }
 
-    /// Whether settings are to be restored, or have to be looked at first.
+    /// Returns whether settings are to be restored, possibly after the session was asked.
     pub(crate) fn is_to_be_restored(&self) -> bool {
         !matches!(self.unseen, Unseen::Nothing)
     }
@@ -644,8 +644,9 @@ impl State {
 // ---- custody ----------------------------------------------------------------------------------
 
 impl State {
-    /// Whether the session may go back to the pool, or to its sandbox (invariant 1). Settings that
-    /// were changed inside of a sandbox are restored when the sandbox ends, not after each scope.
+    /// Returns whether the session may go back to the pool, or to its sandbox (invariant 1).
+    /// Settings that were changed inside of a sandbox are restored when the sandbox ends, not after
+    /// each scope.
     #[inline]
     pub(crate) fn is_at_rest(&self, is_in_sandbox: bool) -> bool {
         self.wire == Wire::Idle
@@ -662,7 +663,8 @@ impl State {
         self.custody = Custody::Cleanup;
     }
 
-    /// Whether a cleanup holds the session, or has held it: if it is unclean now, it is closed.
+    /// Returns whether a cleanup holds the session, or has held it: if it is unclean now, it is
+    /// closed.
     pub(crate) fn was_settled(&self) -> bool {
         self.custody != Custody::User
     }
@@ -672,7 +674,7 @@ impl State {
         self.custody = Custody::Done;
     }
 
-    /// Whether others may get the session without a further reset or callback.
+    /// Returns whether others may get the session without a further reset or callback.
     pub(crate) fn needs_nothing_before_others(&self) -> bool {
         self.custody == Custody::Done
     }
@@ -716,7 +718,7 @@ impl Open {
 }
 
 impl Health {
-    /// Whether the server has ended the transaction, so that there is nothing to roll back.
+    /// Returns whether the server has ended the transaction, so that there is nothing to roll back.
     fn is_over(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::Ended(_))
     }

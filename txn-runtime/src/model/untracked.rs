@@ -15,7 +15,7 @@ pub(crate) struct Untracked {
     pub(crate) ends: bool,
 }
 
-/// What a statement may do to the transaction that it runs in, as far as its text tells.
+/// The reach of a statement beyond the transaction that it runs in, as far as its text tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// It runs inside of the transaction and leaves it open.
@@ -27,7 +27,7 @@ pub(crate) enum Reach {
     Ends,
 }
 
-/// Who ran it, as messages say.
+/// The origin of the change, as messages name it.
 #[derive(Clone, Debug)]
 enum By {
     /// The user had the raw connection of the driver.

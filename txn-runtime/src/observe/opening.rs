@@ -16,7 +16,7 @@ thread_local! {
     static OPENS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a caller without a session waits for.
+/// The stage that a caller's wait for a session is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// It waits until another caller gives a session back.

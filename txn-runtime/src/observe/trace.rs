@@ -125,7 +125,7 @@ pub(crate) struct Trace {
     open: Spanned,
     /// The span of an attempt that has ended. The span of the next attempt is linked to it.
     previous: Spanned,
-    /// Where the scope is.
+    /// The phase that the scope is in.
     phase: ScopePhase,
     /// How the attempt came out, and in which phase, once that is known.
     outcome: Option<(ScopeOutcome, ScopePhase)>,
@@ -196,7 +196,7 @@ impl Trace {
         self.phase = phase;
     }
 
-    /// Whether the scope is in this phase.
+    /// Returns whether the scope is in this phase.
     pub(crate) fn is_at(&self, phase: ScopePhase) -> bool {
         self.phase == phase
     }
@@ -227,7 +227,7 @@ impl Trace {
         self.record_error(error);
     }
 
-    /// When the transaction ended, if no hooks follow.
+    /// Returns when the transaction ended, if no hooks follow.
     pub(crate) fn ends_at(&mut self, at: Option<Timestamp>) {
         self.ended_at = at;
     }

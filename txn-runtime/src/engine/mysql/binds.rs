@@ -6,7 +6,7 @@ use sqlx::{Either, Executor, Statement as _};
 use crate::engine::statement::Statement;
 use crate::model::error::class::mysql::MISCOUNTED;
 
-/// How many placeholders a text has at most: a `?` inside of a literal is counted too.
+/// Returns how many placeholders a text has at most: a `?` inside of a literal is counted too.
 pub(super) fn placeholders(sql: &str) -> usize {
     sql.bytes().filter(|byte| *byte == b'?').count()
 }

@@ -5,8 +5,8 @@ use sqlx::{Executor, Postgres};
 
 use crate::engine::{AsOpened, ConnectOptionsOf, Renewal, Resets};
 
-/// What DISCARD ALL does. That cannot be sent along with other statements, and would drop the
-/// prepared statements of the driver too. What the greeting has set is set again.
+/// The equivalent of DISCARD ALL, which cannot be sent along with other statements, and would drop
+/// the prepared statements of the driver too. The setting of the greeting is made again.
 const SQL: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; RESET ROLE; \
     UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; \
     DO $txn$ DECLARE prepared text; BEGIN \

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// Whether the database is lost when its last session is closed: it is in memory, or in a temporary
-/// file without a name.
+/// Returns whether the database is lost when its last session is closed: it is in memory, or in a
+/// temporary file without a name.
 pub(super) fn in_memory(options: &SqliteConnectOptions) -> bool {
     let (text, name) = (printed(options), options.get_filename().to_string_lossy());
     is_lost_with_its_session(&name)
@@ -16,8 +16,8 @@ pub(super) fn in_memory(options: &SqliteConnectOptions) -> bool {
         || text.contains(r#", vfs: Some("memdb"),"#)
 }
 
-/// Whether the runtime may choose the journal mode: the database is a file, and the options set
-/// none.
+/// Returns whether the runtime may choose the journal mode: the database is a file, and the options
+/// set none.
 pub(super) fn may_set_journal_mode(options: &SqliteConnectOptions) -> bool {
     let text = printed(options).to_ascii_lowercase();
     !in_memory(options) && !text.contains(r#"journal_mode": some("#)
@@ -34,7 +34,8 @@ fn after_file_name<'a>(printed: &'a str, name: &str) -> &'a str {
     printed.strip_prefix(&*named).unwrap_or_default()
 }
 
-/// Whether the name of the file says so. It is a path or a URI: <https://www.sqlite.org/uri.html>.
+/// Returns whether the name of the file says so. It is a path or a URI:
+/// <https://www.sqlite.org/uri.html>.
 fn is_lost_with_its_session(name: &str) -> bool {
     let Some(uri) = name.strip_prefix("file:") else {
         return matches!(name, "" | ":memory:");

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use crate::engine::Place;
 use crate::engine::statement::{Token, Tokens};
 
-/// What begins and ends a literal or a quoted name.
+/// The opening and closing quotes of literals and names.
 const QUOTES: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('`', '`'), ('[', ']')];
 
 /// Settings that SQLite ignores inside of a transaction, without an error.
@@ -51,7 +51,7 @@ pub(super) const OF_A_SESSION: &[&str] = &[
     "writable_schema",
 ];
 
-/// Why a text is refused at a place, if it is.
+/// Returns why a text is refused at a place, if it is.
 pub(super) fn refusal(sql: &str, place: Place, options: &SqliteConnectOptions) -> Option<String> {
     let mut tokens = Tokens::new(sql, QUOTES);
     let mut is_first = true;
@@ -75,8 +75,8 @@ pub(super) fn refusal(sql: &str, place: Place, options: &SqliteConnectOptions) -
     None
 }
 
-/// Whether [`refusal`] has to read the text: its first word says so, or it has several statements.
-/// This keeps the cost of ordinary statements low.
+/// Returns whether [`refusal`] has to read the text: its first word says so, or it has several
+/// statements. This keeps the cost of ordinary statements low.
 pub(super) fn has_to_be_read(sql: &str, keyword: &str) -> bool {
     let is = |word| keyword.eq_ignore_ascii_case(word);
     let end = sql.as_bytes().iter().position(|byte| *byte == b';');
@@ -108,22 +108,22 @@ impl<'a> Pragma<'a> {
         Some(Self { name, value })
     }
 
-    /// Whether this is its name.
+    /// Returns whether this is its name.
     fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// Whether one of these is its name.
+    /// Returns whether one of these is its name.
     fn is_one_of(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.is(name))
     }
 
-    /// Whether it sets this value.
+    /// Returns whether it sets this value.
     fn sets(&self, value: &str) -> bool {
         self.value.is_some_and(|is| is.eq_ignore_ascii_case(value))
     }
 
-    /// Why it is refused at a place, if it is.
+    /// Returns why it is refused at a place, if it is.
     fn refusal(&self, place: Place, options: &SqliteConnectOptions) -> Option<String> {
         let name = self.name.to_ascii_lowercase();
         if place == Place::Transaction && self.is("wal_checkpoint") {
@@ -148,7 +148,7 @@ impl<'a> Pragma<'a> {
         }
     }
 
-    /// Why a value is refused inside of a transaction, if it is.
+    /// Returns why a value is refused inside of a transaction, if it is.
     fn refusal_inside(&self, name: &str) -> Option<String> {
         let why = match name {
             "query_only" => {
@@ -180,7 +180,7 @@ impl<'a> Pragma<'a> {
         Some(format!("`PRAGMA {name}` was refused: {why}"))
     }
 
-    /// Why a value is refused on whichever session is free, if it is.
+    /// Returns why a value is refused on whichever session is free, if it is.
     fn refusal_of_one(&self, name: &str) -> Option<String> {
         // These two journal modes are kept in the file, for all sessions.
         let is_kept = self.is("journal_mode") && (self.sets("WAL") || self.sets("DELETE"));
@@ -188,18 +188,18 @@ impl<'a> Pragma<'a> {
             .then(|| reaches_one_session(&format!("PRAGMA {name}"), "set it"))
     }
 
-    /// Whether it turns foreign keys on where every session was opened with them.
+    /// Returns whether it turns foreign keys on where every session was opened with them.
     fn sets_foreign_keys_as_opened(&self, options: &SqliteConnectOptions) -> bool {
         self.is("foreign_keys") && self.value.is_some_and(is_true) && has_foreign_keys(options)
     }
 }
 
-/// Whether sessions are opened with foreign keys enforced.
+/// Returns whether sessions are opened with foreign keys enforced.
 pub(super) fn has_foreign_keys(options: &SqliteConnectOptions) -> bool {
     format!("{options:?}").contains(r#""foreign_keys": Some("ON")"#)
 }
 
-/// Whether SQLite takes a value for true.
+/// Returns whether SQLite takes a value for true.
 fn is_true(value: &str) -> bool {
     let digits = value.split(|c: char| !c.is_ascii_digit()).next();
     let number = digits.and_then(|digits| digits.parse::<u64>().ok());

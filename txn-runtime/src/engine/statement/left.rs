@@ -6,7 +6,7 @@
 use super::tokens::{Token, Tokens};
 use crate::engine::Engine;
 
-/// What begins and ends a literal or a quoted name.
+/// The opening and closing quotes of literals and names.
 const QUOTES: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('`', '`')];
 
 /// Functions that leave something on the session, on any of the engines.
@@ -20,7 +20,7 @@ const LASTING: &[&str] = &[
     "set_config",
 ];
 
-/// Whether one of the statements of this text may leave something.
+/// Returns whether one of the statements of this text may leave something.
 pub(crate) fn leaves_something<DB: Engine>(sql: &str) -> bool {
     // MySQL executes what stands in such a comment, and the tokens skip it.
     if DB::HAS_VARIABLES && (sql.contains("/*!") || sql.contains("/*M!")) {
@@ -37,7 +37,7 @@ pub(crate) fn leaves_something<DB: Engine>(sql: &str) -> bool {
     false
 }
 
-/// What was read of a statement so far.
+/// The part of a statement that was read so far.
 #[derive(Default)]
 struct Seen<'a> {
     /// The first word.
@@ -77,12 +77,12 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Whether the statement may create a table or a view.
+    /// Returns whether the statement may create a table or a view.
     fn makes_tables(&self) -> bool {
         self.is("CREATE") || self.is("SELECT") || self.is("WITH")
     }
 
-    /// Whether this is the first word.
+    /// Returns whether this is the first word.
     fn is(&self, first: &str) -> bool {
         self.first.is_some_and(|is| is.eq_ignore_ascii_case(first))
     }
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a text leaves something on PostgreSQL, on MySQL/MariaDB and on SQLite.
+    /// Returns whether a text leaves something on PostgreSQL, on MySQL/MariaDB and on SQLite.
     fn leaves(sql: &str) -> (bool, bool, bool) {
         (
             leaves_something::<Postgres>(sql),

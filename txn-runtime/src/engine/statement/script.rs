@@ -5,7 +5,7 @@
 //! answer is that there may be several statements: the price is that the session is asked once
 //! more, while a statement that was overlooked could leave a transaction open for the next user.
 
-/// What may have a `;` inside, where the engines differ.
+/// The literals that may have a `;` inside on some engines only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dialect {
     /// `$$ … $$` and `$tag$ … $tag$` are literals.
@@ -79,7 +79,7 @@ fn skipped(rest: &str, dialect: Dialect, escapes: bool) -> Option<usize> {
     }
 }
 
-/// Whether the text begins with something that [`skipped`] would skip if it had an end.
+/// Returns whether the text begins with something that [`skipped`] would skip if it had an end.
 fn is_unfinished(rest: &str, dialect: Dialect) -> bool {
     rest.starts_with(['\'', '"', '`'])
         || rest.starts_with("/*")

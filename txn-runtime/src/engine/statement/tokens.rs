@@ -6,7 +6,7 @@
 pub(crate) enum Token<'a> {
     /// A keyword, a name or a number.
     Word(&'a str),
-    /// What stands between quotes: a literal or a name.
+    /// The text between quotes: a literal or a name.
     Quoted(&'a str),
     /// Any other character.
     Sign(char),
@@ -17,12 +17,12 @@ pub(crate) enum Token<'a> {
     allow(dead_code, reason = "one engine looks at more than words")
 )]
 impl<'a> Token<'a> {
-    /// Whether it is this word, without quotes and in whatever case.
+    /// Returns whether it is this word, without quotes and in whatever case.
     pub(crate) fn is_word(self, word: &str) -> bool {
         matches!(self, Self::Word(is) if is.eq_ignore_ascii_case(word))
     }
 
-    /// The text of a word or of what stands between quotes; empty for a sign.
+    /// The text of a word, or the text between quotes; empty for a sign.
     pub(crate) fn text(self) -> &'a str {
         match self {
             Self::Word(text) | Self::Quoted(text) => text,
@@ -34,7 +34,7 @@ impl<'a> Token<'a> {
 /// An iterator over the tokens of a text. A clone looks ahead.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens<'a> {
-    /// What was not read yet.
+    /// The part of the text that was not read yet.
     rest: &'a str,
     /// The opening and closing quotes.
     quotes: &'static [(char, char)],
@@ -47,7 +47,7 @@ impl<'a> Tokens<'a> {
         Self { rest: sql, quotes }
     }
 
-    /// Reads what stands between quotes, up to this closing quote.
+    /// Reads the text between quotes, up to this closing quote.
     fn quoted(&mut self, end: char) -> Token<'a> {
         let text = &self.rest[1..];
         let mut from = 0;

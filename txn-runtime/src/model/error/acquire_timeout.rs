@@ -16,7 +16,7 @@ pub(crate) struct AcquireTimeout {
     pub(crate) waited_for: WaitedFor,
 }
 
-/// What the caller waited for.
+/// The resource that the caller waited for.
 #[derive(Debug)]
 pub(crate) enum WaitedFor {
     /// The one session of a sandbox.

@@ -47,9 +47,9 @@ enum Form {
     PoolTimedOut,
     /// The handle was closed.
     PoolClosed,
-    /// What sqlx does not know: a scope that was rolled back although its body returned `Ok`, or a
-    /// statement that was not sent. This is the one variant that can hold our error and that nobody
-    /// takes for a transient fault.
+    /// A failure that sqlx does not know: a scope that was rolled back although its body returned
+    /// `Ok`, or a statement that was not sent. This is the one variant that can hold our error and
+    /// that nobody takes for a transient fault.
     Configuration,
 }
 

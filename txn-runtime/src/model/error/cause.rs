@@ -8,14 +8,14 @@ use std::sync::Arc;
 use super::Error;
 use super::class::{self, Class};
 
-/// Why a transaction was not committed.
+/// The reason for which a transaction was not committed.
 ///
 /// The first failure of a transaction is kept, so that every later refusal can name it, and so that
 /// hooks after a rollback get it. Clones share it.
 #[derive(Clone)]
 pub struct Cause(Arc<CauseRepr>);
 
-/// What a cause remembers of the error, which itself is given to the user.
+/// The facts that a cause remembers of the error, which itself is given to the user.
 struct CauseRepr {
     message: String,
     class: Class,

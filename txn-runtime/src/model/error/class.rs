@@ -16,7 +16,7 @@ pub(crate) mod sqlite;
 
 use super::Error;
 
-/// What an error means for the decision what to do next.
+/// The meaning of an error for the decision what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// An error that running the transaction again would meet again.
@@ -65,12 +65,12 @@ impl Class {
         }
     }
 
-    /// Whether the connection is gone.
+    /// Returns whether the connection is gone.
     pub(crate) fn is_loss(self) -> bool {
         matches!(self, Self::Connection | Self::HungUp)
     }
 
-    /// Whether running the whole transaction again may succeed.
+    /// Returns whether running the whole transaction again may succeed.
     pub(crate) fn may_pass(self) -> bool {
         !matches!(self, Self::Other | Self::HungUp)
     }
@@ -103,7 +103,7 @@ pub(crate) fn class_of_connecting(error: &dyn DatabaseError) -> Class {
     class(error)
 }
 
-/// Whether a protocol error of the driver is a mistake of the program, like a bind that was
+/// Returns whether a protocol error of the driver is a mistake of the program, like a bind that was
 /// forgotten, and the connection is not lost.
 pub(crate) fn is_of_the_program(text: &str) -> bool {
     #[cfg(feature = "postgres")]

@@ -129,8 +129,8 @@ impl fmt::Display for Overload {
 }
 
 impl Overload {
-    /// Whether the caller may be waiting for itself, as opposed to a pool under load: under load,
-    /// sessions come and go, and others wait too.
+    /// Returns whether the caller may be waiting for itself, as opposed to a pool under load: under
+    /// load, sessions come and go, and others wait too.
     fn may_wait_for_itself(&self) -> bool {
         match self.refused {
             Refused::Waiting { .. } => self.is_stuck,

@@ -17,7 +17,7 @@ use super::Error;
 /// How long an error is remembered: long enough for a thread that is not scheduled for a while, and
 /// too short for the next wait to time out.
 const FRESH: Duration = Duration::from_secs(1);
-/// For how many tasks a thread remembers an error, so that nothing piles up.
+/// The number of tasks for which a thread remembers an error, so that nothing piles up.
 const MOST: usize = 32;
 
 thread_local! {

@@ -13,7 +13,7 @@ use crate::model::location::Location;
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
 
-/// What a session is doing. It is made once per connection, and kept with it in the pool.
+/// The activity of a session. It is made once per connection, and kept with it in the pool.
 ///
 /// Only the task that has the session writes, so that a load and a store make an update, and
 /// nothing is ever lost between them; any task may read. `state` and `statements` are for a person
@@ -39,7 +39,7 @@ pub(crate) struct Activity {
     paused: bool,
 }
 
-/// Who holds a session.
+/// The holder of a session.
 #[derive(Debug, Default)]
 struct Held {
     /// The holder; `None` while the session is in the pool.
@@ -73,14 +73,14 @@ impl Holding {
         }
     }
 
-    /// Whether both are the same scope: they have one name, and hold their session since the same
-    /// instant.
+    /// Returns whether both are the same scope: they have one name, and hold their session since
+    /// the same instant.
     pub(super) fn is_same(&self, other: Option<Self>) -> bool {
         other.is_some_and(|other| other.since == self.since && other.name == self.name)
     }
 
-    /// Whether the scope has been open since `overdue` or longer and is to be reported now. That is
-    /// true only once.
+    /// Returns whether the scope has been open since `overdue` or longer and is to be reported now.
+    /// That is true only once.
     pub(super) fn is_overdue(&mut self, overdue: Option<Instant>) -> bool {
         let overdue = self.reportable && overdue.is_some_and(|since| self.since <= since);
         self.reportable &= !overdue;
@@ -174,17 +174,17 @@ impl Activity {
         self.statements.store(statements, Relaxed);
     }
 
-    /// How many statements the scope has sent.
+    /// Returns how many statements the scope has sent.
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Relaxed)
     }
 
-    /// Who holds the session.
+    /// Returns who holds the session.
     pub(crate) fn holding(&self) -> Option<Holding> {
         lock(&self.held).by
     }
 
-    /// Where the scope that holds the session is in the source.
+    /// Returns where the scope that holds the session is in the source.
     pub(crate) fn location(&self) -> Option<Location> {
         self.holding()?.location
     }

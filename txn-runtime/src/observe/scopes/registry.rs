@@ -36,9 +36,9 @@ struct SessionlessList {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) scope: OpenScope,
-    /// What it holds, if it holds a session or has held one.
+    /// Its hold on a session, if it has a session or has had one.
     pub(crate) holding: Option<Holding>,
-    /// What it waits for, if it waits for a session.
+    /// Its wait, if it waits for a session.
     pub(super) waiter: Option<Waiter>,
     /// It is to be reported as open for too long.
     pub(crate) overdue: bool,

@@ -72,7 +72,7 @@ impl Wake for Progress {
 /// A scope that runs its hooks.
 #[derive(Debug)]
 pub(super) struct Hooks {
-    /// What it held before.
+    /// Its hold on the session that it has given back.
     of: Holding,
     /// How many statements it has sent.
     statements: u64,
@@ -105,19 +105,19 @@ impl Sessionless {
 }
 
 impl Waiter {
-    /// Whether it has its turn to write, or needs none.
+    /// Returns whether it has its turn to write, or needs none.
     pub(super) fn has_turn(&self) -> bool {
         self.progress.has_turn.load(Ordering::Relaxed)
     }
 
-    /// Whether a session is being opened for it.
+    /// Returns whether a session is being opened for it.
     pub(super) fn opens(&self) -> bool {
         self.progress.opens.load(Ordering::Relaxed)
     }
 
-    /// Whether what it waits for is there, and its caller does not poll its future. While a session
-    /// is being opened, a caller is woken for every answer of the server: only if it is not polled
-    /// for a while after that, nobody polls it.
+    /// Returns whether what it waits for is there, and its caller does not poll its future. While a
+    /// session is being opened, a caller is woken for every answer of the server: only if it is not
+    /// polled for a while after that, nobody polls it.
     pub(super) fn is_due(&self) -> bool {
         let due = *lock(&self.progress.due);
         due.is_some_and(|since| !self.opens() || since.elapsed() >= UNPOLLED)
@@ -169,8 +169,8 @@ impl Scopes {
     }
 }
 
-/// What a caller notes of its own progress, on its stack. The atomics are only there because parts
-/// of the future share it; it never leaves the task.
+/// The progress of a caller as it notes it itself, on its stack. The atomics are only there because
+/// parts of the future share it; it never leaves the task.
 #[derive(Debug, Default)]
 pub(crate) struct WaitProgress {
     /// It has its turn to write, or needs none.

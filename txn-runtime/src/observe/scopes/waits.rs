@@ -33,7 +33,7 @@ pub(crate) fn for_sessions(seen: &mut [Seen]) {
     }
 }
 
-/// What a waiting caller waits for: to be polled, its turn, a connection or a session.
+/// Returns what a waiting caller waits for: to be polled, its turn, a connection or a session.
 fn waits_for(waiter: &Waiter) -> WaitsFor {
     match waiter.sandbox {
         _ if waiter.is_due() => WaitsFor::Poll,
@@ -54,8 +54,8 @@ struct Held {
 }
 
 impl Held {
-    /// What a scope holds. A caller that waits holds a session already if one is being opened for
-    /// it, or if it could take one and is not polled.
+    /// Returns what a scope holds. A caller that waits holds a session already if one is being
+    /// opened for it, or if it could take one and is not polled.
     fn of(seen: &Seen) -> Option<Self> {
         let (has_session, has_turn) = match (&seen.waiter, seen.holding) {
             (Some(waiter), _) => seen.takes(waiter)?,
@@ -69,8 +69,8 @@ impl Held {
         })
     }
 
-    /// Whether it holds what the waiter waits for. A waiter never waits for the scope that it is
-    /// called in.
+    /// Returns whether it holds what the waiter waits for. A waiter never waits for the scope that
+    /// it is called in.
     fn has(&self, waiter: &Waiter, what: WaitsFor) -> bool {
         let is = |session: Option<NonZeroU64>| {
             session.is_some() && session.map(NonZeroU64::get) == self.holder.session
@@ -86,7 +86,7 @@ impl Held {
 }
 
 impl Seen {
-    /// Whether the scope holds a session, or with `turn` the turn to write.
+    /// Returns whether the scope holds a session, or with `turn` the turn to write.
     pub(crate) fn has(&self, turn: bool) -> bool {
         Held::of(self).is_some_and(|held| match turn {
             true => held.has_turn,
@@ -94,7 +94,8 @@ impl Seen {
         })
     }
 
-    /// What a waiting caller keeps from others: whether a session, and whether the turn to write.
+    /// Returns what a waiting caller keeps from others: whether a session, and whether the turn to
+    /// write.
     fn takes(&self, waiter: &Waiter) -> Option<(bool, bool)> {
         let (due, has_turn) = (waiter.is_due(), waiter.has_turn());
         let has_session = waiter.opens() || due && has_turn;

@@ -38,7 +38,7 @@ pub(super) fn class(error: &MySqlDatabaseError) -> Class {
     }
 }
 
-/// Whether a protocol error of the driver is about more or fewer binds than placeholders.
+/// Returns whether a protocol error of the driver is about more or fewer binds than placeholders.
 pub(crate) fn is_of_the_program(text: &str) -> bool {
     text.starts_with(MISCOUNTED)
 }

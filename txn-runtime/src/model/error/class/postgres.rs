@@ -26,20 +26,20 @@ pub(super) fn class(error: &PgDatabaseError) -> Class {
     }
 }
 
-/// Whether a protocol error of the driver is a mistake of the program: more binds than a message
-/// can hold, which the driver sees before it sends anything, or COPY as a plain statement, after
-/// which the driver has lost its place in the protocol.
+/// Returns whether a protocol error of the driver is a mistake of the program: more binds than a
+/// message can hold, which the driver sees before it sends anything, or COPY as a plain statement,
+/// after which the driver has lost its place in the protocol.
 pub(super) fn is_of_the_program(text: &str) -> bool {
     text.contains("too many arguments for query") || is_copy(text)
 }
 
-/// Whether a protocol error is that of a COPY as a plain statement.
+/// Returns whether a protocol error is that of a COPY as a plain statement.
 pub(crate) fn is_copy(text: &str) -> bool {
     text.starts_with("execute: unexpected message: Copy")
 }
 
-/// Whether a statement was prepared before the schema changed. Each of these codes stands for much
-/// else too, and messages are translated, so that something else has to tell.
+/// Returns whether a statement was prepared before the schema changed. Each of these codes stands
+/// for much else too, and messages are translated, so that something else has to tell.
 fn is_stale(error: &PgDatabaseError) -> bool {
     match error.code() {
         // cached plan must not change result type

@@ -33,8 +33,8 @@ fn code(error: &SqliteError) -> u32 {
     code.unwrap_or_default()
 }
 
-/// Whether an error that the driver calls one of the protocol is a mistake of the program: there is
-/// no protocol that could go wrong. The driver's text names the place in its source.
+/// Returns whether an error that the driver calls one of the protocol is a mistake of the program:
+/// there is no protocol that could go wrong. The driver's text names the place in its source.
 pub(super) fn is_of_the_program(text: &str) -> bool {
     text.contains("(sqlx_sqlite::")
 }
