@@ -18,14 +18,17 @@ use crate::observe::scopes::Busy;
 use crate::pool::Session;
 use crate::pool::session::Hold;
 
-/// Whose statement it is.
+/// Who sent a statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     User,
     Runtime,
 }
 
-/// The answer to one statement, step by step. Keeps the wire's state true whenever it is dropped (invariant 2).
+/// The answer to one statement, step by step.
+///
+/// Each poll writes the state of the wire before and after it asks the driver. The state is
+/// therefore true whenever the stream is dropped (invariant 2).
 pub(crate) struct Rows<'a, DB: Engine> {
     steps: BoxStream<'a, Result<Step<DB>, sqlx::Error>>,
     state: &'a mut State,
@@ -101,7 +104,7 @@ impl<DB: Engine> Stream for Rows<'_, DB> {
     }
 }
 
-/// An operation that yields one value, with the same care.
+/// Runs an operation that yields one value, and keeps the state of the wire in the same way.
 pub(crate) async fn operate<'a, T, DB: Engine, F>(
     session: &'a mut Session<DB>,
     mut conflicts: Option<&'a mut ConflictHistory>,
@@ -122,7 +125,7 @@ where
     result.map_err(|error| told(error, &conflicts))
 }
 
-/// As the body gets it.
+/// The error as the body gets it: it says how often the scope was tried.
 #[cold]
 fn told(error: sqlx::Error, conflicts: &Option<&mut ConflictHistory>) -> sqlx::Error {
     match conflicts {
@@ -131,8 +134,8 @@ fn told(error: sqlx::Error, conflicts: &Option<&mut ConflictHistory>) -> sqlx::E
     }
 }
 
-/// A statement of a transaction, whose `conflicts` this is, has failed, or one outside of any. The
-/// transaction learns of it even if the user swallows the error.
+/// Tells a transaction that a statement of it has failed. It learns of that here, so that it knows
+/// even if the user swallows the error.
 pub(crate) fn learns<DB: Engine>(
     state: &mut State,
     conflicts: &mut ConflictHistory,

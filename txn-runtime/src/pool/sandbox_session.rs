@@ -13,27 +13,35 @@ use super::{Db, Session, settle};
 use crate::engine::Engine;
 use crate::model::request::Need;
 
-const LOST: &str = "the sandbox has lost its transaction: the server has ended it (a deadlock with another sandbox?), or its \
-     connection broke, or on MySQL/MariaDB a statement was dropped in flight";
+const LOST: &str = "the sandbox has lost its transaction: the server has ended it (a deadlock with \
+     another sandbox?), or its connection broke, or on MySQL/MariaDB a statement was dropped in flight";
 
-/// The session of a sandbox, which its scopes have in turn.
+/// The session of a sandbox, which its scopes have one after the other.
+///
+/// `turns` has one permit. A scope holds it together with the session, and gives both back with
+/// `take_back` when it is dropped. Closing `turns` ends the sandbox: a session that comes back later
+/// is not put into its place any more, and goes back to the pool.
 pub(crate) struct SandboxSession<DB: Engine> {
+    /// The name of the session in the list of open scopes.
     id: NonZeroU64,
     /// `None` while a scope has it, and when it is lost.
     session: Mutex<Option<Session<DB>>>,
     turns: Arc<Semaphore>,
-    /// Who had the last turn.
+    /// The scope that had the last turn.
     holder: Mutex<&'static str>,
-    /// Why it would not be true to life any more.
+    /// Why the sandbox no longer behaves as a database does, if it does not.
     spoilt: OnceLock<String>,
+    /// Hooks that are due after a commit are kept in `committed` instead of being run.
     captures: AtomicBool,
     committed: Mutex<Vec<CommittedHook>>,
 }
 
 /// Why a scope cannot be opened in a sandbox.
 pub(crate) enum LendError {
+    /// This scope had the session for the whole wait.
     Held(&'static str),
     Closed,
+    /// The sandbox cannot go on, for this reason.
     Over(String),
 }
 
@@ -60,12 +68,13 @@ impl<DB: Engine> SandboxSession<DB> {
         std::mem::take(&mut *lock(&self.committed))
     }
 
-    /// Ends it: nothing is lent any more, and the session goes its way.
+    /// Ends the sandbox without waiting: nothing is lent any more, and the session is settled.
     pub(crate) fn abandon(&self) {
         self.turns.close();
         drop(lock(&self.session).take());
     }
 
+    /// Waits until the session is free, and lends it to a scope.
     pub(crate) async fn lend(
         &self,
         db: &Db<DB>,
@@ -86,6 +95,7 @@ impl<DB: Engine> SandboxSession<DB> {
         lent.ok_or_else(|| LendError::Over(LOST.to_owned()))
     }
 
+    /// Takes the session back from a scope, for the next one.
     pub(crate) fn take_back(&self, mut session: Session<DB>) {
         let turn = session.unlend();
         let mut place = lock(&self.session);
@@ -96,8 +106,9 @@ impl<DB: Engine> SandboxSession<DB> {
         drop(turn);
     }
 
+    /// Waits for the scope that is open, then ends the sandbox and rolls everything back.
     pub(crate) async fn close(&self) {
-        // Fails only if it is closed already.
+        // Fails only if the sandbox is closed already.
         let last = self.turns.acquire().await;
         self.turns.close();
         drop(last);
@@ -107,7 +118,7 @@ impl<DB: Engine> SandboxSession<DB> {
         }
     }
 
-    /// What the session is called in the list of open scopes.
+    /// The name of the session in the list of open scopes.
     pub(crate) fn id(&self) -> Option<NonZeroU64> {
         Some(self.id)
     }
@@ -116,7 +127,7 @@ impl<DB: Engine> SandboxSession<DB> {
         self.turns.is_closed()
     }
 
-    /// What is to run of the hooks of a scope that has ended.
+    /// The hooks that are to run now that a scope has ended like this.
     pub(crate) fn due(&self, mut hooks: Hooks, fate: &Fate) -> Vec<BoxFuture<'static, ()>> {
         if let (Fate::Committed, true) = (fate, self.captures.load(Ordering::Relaxed)) {
             lock(&self.committed).extend(hooks.committed());
@@ -124,7 +135,7 @@ impl<DB: Engine> SandboxSession<DB> {
         hooks.after(fate)
     }
 
-    /// It would not be true to life any more. The first reason is the one that explains.
+    /// Notes why the sandbox no longer behaves as a database does. The first reason stands.
     pub(crate) fn spoil(&self, why: String) {
         self.spoilt.set(why).ok();
     }

@@ -1,9 +1,17 @@
-//! Settling: a session that a dropped scope left behind is brought to a known state, clean and back in the pool,
-//! or closed.
+//! Settling: a session that a dropped scope left behind is brought to a known state, so that it is
+//! clean and back in the pool, or closed.
 //!
-//! Invariant 4: every cleanup is bounded by `settle_timeout`; past it the session is closed and its slot freed.
-//! Invariant 5: a cleanup holds its pool slot until it ends, so that the pool never opens more than `max_sessions`.
-//! Invariant 8: it never needs the caller's runtime context: it runs on the runtime that the `Db` was made in.
+//! A cleanup owns its session. It drains what is on the wire, rolls back what is open, looks at what
+//! ran out of sight, and does what was asked for between two users. Then it drops the session, which
+//! sends it back to the pool. Whatever fails, or takes too long, closes the session instead: the
+//! server then rolls back.
+//!
+//! Invariant 4: every cleanup is bounded by `settle_timeout`; past it the session is closed and its
+//! slot freed.
+//! Invariant 5: a cleanup holds its pool slot until it ends, so that the pool never opens more than
+//! `max_sessions`.
+//! Invariant 8: a cleanup never needs the caller's runtime context; it runs on the runtime that the
+//! `Db` was made in.
 
 use tokio::time::timeout;
 
@@ -15,15 +23,16 @@ use crate::pool::Session;
 use crate::pool::hooks::{self, Fate};
 use crate::pool::transaction_sql::{self, RolledBack};
 
-/// Settles in the background.
+/// Settles a session in the background.
 ///
-/// If its runtime shuts down before it is done, the session is closed, not given back.
+/// If the runtime shuts down before the cleanup is done, the session is closed, not given back.
 pub(crate) fn spawn<DB: Engine>(session: Session<DB>) {
     let db = session.db().clone();
     db.spawn(settle(session));
 }
 
-/// Hooks that are still there belong to a transaction that was dropped.
+/// Settles a session, then runs the hooks that it still has. They belong to a transaction that was
+/// dropped.
 async fn settle<DB: Engine>(mut session: Session<DB>) {
     let cause = match session.state.is_committing() {
         true => Cause::unknown("its commit had not been answered when it was given up"),
@@ -35,12 +44,13 @@ async fn settle<DB: Engine>(mut session: Session<DB>) {
     hooks::run(due, meter).await;
 }
 
+/// Brings a session to rest and gives it back, or closes it.
 pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
     let cleanup = session.db().meter().settling();
     if session.state.is_broken() {
-        // In vain past the limit, as everything here. Whoever had the session was told that it broke.
+        // Nobody is told how this ends: whoever had the session knows that it broke.
         let kill = Box::pin(session.kill_if_it_lingers());
         timeout(limit, kill).await.ok();
         cleanup.ended(SettleOutcome::Broken);
@@ -60,21 +70,28 @@ pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     };
     if lost {
         cleanup.ended(SettleOutcome::DroppedOperation);
-        tracing::debug!(target: "txn", system = DB::SYSTEM, backend, "session closed after an operation was dropped");
+        tracing::debug!(
+            target: "txn", system = DB::SYSTEM, backend,
+            "session closed after an operation was dropped"
+        );
         return session.discard();
     }
     cleanup.ended(end);
-    tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of settled");
+    tracing::warn!(
+        target: "txn", system = DB::SYSTEM, backend, problem,
+        "session closed instead of settled"
+    );
     session.discard_because(CloseReason::Unsettled);
 }
 
-/// Gives a clean session back in the background, for something is to be done with it first.
+/// Gives a clean session back in the background, because something has to be done with it first.
 pub(crate) fn spawn_release<DB: Engine>(session: Session<DB>) {
     let db = session.db().clone();
     db.spawn(release(session));
 }
 
-/// Does with a clean session what is to be done before others get it, and gives it back, or closes it.
+/// Does with a clean session what has to be done between two users, and gives it back. It is closed
+/// if that fails, or if a callback does not want to keep it.
 async fn release<DB: Engine>(mut session: Session<DB>) {
     let (limit, backend) = (session.db().settle_timeout(), session.backend());
     let problem = match timeout(limit, session.make_ready_for_others()).await {
@@ -83,26 +100,38 @@ async fn release<DB: Engine>(mut session: Session<DB>) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("not ready within {limit:?}"),
     };
-    tracing::warn!(target: "txn", system = DB::SYSTEM, backend, problem, "session closed instead of given back");
+    tracing::warn!(
+        target: "txn", system = DB::SYSTEM, backend, problem,
+        "session closed instead of given back"
+    );
     session.discard_because(CloseReason::Rejected);
 }
 
-/// In good order, so that its locks on the server are free when this has ended.
+/// Closes a session in good order, so that its locks on the server are free when this returns.
 async fn close<DB: Engine>(mut session: Session<DB>, why: CloseReason) {
     let (limit, backend) = (session.db().settle_timeout(), session.backend());
     session.closes(why);
     if let Ok(Err(error)) = timeout(limit, session.close()).await {
-        tracing::debug!(target: "txn", system = DB::SYSTEM, backend, %error, "session not closed in good order");
+        tracing::debug!(
+            target: "txn", system = DB::SYSTEM, backend, %error,
+            "session not closed in good order"
+        );
     }
 }
 
-/// A clean session goes back to the pool by being dropped; there may be none any more.
+/// Drops a clean session, which sends it back to the pool, or closes it if the pool was closed
+/// meanwhile.
 async fn close_if_the_pool_is<DB: Engine>(session: Session<DB>) {
     if !session.bounds().are_a_savepoint() && session.db().is_closed() {
         close(session, CloseReason::WithPool).await;
     }
 }
 
+/// Leaves nothing on the wire and no transaction open.
+///
+/// # Cancel safety
+///
+/// Dropped, the session is left in the state that it has reached. Its own drop closes it.
 async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     if !session.state.is_idle() {
         Box::pin(session.drain()).await?;
@@ -115,7 +144,7 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
             "a scope was dropped that could not be rolled back: its transaction had been ended before"
         );
     }
-    // Boxed, as it is rare and would have its room in every cleanup.
+    // Boxed, because it is rare and every cleanup would have room for it.
     if session.state.is_to_be_restored() {
         Box::pin(make_sure(session)).await?;
     }
@@ -125,10 +154,11 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     }
 }
 
-/// The transaction of a sandbox, which its scopes run in.
+/// Why a sandbox is lost: a scope in it has ended the transaction that all its scopes run in.
 const ENDED_BY_HAND: &str = "the transaction was ended by something that ran in it";
 
-/// Something ran that may have left a transaction open, or have changed what the runtime relies on.
+/// Looks at a session on which something ran out of sight: rolls back a transaction that was left
+/// open, and restores the settings that the runtime relies on.
 async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     if session.state.to_look_at().is_some() {
         let inside = session.probe().await?;
@@ -162,7 +192,7 @@ async fn roll_back_what_was_left_open<DB: Engine>(
             "a transaction begun outside of any scope was left open: rolled back"
         );
     }
-    // Whatever it was, there is nothing in it that a scope relies on.
+    // No scope relies on anything in it, so that it does not matter whether a part was committed.
     let _all = transaction_sql::rollback(session).await?;
     Ok(())
 }

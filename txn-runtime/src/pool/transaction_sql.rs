@@ -1,7 +1,8 @@
 //! Invariant 3: all transaction SQL goes through here.
 //!
-//! Each function leaves its session such that dropping it at any point settles it: the state says that a transaction is
-//! open before a BEGIN is sent, and until the end of the transaction was confirmed.
+//! A future of each function may be dropped at any point, and the session's own drop then settles
+//! it. That works because the state says that a transaction is open from before BEGIN is sent until
+//! the server has confirmed the end of the transaction.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) enum CommitFailure {
     Unknown(sqlx::Error),
 }
 
-/// The id of the transaction, where it has to be known.
+/// Begins a transaction, in one round trip. Returns its id if commits are to be verified.
 pub(crate) async fn begin<DB: Engine>(
     session: &mut Session<DB>,
     options: &Options,
@@ -33,7 +34,7 @@ pub(crate) async fn begin<DB: Engine>(
 ) -> Result<Option<String>, sqlx::Error> {
     if session.is_behind() {
         let limit = session.db().settle_timeout();
-        // Boxed, or every scope's future would have room for it.
+        // Boxed: see the head of scope.rs.
         Box::pin(session.catch_up(limit)).await?;
     }
     session.state.begins(Access {
@@ -43,7 +44,7 @@ pub(crate) async fn begin<DB: Engine>(
     if session.bounds().are_a_savepoint() {
         return enter_sandbox(session).await.map(|()| None);
     }
-    // Boxed, or every scope's future would have room for it.
+    // Boxed: see the head of scope.rs.
     let own = match limit {
         Some(_) => Box::pin(session.limits_of_its_own()).await?,
         None => OwnLimits::default(),
@@ -52,7 +53,7 @@ pub(crate) async fn begin<DB: Engine>(
     if let (true, Some(reset)) = (session.is_to_be_reset(), DB::RESET) {
         sql = format!("BEGIN; {reset}; COMMIT; {sql}").into();
     }
-    // Nothing is lost with the commit of a reader, and only writers need an id.
+    // The commit of a reader loses nothing, so only writers need an id.
     let identify = DB::IDENTIFY.filter(|_| session.db().verifies_commits() && !options.read_only);
     let Some(identify) = identify else {
         return session.run(AssertSqlSafe(sql)).await.map(|()| None);
@@ -64,7 +65,8 @@ pub(crate) async fn begin<DB: Engine>(
     Ok(id)
 }
 
-/// A failed commit leaves the session outside of the transaction where that is certain, else still inside.
+/// Commits. After a failure the state says that the session is outside of the transaction only if
+/// that is certain.
 pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), CommitFailure> {
     let access = session.state.access();
     session.state.commits();
@@ -90,17 +92,17 @@ pub(crate) async fn commit<DB: Engine>(session: &mut Session<DB>) -> Result<(), 
     }
 }
 
-/// What a rollback has come to.
+/// How much of a transaction a rollback has undone.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum RolledBack {
     /// Nothing of the transaction is left.
     Fully,
-    /// The transaction had been ended by what ran in it, and that may have committed a part of it.
+    /// Something that ran in the transaction had ended it, and may have committed a part of it.
     Partly(Box<Untracked>),
 }
 
-/// Finishes what is on the wire first.
+/// Rolls back, after it has drained what is on the wire.
 pub(crate) async fn rollback<DB: Engine>(
     session: &mut Session<DB>,
 ) -> Result<RolledBack, sqlx::Error> {
@@ -125,7 +127,8 @@ pub(crate) async fn rollback<DB: Engine>(
     Ok(rolled_back)
 }
 
-/// Boxed where there is something, or every rollback would have room for the cancel.
+/// Drains what a dropped operation left on the wire. The drain is boxed, because it has room for a
+/// cancel, and most rollbacks need none.
 async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     if !session.state.is_idle() {
         Box::pin(session.drain()).await?;
@@ -133,7 +136,8 @@ async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sq
     Ok(())
 }
 
-/// Whether the session is inside of the transaction that the runtime began, which is about to end.
+/// Whether the session is still inside of the transaction that the runtime began. The transaction
+/// is about to end, so that the proof may leave it failed.
 async fn is_ours<DB: Engine>(session: &mut Session<DB>) -> Result<bool, sqlx::Error> {
     let Some(proof) = session.bounds().proof::<DB>() else {
         return session.probe().await;
@@ -144,7 +148,7 @@ async fn is_ours<DB: Engine>(session: &mut Session<DB>) -> Result<bool, sqlx::Er
     }
 }
 
-/// Sets savepoint `level`; the RELEASE of one that ended before rides in front.
+/// Sets savepoint `level`. The RELEASE of a savepoint that is no longer needed rides in front.
 pub(crate) async fn savepoint<DB: Engine>(
     session: &mut Session<DB>,
     level: u32,
@@ -157,7 +161,7 @@ pub(crate) async fn savepoint<DB: Engine>(
     session.run(AssertSqlSafe(sql)).await
 }
 
-/// Undoes everything since savepoint `level`, which goes on to exist. Idempotent.
+/// Undoes everything since savepoint `level`, which stays set. It may be repeated.
 pub(crate) async fn rollback_to<DB: Engine>(
     session: &mut Session<DB>,
     level: u32,
@@ -168,13 +172,13 @@ pub(crate) async fn rollback_to<DB: Engine>(
         .await
 }
 
-/// Sets the savepoint that the scopes of a sandbox begin at, and that each of them sets anew when it commits: to roll back
-/// to it does no harm, wherever a scope was dropped.
+/// Sets the savepoint at which the scopes of a sandbox begin. Each of them sets it anew when it
+/// commits, so that a rollback to it does no harm wherever a scope was dropped.
 pub(crate) async fn open_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     session.run("SAVEPOINT txn_box").await
 }
 
-/// A scope has nothing to begin in there.
+/// Opens a scope in a sandbox, whose savepoint is set already.
 async fn enter_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     match DB::SANDBOX_READ_ONLY {
         Some(read_only) if session.state.access().read_only => session.run(read_only).await,

@@ -8,7 +8,7 @@ use crate::pool::hooks::{Due, Fate};
 use crate::pool::{Bounds, Db};
 
 impl<DB: Engine> Session<DB> {
-    /// All of it, under another handle.
+    /// Moves everything into a new session that belongs to another handle.
     pub(super) fn moved(&mut self, pooled: Box<Pooled<DB>>, db: Db<DB>) -> Self {
         Self {
             pooled: Some(pooled),
@@ -28,7 +28,8 @@ impl<DB: Engine> Session<DB> {
         self.bounds
     }
 
-    /// For one scope of the sandbox that `db` is the handle of; the sandbox's own transaction is no concern of that scope.
+    /// Lends the session to one scope of the sandbox that `db` is the handle of. The scope begins and
+    /// ends with a savepoint, and does not see the sandbox's own transaction.
     pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
         let pooled = self.pooled.take()?;
         let mut session = self.moved(pooled, db);
@@ -37,7 +38,8 @@ impl<DB: Engine> Session<DB> {
         Some(session)
     }
 
-    /// Back in the sandbox's transaction; with the permit that the next scope waits for.
+    /// Takes the session back into the sandbox's transaction. Returns the permit that the next scope
+    /// waits for.
     pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
         self.activity().close();
         self.db = self.db.outside_of_sandbox();
@@ -46,7 +48,7 @@ impl<DB: Engine> Session<DB> {
         self.slot.permits.as_mut()?.sandbox.take()
     }
 
-    /// Takes the hooks that are to run now.
+    /// Takes the hooks that run now that the transaction has ended like this.
     pub(crate) fn due(&mut self, fate: &Fate) -> Due {
         let hooks = std::mem::take(&mut self.hooks);
         let hooks = match self.db.sandbox_session() {
