@@ -31,6 +31,7 @@ pub struct Target {
 /// connection in the pool.
 #[derive(Debug, Default)]
 pub struct Backend {
+    /// The session, for a cancel on the control connection.
     pub(crate) target: Target,
     /// The server does not notice that its client is gone while it works on a statement.
     pub(crate) lingers: bool,

@@ -93,8 +93,10 @@ const GREETINGS: [&str; 2] = [
 
 /// The options that [`PREVENTED_BY_OPTION`] names on a read-only server.
 const READ_ONLY_OPTIONS: &[&str] = &["read-only", "read_only"];
+/// The query whether the session, or the storage engine, is read-only.
 const ASK_READ_ONLY: &str =
     "SELECT @@innodb_read_only /*M! OR @@tx_read_only */ /*!80000 OR @@transaction_read_only */";
+/// The text of the error of a check on a read-only session.
 const ONLY_READS: &str =
     "refused: the session only reads, as `transaction_read_only` or `innodb_read_only` says";
 

@@ -33,7 +33,9 @@ use crate::model::options::{Lacks, Options};
 
 /// SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 const IN_FAILED_TRANSACTION: &str = "25P02";
+/// `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
+/// `no_active_sql_transaction`.
 const NO_ACTIVE_TRANSACTION: &str = "25P01";
 
 /// The longest time limit that the server accepts: it counts milliseconds in 31 bits.

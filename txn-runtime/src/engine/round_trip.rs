@@ -65,7 +65,9 @@ impl RoundTrip {
 /// The backoff between one cancel and the next: each pause is twice the one before, up to the
 /// longest.
 pub(crate) struct Pauses {
+    /// The next pause.
     next: Duration,
+    /// The pause at which the doubling stops.
     longest: Duration,
 }
 

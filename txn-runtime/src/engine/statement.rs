@@ -24,6 +24,7 @@ use crate::model::untracked::Reach;
 
 /// A statement, taken out of an [`Execute`], which hands its SQL out only by value.
 pub(crate) struct Statement<DB: Database> {
+    /// The text, as the user wrote it.
     sql: SqlStr,
     /// The prepared statement, if the user has prepared it.
     prepared: Option<DB::Statement>,
@@ -253,6 +254,7 @@ fn has_body<DB: Engine>(statement: &str) -> bool {
 /// Returns whether a statement begins or ends a transaction. ROLLBACK TO and COMMIT PREPARED do
 /// not.
 fn controls<DB: Engine>(statement: &str) -> bool {
+    /// The first keywords of such statements.
     const ENDS: &[&str] = &["ABORT", "BEGIN", "COMMIT", "END", "ROLLBACK", "START", "XA"];
     let keyword = first_keyword(statement);
     if DB::commits_implicitly(keyword, &mut words_after(statement, keyword)) {

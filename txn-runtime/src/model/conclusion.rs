@@ -8,6 +8,7 @@ use crate::model::outcome::Verdict;
 /// How a scope ends, and why it is rolled back, if it is.
 #[derive(Debug)]
 pub struct Conclusion {
+    /// The decision to commit or to roll back.
     pub(crate) verdict: Verdict,
     /// The text of the error that the body returned, if it returned one.
     pub(crate) reason: Option<String>,

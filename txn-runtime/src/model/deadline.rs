@@ -31,6 +31,7 @@ pub(crate) fn probe_until(until: Instant) -> Instant {
 pub struct Deadline {
     /// When the scope was asked for.
     begun: Instant,
+    /// The time that the scope has.
     limit: Duration,
 }
 
@@ -89,9 +90,11 @@ impl Deadline {
 /// The figures of a scope whose time was over, as its error shows them.
 #[derive(Debug)]
 pub(crate) struct Overrun {
+    /// The time that the scope had.
     limit: Duration,
     /// How long the scope had run, the wait for a session included.
     elapsed: Duration,
+    /// The phase that the scope was in.
     phase: Phase,
 }
 

@@ -38,16 +38,19 @@ pub struct Error(Box<Repr>);
 
 /// The parts of an error. They are boxed, so that a `Result` with an [`Error`] stays small.
 struct Repr {
+    /// The event.
     kind: Kind,
     /// How often the scope was run; `None` if it was run once.
     tried: Option<Tried>,
     /// The scope that failed, where it is known.
     scope: Option<&'static str>,
+    /// The error below, which may say more.
     source: Source,
 }
 
 /// The error below.
 enum Source {
+    /// The event says everything.
     None,
     /// The driver's error of the exchange that failed.
     Sqlx(sqlx::Error),

@@ -6,6 +6,7 @@ use std::fmt;
 /// Shown as `src/bank.rs:42`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
+    /// The path, as it was passed to the compiler.
     file: &'static str,
     /// The line, from 1.
     line: u32,

@@ -84,13 +84,17 @@ pub struct Options {
     pub(crate) name: &'static str,
     /// The annotated function; `None` for a scope that is begun by hand.
     pub(crate) location: Option<Location>,
+    /// The relation to a transaction that the caller is in.
     pub(crate) propagation: Propagation,
     /// The isolation level; `None` for the default of the server.
     pub(crate) isolation: Option<Isolation>,
+    /// The transaction must not write.
     pub(crate) read_only: bool,
+    /// The transaction may wait until it can run without conflicts.
     pub(crate) deferrable: bool,
     /// The time limit for the whole scope, at most [`LONGEST`].
     pub(crate) timeout: Option<Duration>,
+    /// The retry policy that is asked for.
     pub(crate) retry: Asked,
 }
 

@@ -10,6 +10,7 @@ use crate::model::options::Options;
 /// deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
+    /// The arguments of the annotation.
     pub(crate) options: &'static Options,
     /// The call that began the scope by hand; `None` for an annotated function.
     pub(crate) caller: Option<Caller>,
@@ -64,6 +65,7 @@ impl Request {
 pub(crate) struct Need {
     /// The name of the scope, for messages.
     pub(crate) scope: &'static str,
+    /// The place of the scope in the source.
     pub(crate) location: Option<Location>,
     /// The session is for a transaction, as opposed to autocommit mode.
     pub(crate) transaction: bool,

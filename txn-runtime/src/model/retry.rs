@@ -17,8 +17,11 @@ use std::time::{Duration, Instant};
 /// are set by [`DbBuilder::retry`](crate::DbBuilder::retry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
+    /// The number of attempts, the first one included.
     max_attempts: u32,
+    /// The longest pause after the first attempt.
     base_delay: Duration,
+    /// The limit of all pauses.
     max_delay: Duration,
 }
 
@@ -137,6 +140,7 @@ impl Attempts {
 /// How often a scope was run before its failure became final, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tried {
+    /// The number of attempts, the last one included.
     attempts: u32,
     /// The time since the first attempt began, pauses included.
     elapsed: Duration,

@@ -171,8 +171,11 @@ enum Pending {
 /// A transaction between BEGIN and its end.
 #[derive(Clone, Debug)]
 struct Open {
+    /// The settings that BEGIN has made.
     access: Access,
+    /// The state on the server.
     health: Health,
+    /// The SQL that comes before the next statement.
     pending: Pending,
     /// The number of the last savepoint. It only counts up, so that a name is never used twice in
     /// a transaction, and a savepoint with a lower number was set before one with a higher number.
@@ -224,9 +227,13 @@ enum Custody {
 /// The state of a session. It starts idle, outside of a transaction, in the hands of its user.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
+    /// The connection.
     wire: Wire,
+    /// The transaction.
     stage: Stage,
+    /// Changes that the runtime has not seen.
     unseen: Unseen,
+    /// The holder.
     custody: Custody,
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 /// scope, before the scope ends, and before the session goes back to the pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Untracked {
+    /// The code or the statement that ran.
     by: By,
     /// The text of the statement says that it does begin or end a transaction, and not only that
     /// it may.
@@ -67,6 +68,7 @@ impl Untracked {
         }
     }
 
+    /// Something that ran; see the fields.
     fn new(by: By, ends: bool) -> Self {
         Self { by, ends }
     }

@@ -30,7 +30,9 @@ pub(crate) struct Spanned(Option<Box<Open>>);
 
 /// A span that is not complete yet.
 struct Open {
+    /// The span, which closes with its last clone.
     span: Span,
+    /// The moment when the attempt began.
     since: Instant,
 }
 
@@ -122,6 +124,7 @@ impl Open {
 /// too; between the two, [`again`](Self::again) may begin the next attempt. A trace that is dropped
 /// before reports that its scope was dropped, or has panicked, in the phase that was noted last.
 pub(crate) struct Trace {
+    /// The span of the attempt.
     open: Spanned,
     /// The span of an attempt that has ended. The span of the next attempt is linked to it.
     previous: Spanned,
@@ -131,6 +134,7 @@ pub(crate) struct Trace {
     outcome: Option<(ScopeOutcome, ScopePhase)>,
     /// When the scope ended, if that was measured already.
     ended_at: Option<Timestamp>,
+    /// The timer of the scope, over all attempts.
     timer: Timer,
 }
 

@@ -87,6 +87,7 @@ pub(super) fn has_to_be_read(sql: &str, keyword: &str) -> bool {
 /// `PRAGMA schema.name = value`, or `PRAGMA schema.name(value)`, or `PRAGMA schema.name`. The
 /// schema may be missing.
 struct Pragma<'a> {
+    /// The setting, as it is written.
     name: &'a str,
     /// The value that is set; `None` if it only reads.
     value: Option<&'a str>,

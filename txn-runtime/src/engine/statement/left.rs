@@ -3,6 +3,7 @@
 //! If that is uncertain, the answer is yes: to reset a session for nothing costs a round trip in
 //! the background.
 
+use super::is_one_of;
 use super::tokens::{Token, Tokens};
 use crate::engine::Engine;
 
@@ -69,11 +70,11 @@ impl<'a> Seen<'a> {
         self.words += 1;
         self.first.get_or_insert(word);
         match self.words {
-            1 => is_one_of(word, DB::LEAVES),
-            2 if self.is("SET") => !is_one_of(word, DB::PASSES),
-            2 if self.is("PREPARE") => !is_one_of(word, &["TRANSACTION"]),
-            _ if is_one_of(word, LASTING) => true,
-            _ => self.makes_tables() && is_one_of(word, &["TEMP", "TEMPORARY"]),
+            1 => is_one_of(DB::LEAVES, word),
+            2 if self.is("SET") => !is_one_of(DB::PASSES, word),
+            2 if self.is("PREPARE") => !is_one_of(&["TRANSACTION"], word),
+            _ if is_one_of(LASTING, word) => true,
+            _ => self.makes_tables() && is_one_of(&["TEMP", "TEMPORARY"], word),
         }
     }
 
@@ -86,10 +87,6 @@ impl<'a> Seen<'a> {
     fn is(&self, first: &str) -> bool {
         self.first.is_some_and(|is| is.eq_ignore_ascii_case(first))
     }
-}
-
-fn is_one_of(word: &str, known: &[&str]) -> bool {
-    known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 #[cfg(all(test, feature = "sqlite", feature = "postgres", feature = "mysql"))]

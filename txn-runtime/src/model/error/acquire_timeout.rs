@@ -13,6 +13,7 @@ pub(crate) struct AcquireTimeout {
     pub(crate) limit: Duration,
     /// How long the caller has waited in fact.
     pub(crate) waited: Duration,
+    /// The resource that did not become free.
     pub(crate) waited_for: WaitedFor,
 }
 

@@ -207,6 +207,7 @@ impl Error {
         self.sqlx()?.as_database_error()
     }
 
+    /// The same, for `as_error_mut`.
     fn driver_mut(&mut self) -> Option<&mut dyn DatabaseError> {
         let error = match &mut self.0.source {
             Source::Sqlx(error) => error,
@@ -219,6 +220,7 @@ impl Error {
         }
     }
 
+    /// The same, for `into_error`.
     fn into_driver(self) -> Option<Box<dyn DatabaseError>> {
         let error = match self.0.source {
             Source::Sqlx(error) => error,
@@ -229,6 +231,7 @@ impl Error {
     }
 }
 
+/// [`Error::form`] returns [`Form::Database`] only then.
 const INSIDE: &str = "it is in a `Database` only with a driver's error inside";
 
 impl DatabaseError for Carried {

@@ -17,7 +17,9 @@ pub struct Cause(Arc<CauseRepr>);
 
 /// The facts that a cause remembers of the error, which itself is given to the user.
 struct CauseRepr {
+    /// The text of the error.
     message: String,
+    /// The meaning of the error for a retry.
     class: Class,
     /// The engine's own code, as in [`Error::code`].
     code: Option<String>,
@@ -68,6 +70,7 @@ impl Cause {
         self.0.unknown
     }
 
+    /// A failure that is certain.
     fn with_class(message: String, class: Class, code: Option<String>) -> Self {
         Self(Arc::new(CauseRepr {
             message,
@@ -101,10 +104,12 @@ pub(super) fn code(error: &sqlx::Error) -> Option<String> {
 }
 
 impl Cause {
+    /// The class of the error.
     pub(crate) fn class(&self) -> Class {
         self.0.class
     }
 
+    /// The engine's own code of the error.
     pub(super) fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }

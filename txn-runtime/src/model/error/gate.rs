@@ -11,6 +11,7 @@ use crate::model::open_scope::OpenScope;
 /// The figures of a pool that cannot keep up with what is asked of it.
 #[derive(Debug)]
 pub(crate) struct Overload {
+    /// The caller that was refused, and by which limit.
     pub(crate) refused: Refused,
     /// The queue is the one for the turn to write, as opposed to the one for sessions.
     pub(crate) writes: bool,

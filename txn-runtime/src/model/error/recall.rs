@@ -21,6 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST: usize = 32;
 
 thread_local! {
+    /// The errors that the tasks of this thread have turned into another. Nothing else reads them.
     static MADE: RefCell<Vec<Made>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -28,6 +29,7 @@ thread_local! {
 struct Made {
     /// The task; `None` outside of any.
     by: Option<task::Id>,
+    /// When the conversion was made.
     at: Instant,
     /// `None` if the task has made two.
     error: Option<Error>,

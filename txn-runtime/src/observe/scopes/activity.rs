@@ -32,6 +32,7 @@ pub(crate) struct Activity {
     state: AtomicU8,
     /// How many statements the scope has sent.
     statements: AtomicU64,
+    /// The holder of the session.
     held: Mutex<Held>,
     /// The list that it is in, to leave it on drop.
     scopes: Weak<Scopes>,
@@ -51,7 +52,9 @@ struct Held {
 /// A scope, or a caller in autocommit mode, that holds a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Holding {
+    /// The name of the scope.
     pub(super) name: &'static str,
+    /// The place of the scope in the source.
     pub(super) location: Option<Location>,
     /// Since when it holds the session.
     pub(crate) since: Instant,
@@ -207,6 +210,7 @@ impl Activity {
 /// A guard for a statement in flight. Its drop says that the body goes on.
 #[derive(Debug)]
 pub(crate) struct Busy<'a> {
+    /// The activity of the session that the statement runs on.
     activity: &'a Activity,
     /// The statement is one of the body, to which the session returns on drop. Otherwise the state
     /// is not this guard's to change.

@@ -26,7 +26,9 @@ pub(crate) struct Scopes {
 /// Scopes without a session, by a key that only counts up.
 #[derive(Debug, Default)]
 struct SessionlessList {
+    /// The scopes by key, and therefore in the order in which they came.
     all: BTreeMap<NonZeroU64, Sessionless>,
+    /// The key that was given last. Keys are never used twice.
     last_key: u64,
     /// How many sessions were opened. The count is the id of a session that has none on a server.
     sessions_opened: u64,
@@ -35,6 +37,7 @@ struct SessionlessList {
 /// An open scope, and what else is known of it.
 #[derive(Debug)]
 pub(crate) struct Seen {
+    /// The scope as it is shown.
     pub(crate) scope: OpenScope,
     /// Its hold on a session, if it has a session or has had one.
     pub(crate) holding: Option<Holding>,

@@ -33,11 +33,13 @@ pub(super) enum Sessionless {
 /// A caller that waits for a session.
 #[derive(Clone, Debug)]
 pub(super) struct Waiter {
+    /// The requirements of the caller.
     pub(super) need: Need,
     /// Since when it waits.
     since: Instant,
     /// The session of the sandbox that the caller is in; it can use no other.
     pub(super) sandbox: Option<NonZeroU64>,
+    /// The progress, which its future keeps up to date.
     progress: Arc<Progress>,
 }
 
@@ -73,7 +75,7 @@ impl Wake for Progress {
 #[derive(Debug)]
 pub(super) struct Hooks {
     /// Its hold on the session that it has given back.
-    of: Holding,
+    holding: Holding,
     /// How many statements it has sent.
     statements: u64,
 }
@@ -89,13 +91,15 @@ impl Sessionless {
                 overdue: false,
             }),
             Self::Hooks(hooks) => {
-                let overdue = hooks.of.is_overdue(overdue);
-                let scope = hooks.of.seen(ScopeState::Hooks, None, hooks.statements);
+                let overdue = hooks.holding.is_overdue(overdue);
+                let scope = hooks
+                    .holding
+                    .seen(ScopeState::Hooks, None, hooks.statements);
                 // If the session has not been given back yet, it stands for the scope.
-                let alone = !seen.iter().any(|seen| hooks.of.is_same(seen.holding));
+                let alone = !seen.iter().any(|seen| hooks.holding.is_same(seen.holding));
                 alone.then_some(Seen {
                     scope,
-                    holding: Some(hooks.of),
+                    holding: Some(hooks.holding),
                     waiter: None,
                     overdue,
                 })
@@ -160,8 +164,11 @@ impl Scopes {
 
     /// Lists a scope that has hooks to run, until what is returned is dropped. Called before its
     /// session is given back, so that the scope is always in one of the lists.
-    pub(crate) fn ending(self: &Arc<Self>, of: Holding, statements: u64) -> EndedScope {
-        let key = self.enter(Sessionless::Hooks(Hooks { of, statements }));
+    pub(crate) fn ending(self: &Arc<Self>, holding: Holding, statements: u64) -> EndedScope {
+        let key = self.enter(Sessionless::Hooks(Hooks {
+            holding,
+            statements,
+        }));
         EndedScope {
             scopes: Arc::clone(self),
             key,
@@ -185,10 +192,14 @@ pub(crate) struct WaitProgress {
 /// It is written by hand instead of as an `async fn` because it is a part of every scope's future,
 /// and is smaller like this.
 pub(crate) struct Listing<'a, F> {
+    /// The future that gets the session.
     future: Pin<&'a mut F>,
+    /// The lists that the caller is in.
     scopes: &'a Scopes,
     need: &'a Need,
+    /// The session of the sandbox that the caller is in.
     sandbox: Option<NonZeroU64>,
+    /// The progress as the caller notes it; copied into the list after each poll.
     caller_progress: &'a WaitProgress,
     /// The key in the list, since the first poll.
     listed: Option<(NonZeroU64, Arc<Progress>)>,

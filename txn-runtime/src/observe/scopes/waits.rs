@@ -46,6 +46,7 @@ fn waits_for(waiter: &Waiter) -> WaitsFor {
 
 /// A scope that holds something that others wait for.
 struct Held {
+    /// The scope as it is shown to those who wait for it.
     holder: Holder,
     /// It holds a session, or nobody else can get the one that it is about to have.
     has_session: bool,
