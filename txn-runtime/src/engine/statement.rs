@@ -1,9 +1,8 @@
 //! A statement of the user on its way to the driver. It is looked at before it is sent, and passed
 //! on unchanged, except that it may be kept from staying prepared.
 //!
-//! Nothing here parses SQL. The first words of each statement decide, and the answers are such that
-//! a mistake costs a round trip at most, or an error for something that would have gone wrong
-//! later.
+//! Nothing here parses SQL: the first words of each statement decide. If they leave a doubt about
+//! what the statement may end or begin, the session is asked after it has run.
 
 #[cfg(feature = "mysql")]
 use sqlx::Arguments;

@@ -90,10 +90,11 @@ use crate::model::untracked::Untracked;
 /// How far a connection is from the end of its last protocol exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// The last exchange was completed. Only in this state may a statement be sent.
+    /// The last exchange was completed. A new statement is only sent in this state.
     Idle,
     /// The last exchange was completed, and its answer shows that the prepared statements of the
-    /// connection are out of date. A drain clears them before the next statement.
+    /// connection are out of date. They are cleared before the next statement, or by the next
+    /// user of the session.
     Stale,
     /// A row stream was dropped between two rows.
     Partial,
@@ -266,11 +267,13 @@ impl State {
         self.wire
     }
 
+    /// Returns whether the last exchange was completed, so that a statement may be sent.
     #[inline(always)]
     pub(crate) fn is_idle(&self) -> bool {
         self.wire == Wire::Idle
     }
 
+    /// Returns whether the connection is of no more use.
     #[inline(always)]
     pub(crate) fn is_broken(&self) -> bool {
         matches!(self.wire, Wire::Broken(_))

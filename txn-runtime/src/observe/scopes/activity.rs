@@ -21,9 +21,8 @@ use crate::model::request::Need;
 /// is behind a mutex, because it does not fit into an atomic; it is locked when a scope opens and
 /// when it closes.
 ///
-/// The state goes from [`ScopeState::Beginning`] to [`ScopeState::Idle`], alternates between that
-/// and [`ScopeState::Running`], and so on, as the scope reports it. [`ScopeState::Settling`] stays
-/// until the session is closed for its holder.
+/// The scope reports each change of its state, in the order that [`ScopeState`] describes. Only
+/// [`ScopeState::Settling`] is not left again before the holder changes, whatever the cleanup does.
 #[derive(Debug)]
 pub(crate) struct Activity {
     /// The id that the session has on its server.
