@@ -95,6 +95,7 @@ use crate::observe::metrics::Meter;
 /// # Ok(()) }
 /// ```
 pub struct Db<DB: Engine> {
+    /// The pool, which all clones share.
     shared: Arc<Shared<DB>>,
     /// The session of the sandbox, in whose transaction all scopes of this handle run. `None` for
     /// an ordinary handle.
@@ -139,6 +140,7 @@ struct Shared<DB: Engine> {
     second_sessions: SecondSessions,
     /// What reports scopes that are open for too long.
     watch: LongScopeWatch,
+    /// The metrics of this pool.
     meter: Meter,
 }
 
@@ -181,6 +183,7 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
+    /// Returns the user's callbacks.
     pub(crate) fn callbacks(&self) -> &Callbacks<DB> {
         &self.shared.pool.manager().callbacks
     }
@@ -191,14 +194,17 @@ impl<DB: Engine> Db<DB> {
         self.shared.limits.acts_on_release
     }
 
+    /// Returns the options with which sessions are opened.
     pub(crate) fn options(&self) -> &ConnectOptionsOf<DB> {
         &self.shared.pool.manager().options
     }
 
+    /// Returns the metrics of this pool. They are nothing without the feature.
     pub(crate) fn meter(&self) -> &Meter {
         &self.shared.meter
     }
 
+    /// Returns the current epoch; see `session/epochs.rs`.
     pub(crate) fn epochs(&self) -> &Epochs {
         &self.shared.pool.manager().epochs
     }
@@ -208,10 +214,12 @@ impl<DB: Engine> Db<DB> {
         self.shared.hooks.token()
     }
 
+    /// Returns how scopes are retried that do not say so themselves.
     pub(crate) fn retry(&self) -> Retry {
         self.shared.limits.retry
     }
 
+    /// Returns how long a cleanup may take (invariant 4).
     pub(crate) fn settle_timeout(&self) -> Duration {
         self.shared.limits.settle_timeout
     }

@@ -7,10 +7,21 @@
 //! 2. an unreserved place, if it holds no session yet and some are reserved for callers that do;
 //! 3. a session from the pool, idle or newly opened.
 //!
-//! Every caller takes them in the same order, so that no two wait for each other. All three are
-//! waited for in one future, [`Db::check_out`], so dropping a caller gives back everything at once.
-//! That future is polled once; only if it is not ready does the caller count as waiting, get a
-//! timer, and appear in the list of open scopes.
+//! Every caller takes them in the same order, so no two callers that come with empty hands wait for
+//! each other. (`second_sessions` sees to those that hold a session already.) All three are waited
+//! for in one future, [`Db::check_out`], so dropping a caller gives back everything at once.
+//!
+//! ```text
+//!   poll_once ──► ready ─────────────────────────────────────────────► session
+//!       │                                                                 ▲
+//!       └──► waiting for others ──► served, or a connection is opened ────┘
+//!                   │                            │
+//!                   ├──► shed, or too many wait  ├──► the server refuses, or the breaker is open
+//!                   └──► the deadline passes     └──► the deadline passes
+//! ```
+//!
+//! Only a caller that is not served by the first poll counts as waiting, gets a timer, and appears
+//! in the list of open scopes.
 //!
 //! Inside of a sandbox there is one session, and its one permit is all that is waited for.
 
@@ -94,12 +105,14 @@ impl<DB: Engine> Db<DB> {
             // Boxed: see the head of scope.rs.
             return Box::pin(self.borrow(sandbox, deadline, need)).await;
         }
+        // How far the caller is, for its own error and for whoever lists the open scopes.
         let progress = WaitProgress::default();
         let mut checkout = pin!(self.check_out(need, &progress.has_turn));
         // A caller that is served at once needs no timer, and does not count as waiting.
         let (object, permits) = match self.shared.gate.poll_once(need, checkout.as_mut()).await {
             Ok(checked_out) => checked_out?,
             Err(stage) => {
+                // Both guards live until the wait is over, or until this future is dropped.
                 let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
                 let _second_session = self.register_second_session(need)?;
                 progress
@@ -143,7 +156,7 @@ impl<DB: Engine> Db<DB> {
         checkout: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Rejection> {
         let listed = pin!(self.scopes_here().listing(need, None, progress, checkout));
-        self.shared.gate.pass(need, stage, deadline, listed).await
+        self.shared.gate.wait(need, stage, deadline, listed).await
     }
 
     /// Acquires the one session of a sandbox.
@@ -192,10 +205,12 @@ impl<DB: Engine> Db<DB> {
         has_turn: &AtomicBool,
     ) -> Result<(Object<Manager<DB>>, Option<Box<Permits>>), Error> {
         let turn = acquire_permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
+        // The flag is only displayed, so `Relaxed` is enough.
         has_turn.store(true, Ordering::Relaxed);
         let unreserved = self.shared.unreserved.as_ref().filter(|_| need.held == 0);
         let unreserved = acquire_permit(unreserved).await?;
         let object = self.shared.pool.get().await.map_err(pool_error)?;
+        // Most pools have neither, and then the box is spared.
         if turn.is_none() && unreserved.is_none() {
             return Ok((object, None));
         }
@@ -248,6 +263,7 @@ impl<DB: Engine> Db<DB> {
     /// session of the sandbox, if that was waited for.
     fn acquire_timed_out(&self, wait: &FailedWait<'_>, sandbox: Option<&'static str>) -> Error {
         let limit = self.shared.limits.acquire_timeout;
+        // The time from the call on: a deadline is always set `limit` after it.
         let waited = limit + Instant::now().saturating_duration_since(wait.deadline);
         let waited_for = match sandbox {
             Some(holder) => WaitedFor::Sandbox {
@@ -267,6 +283,7 @@ impl<DB: Engine> Db<DB> {
     fn waited_for(&self, wait: &FailedWait<'_>) -> WaitedFor {
         let (holders, is_stuck) = self.holders_since(wait);
         let status = self.status();
+        // The caller itself still counts as waiting, and is to be told of the others.
         let pool = PoolFigures {
             max: status.max,
             in_use: status.in_use,
@@ -311,6 +328,7 @@ async fn acquire_permit(
     }
 }
 
+/// Turns deadpool's error into ours.
 fn pool_error(error: PoolError<Error>) -> Error {
     match error {
         PoolError::Backend(error) => error,

@@ -13,6 +13,7 @@ use crate::model::labels::CloseReason;
 use crate::model::request::Need;
 use crate::pool::Session;
 
+/// Why a sandbox hands out no session in autocommit mode.
 const NOT_IN_A_SANDBOX: &str = "refused: a sandbox has none, all that is done in it is one \
      transaction; migrate the `Db` before its `sandbox` is made, and use `begin` in place of \
      `session`";
@@ -63,7 +64,7 @@ impl<DB: Engine> Db<DB> {
                 Err(_) => {
                     session.discard_because(CloseReason::PingFailed);
                     if DB::EMBEDDED.is_none() {
-                        self.forget_idle(CloseReason::PingFailed);
+                        self.close_stale_idle(CloseReason::PingFailed);
                     }
                 }
             }

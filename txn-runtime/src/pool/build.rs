@@ -71,12 +71,19 @@ impl Limits {
 /// Everything that a pool is built from, as [`DbBuilder`](crate::DbBuilder) collects it.
 #[derive(Debug)]
 pub(crate) struct Settings<DB: Engine> {
+    /// How sessions are opened.
     pub(crate) options: ConnectOptionsOf<DB>,
+    /// What the handle consults while it is open.
     pub(crate) limits: Limits,
+    /// The limits of waiting and connecting.
     pub(crate) gate: gate::Settings,
+    /// After what time an idle session is closed.
     pub(crate) idle_timeout: Option<Duration>,
+    /// After what time a session is closed, once it is idle.
     pub(crate) max_lifetime: Option<Duration>,
+    /// What the pool is called in metrics.
     pub(crate) pool_name: PoolName,
+    /// The user's callbacks, and whether sessions are reset.
     pub(crate) callbacks: Callbacks<DB>,
 }
 

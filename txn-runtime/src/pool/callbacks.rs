@@ -13,6 +13,7 @@ use sqlx::{Connection, Database, SqlSafeStr};
 use crate::engine::Engine;
 use crate::model::reset::{Reset, SessionMeta};
 
+/// The driver's connection of an engine.
 type ConnectionOf<DB> = <DB as Database>::Connection;
 /// What a callback returns.
 type Answer<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
@@ -31,9 +32,11 @@ pub(crate) struct Callbacks<DB: Engine> {
     pub(crate) before_acquire: Option<Arc<Decide<DB>>>,
     /// Called before a session that was used goes back to the pool.
     pub(crate) after_release: Option<Arc<Decide<DB>>>,
+    /// Whether sessions are reset between two users.
     pub(crate) reset: Reset,
 }
 
+/// The error of a callback that broke invariant 1.
 const LEFT_OPEN: &str = "a callback of the pool left a transaction open";
 
 impl<DB: Engine> Callbacks<DB> {
@@ -42,7 +45,7 @@ impl<DB: Engine> Callbacks<DB> {
     /// # Cancel safety
     ///
     /// If it is dropped in flight, the connection is in an unknown state and has to be closed.
-    pub(crate) async fn connected(
+    pub(crate) async fn run_after_connect(
         &self,
         connection: &mut DB::Connection,
     ) -> Result<(), sqlx::Error> {
@@ -54,11 +57,11 @@ impl<DB: Engine> Callbacks<DB> {
     }
 
     /// Asks `before_acquire` whether an idle session may be used. Cancel safety is that of
-    /// [`connected`](Self::connected).
+    /// [`run_after_connect`](Self::run_after_connect).
     ///
     /// The driver's own transaction count is checked instead of the server's state, because a round
     /// trip here would be paid by every caller.
-    pub(crate) async fn wants(
+    pub(crate) async fn run_before_acquire(
         &self,
         connection: &mut DB::Connection,
         meta: SessionMeta,
@@ -74,8 +77,8 @@ impl<DB: Engine> Callbacks<DB> {
     }
 
     /// Asks `after_release` whether a session that was used is kept. Cancel safety is that of
-    /// [`connected`](Self::connected).
-    pub(crate) async fn keeps(
+    /// [`run_after_connect`](Self::run_after_connect).
+    pub(crate) async fn run_after_release(
         &self,
         connection: &mut DB::Connection,
         meta: SessionMeta,

@@ -52,6 +52,7 @@ pub enum Cancel {
 /// session and is never shared.
 #[derive(Debug)]
 pub(crate) struct Cancellable {
+    /// How the server knows the session, and how it is interrupted.
     backend: Backend,
     /// The result of a cancel that is in flight. It stays here if the future that waits for it is
     /// dropped, because that cancel could hit whatever is sent next.

@@ -55,6 +55,7 @@ impl CleanupRuntime {
 struct Unstarted<F: Future<Output = ()> + Send + 'static> {
     /// The work; `None` once it has begun or was passed on.
     work: Option<F>,
+    /// Where another runtime is noted, if the first one has refused the work.
     cleanup_runtime: Arc<CleanupRuntime>,
     /// The runtime that has refused the work if this is dropped. `None` means that the runtime of
     /// the thread was tried too.
@@ -104,6 +105,7 @@ fn run_on_a_thread(work: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
+/// Logs that work was dropped, because no runtime and no thread could be made for it.
 fn log_given_up(error: &io::Error) {
     tracing::error!(
         target: "txn", %error,

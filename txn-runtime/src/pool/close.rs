@@ -8,8 +8,8 @@ use crate::engine::Engine;
 impl<DB: Engine> Db<DB> {
     /// Closes the handle and all its clones. New scopes and those that wait for a session are
     /// refused, and connection attempts are given up. Open scopes may end; `close` waits for them,
-    /// for their hooks and for every cleanup, and closes every session. When it returns, no work of
-    /// this handle is left, and none can begin.
+    /// for their hooks and for every cleanup, and closes every session. When it returns, nothing
+    /// can begin on this handle any more.
     ///
     /// A hook must not call it: it would wait for itself.
     ///

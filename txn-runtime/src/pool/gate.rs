@@ -47,13 +47,14 @@ pub(crate) enum Rejection {
 /// caller passes in; the gate polls that future and decides how long to go on polling it.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    /// What the builder set. It never changes.
     settings: Settings,
     /// The wait times of all callers, or of readers only if `writers` is set.
     sessions: Queue,
     /// The wait times of writers, on engines that allow one writer at a time. They are kept apart
     /// because readers that are served at once say nothing about how long writers wait.
     writers: Option<Queue>,
-    /// How many callers are waiting in [`pass`](Self::pass). The count is only compared with
+    /// How many callers are waiting in [`wait`](Self::wait). The count is only compared with
     /// `max_waiting` and orders no other memory access, so `Relaxed` is enough.
     waiting: AtomicUsize,
 }
@@ -99,7 +100,7 @@ impl Gate {
     /// # Cancel safety
     ///
     /// Dropping it stops counting the caller as waiting. The gate keeps nothing else about it.
-    pub(crate) async fn pass<T>(
+    pub(crate) async fn wait<T>(
         &self,
         need: &Need,
         stage: Stage,
@@ -107,9 +108,10 @@ impl Gate {
         mut place: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Rejection> {
         if let (Stage::Queue, 0) = (stage, need.held) {
+            // Counted only in the queue, and no longer while a connection is being opened.
             let _waiting = self.join_queue()?;
             let queue = self.queue(need);
-            if let Some(place) = wait(queue, deadline, place.as_mut()).await? {
+            if let Some(place) = wait_in_queue(queue, deadline, place.as_mut()).await? {
                 return Ok(place);
             }
         }
@@ -153,7 +155,7 @@ impl Gate {
 ///
 /// Returns `None` as soon as a connection is being opened for the caller: from then on it no longer
 /// waits for another caller's session, and its wait says nothing about overload.
-async fn wait<F: Future>(
+async fn wait_in_queue<F: Future>(
     queue: Option<&Queue>,
     deadline: Instant,
     mut place: Pin<&mut F>,
@@ -168,6 +170,7 @@ async fn wait<F: Future>(
             Err(Stage::Queue) => Poll::Pending,
         });
         let served = timeout_at(check_at.min(deadline), served).await;
+        // A session that arrives along with the timeout wins: `timeout_at` polls it first.
         match (served, queue) {
             (Ok(place), queue) => {
                 queue.inspect(|queue| queue.served(since));

@@ -45,11 +45,14 @@ pub(crate) enum Hook {
 /// A hook whose transaction has committed, from
 /// [`Sandbox::committed_hooks`](crate::Sandbox::committed_hooks).
 pub struct CommittedHook {
+    /// The name of the scope that registered it.
     scope: &'static str,
+    /// The hook itself. It is not polled before the commit.
     run: BoxFuture<'static, ()>,
 }
 
 impl CommittedHook {
+    /// Makes a hook of the scope of this name.
     pub(crate) fn new(
         scope: &'static str,
         hook: impl Future<Output = ()> + Send + 'static,
@@ -89,6 +92,7 @@ impl Hooks {
         self.0.is_empty()
     }
 
+    /// Registers a hook for the scope at `depth`.
     pub(crate) fn push(&mut self, depth: u32, hook: Hook) {
         self.0.push((depth, hook));
     }
@@ -157,7 +161,9 @@ impl fmt::Debug for Hooks {
 /// How a transaction has ended, as its hooks see it.
 #[derive(Debug)]
 pub(crate) enum Fate {
+    /// The server has confirmed the COMMIT.
     Committed,
+    /// It was rolled back, for this reason.
     RolledBack(Cause),
 }
 
@@ -170,6 +176,7 @@ fn call(hook: AfterRollback, cause: Cause) -> BoxFuture<'static, ()> {
 /// The hooks to run now that a transaction has ended, with what they keep alive while they run.
 #[derive(Default)]
 pub(crate) struct Due {
+    /// What is to run, in the order of registration.
     pub(crate) hooks: Vec<BoxFuture<'static, ()>>,
     /// Their scope, which is listed among the open ones until they are done.
     pub(crate) ending: Option<EndedScope>,

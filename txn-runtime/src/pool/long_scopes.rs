@@ -100,6 +100,7 @@ impl<DB: Engine> Db<DB> {
 struct RunningGuard<DB: Engine>(Option<WeakDb<DB>>);
 
 impl<DB: Engine> RunningGuard<DB> {
+    /// From here on a drop leaves `running` as it is.
     fn disarm(&mut self) {
         self.0 = None;
     }
@@ -117,6 +118,7 @@ impl<DB: Engine> Drop for RunningGuard<DB> {
 async fn watch_over<DB: Engine>(db: WeakDb<DB>, after: Duration) {
     while let Some(db) = db.upgrade() {
         let next = db.report_overdue(after).await.or_else(|| {
+            // No scope is left to watch. The order of the next two steps is explained above.
             let watch = db.watch();
             watch.running.store(false, Ordering::Release);
             // A scope that opened meanwhile may have spawned another task. Then this one ends.
@@ -135,6 +137,7 @@ impl<DB: Engine> Db<DB> {
     /// Reports the scopes that are overdue. Returns when the next one will be.
     async fn report_overdue(&self, after: Duration) -> Option<Instant> {
         let mut seen = self.look(Instant::now().checked_sub(after));
+        // The server is asked only if there is something to report.
         if seen.iter().any(|seen| seen.overdue) {
             self.see_locks(&mut seen).await;
         }

@@ -29,6 +29,7 @@ impl<DB: Engine> Db<DB> {
     /// background tasks run which it needs.
     pub(crate) fn opened(&self, session: Session<DB>, need: &Need) -> Session<DB> {
         let has_turn = DB::ONE_WRITER && need.writes;
+        // The scope is in the list before the watch is asked, as `long_scopes` requires.
         session.activity().open(Holding::new(need, has_turn));
         self.watch_scopes();
         if !session.is_reused() {
@@ -41,6 +42,7 @@ impl<DB: Engine> Db<DB> {
     /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
     pub(crate) fn look(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
+        // Holders and waiters are matched only now that all are known.
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
         for_sessions(&mut seen);
         seen
@@ -53,6 +55,7 @@ impl<DB: Engine> Db<DB> {
         let sessions = sessions.filter_map(|seen| seen.scope.session);
         let sessions: Vec<_> = sessions.map(|id| id.to_string()).collect();
         let blocked = self.ask_who_blocks(&sessions.join(",")).await;
+        // Holders that are not ours are strangers: of them only the id is known.
         let known: Vec<_> = seen.iter().map(|seen| Holder::of(&seen.scope)).collect();
         for (waiter, holder_id) in blocked {
             let known = known

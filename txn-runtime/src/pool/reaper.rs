@@ -22,7 +22,8 @@ use crate::pool::session::Pooled;
 /// The shortest time between two looks at the pool.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The runtimes on which a reaper of this pool runs.
+/// The runtimes on which a reaper of this pool runs. A runtime is on the list from before its
+/// reaper is spawned until that is dropped, so a runtime that is not on it has ended.
 #[derive(Debug, Default)]
 pub(super) struct Reapers(Mutex<Vec<Id>>);
 
@@ -37,10 +38,12 @@ impl Reapers {
         is_new
     }
 
+    /// Returns true if a reaper runs on `runtime`, so that connections opened there are alive.
     fn contains(&self, runtime: Id) -> bool {
         self.lock().contains(&runtime)
     }
 
+    /// Takes a reaper off the list, because it has ended.
     fn remove(&self, runtime: Id) {
         self.lock().retain(|id| *id != runtime);
     }
@@ -53,12 +56,15 @@ impl Reapers {
 /// The guard of a reaper task. If it is dropped while the `Db` still exists, its runtime has ended,
 /// or the `Db` was closed.
 struct Reaper<DB: Engine> {
+    /// It keeps nothing alive.
     db: WeakDb<DB>,
+    /// The runtime on which the task runs.
     runtime: Id,
 }
 
 impl<DB: Engine> Drop for Reaper<DB> {
     fn drop(&mut self) {
+        // After `close` this does no harm: there is no session left to be checked.
         if let Some(db) = self.db.upgrade() {
             // In this order: a session that is checked because of the new epoch must not find its
             // runtime in the list.
@@ -96,6 +102,7 @@ impl<DB: Engine> Db<DB> {
         let (pool, now) = (&self.shared.pool, Instant::now());
         // Sessions that are checked out now may be due when they are back, so it looks again soon.
         let mut next = pool.manager().shortest_life().map(|life| life / 2);
+        // The reasons, in the order in which `retain` removes the sessions.
         let mut why = Vec::new();
         let mut keeps = |pooled: &Pooled<DB>| match pool.manager().time_left(pooled, now) {
             Ok(left) => {

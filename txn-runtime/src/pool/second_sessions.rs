@@ -24,6 +24,7 @@ impl SecondSessions {
             return Ok(None);
         }
         let mut waiting = self.lock();
+        // Sessions that are held by callers that do not wait will come back, so these do not count.
         let held: u32 = waiting.iter().map(|other| other.held).sum();
         if (held + need.held) as usize >= max {
             let others = waiting.iter().map(|other| other.scope).collect();
@@ -45,8 +46,11 @@ impl SecondSessions {
 
 /// A registered caller. Dropping it, with its session or without, takes it off the list.
 pub(super) struct Entry<'a> {
+    /// Where the caller is registered.
     registry: &'a SecondSessions,
+    /// The name of the scope that waits.
     scope: &'static str,
+    /// How many sessions the caller holds already.
     held: u32,
 }
 

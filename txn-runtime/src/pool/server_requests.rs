@@ -25,7 +25,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Closes the control connection. The next question opens a new one, and so may reach another
     /// server behind the same address.
-    pub(crate) async fn ask_anew(&self) {
+    pub(crate) async fn reconnect_control(&self) {
         self.shared.control.close().await;
     }
 
@@ -57,7 +57,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Closes the idle sessions that were not in use until a moment ago, because one of them did
     /// not answer. The others are probably dead too, and each would cost its own timeout.
-    pub(crate) fn forget_idle(&self, why: CloseReason) {
+    pub(crate) fn close_stale_idle(&self, why: CloseReason) {
         let fresh = |pooled: &Pooled<DB>| pooled.is_fresh();
         let pool = &self.shared.pool;
         let stale = pool.retain(|shell, _| shell.as_deref().is_none_or(fresh));

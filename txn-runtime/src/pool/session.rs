@@ -62,6 +62,7 @@ use crate::pool::{Bounds, Db, Permits, settle};
 
 /// How long an idle session is trusted. After a longer time its server may be gone unnoticed.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// Only the drop and the closing of a session take its connection, and nobody has it after that.
 const TAKEN: &str = "only dropping takes the session";
 
 /// A session in autocommit mode, from [`Db::session`]; `&mut Session` is a [`sqlx::Executor`].
@@ -304,7 +305,7 @@ impl<DB: Engine> Drop for Session<DB> {
             && !self.slot.only_reads
             && !self.bounds.are_a_savepoint()
             && !self.db.is_closed();
-        let work = release && self.has_work_before_others(&mut pooled);
+        let work = release && self.has_release_work(&mut pooled);
         if release && !work {
             let now = Instant::now();
             pooled.returned = now;

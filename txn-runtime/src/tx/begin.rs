@@ -138,7 +138,7 @@ impl<DB: Engine> Tx<DB> {
         if suspect {
             // It is replaced, and those that have lain there for as long are not tried one after the other.
             self.session.state.lost();
-            self.db().forget_idle(CloseReason::BeginFailed);
+            self.db().close_stale_idle(CloseReason::BeginFailed);
         } else if let Some(deadline) = deadline {
             // Boxed, or every scope's future would have room for it. What is not done by then is done in the background.
             let undone = Box::pin(self.roll_back());

@@ -46,7 +46,7 @@ async fn ask_until_over<DB: Engine>(db: &Db<DB>, transaction: &str, server: &str
             Ok(Verified::InProgress) => {}
             Ok(Verified::Elsewhere) if elsewhere < TRIES_ELSEWHERE => {
                 elsewhere += 1;
-                db.ask_anew().await;
+                db.reconnect_control().await;
             }
             Ok(verified) => return verified,
             Err(error) => {

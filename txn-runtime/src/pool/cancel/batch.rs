@@ -36,6 +36,7 @@ pub(super) enum CancelResult {
 /// What the caller that asked for a cancel receives.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
+    /// What the last attempt has come to.
     pub(super) result: CancelResult,
     /// It was also sent over a connection that did not answer, and may still arrive from there.
     pub(super) may_arrive_late: bool,
@@ -43,7 +44,9 @@ pub(super) struct Answer {
 
 /// A cancel that a caller has asked for.
 struct Request {
+    /// The session whose operation is to be cancelled.
     target: Target,
+    /// Where the result goes. It is closed if the session was closed meanwhile.
     answer: oneshot::Sender<Answer>,
 }
 
@@ -58,13 +61,18 @@ impl Request {
 }
 
 /// The control connection of one `Db`, with the queue of cancels that are to be sent over it.
+///
+/// Questions of the runtime ([`ask`](Self::ask)) use the same connection, directly and one at a
+/// time. They and the batches take turns in the order in which they come.
 pub(crate) struct Control<DB: Engine>(Arc<Shared<DB>>);
 
 /// What callers and the sending task share. No lock of `queue` is held across an await.
 struct Shared<DB: Engine> {
     /// Held for one request and its answer.
     connection: AsyncMutex<ControlConnection<DB>>,
+    /// Locked for moments only, by callers and by the task.
     queue: Mutex<Queue>,
+    /// The measured round trip, which is shared with the sessions of the pool.
     round_trip: Arc<RoundTrip>,
     /// The runtime on which cancels are sent (invariant 8).
     cleanup_runtime: Arc<CleanupRuntime>,
@@ -74,6 +82,7 @@ struct Shared<DB: Engine> {
 /// queued without a task that will take it.
 #[derive(Default)]
 struct Queue {
+    /// In the order in which they were asked for.
     waiting: Vec<Request>,
     /// A task exists that will look at `waiting` once more.
     has_sender: bool,
@@ -94,6 +103,7 @@ impl<DB: Engine> Control<DB> {
         }))
     }
 
+    /// Returns the measured round trip to the server.
     pub(crate) fn round_trip(&self) -> &Arc<RoundTrip> {
         &self.0.round_trip
     }
@@ -170,6 +180,8 @@ async fn send_some<DB: Engine>(
     batch: Vec<Request>,
 ) -> Vec<Request> {
     let targets: Vec<_> = batch.iter().map(|request| request.target.clone()).collect();
+    // For each cancel that the server has reached: its place in the batch, and whether this was its
+    // server. A repeated attempt begins with `None`.
     let mut heard = Vec::new();
     let read = |row: Option<&DB::Row>| match row {
         Some(row) => heard.extend(DB::heard(row)),
@@ -179,7 +191,8 @@ async fn send_some<DB: Engine>(
     let answered = connection.run(&DB::cancel(&targets), parts, read).await;
     let (may_arrive_late, is_complete) = match answered {
         Ok(may_arrive_late) => (may_arrive_late, true),
-        // The session of the last cancel that was reached does not exist any more.
+        // The session of the last cancel that was reached does not exist any more, which ends the
+        // request there. The cancels after it are sent again.
         Err(Failure {
             error,
             may_arrive_late,
@@ -234,11 +247,14 @@ fn is_gone<DB: Engine>(error: &sqlx::Error) -> bool {
 struct SenderTask<DB: Engine>(Option<Arc<Shared<DB>>>);
 
 impl<DB: Engine> SenderTask<DB> {
+    /// Sends batches until `take` finds the queue empty.
     async fn run(mut self) {
         while let Some(shared) = &self.0 {
             let batch = shared.take();
             if batch.is_empty() {
-                self.0 = None; // `take` has cleared `has_sender`, so the drop must not do it again
+                // `take` has cleared `has_sender`, and another task may have set it since: the drop
+                // must not clear it again.
+                self.0 = None;
                 return;
             }
             shared.send(batch).await;
@@ -248,6 +264,7 @@ impl<DB: Engine> SenderTask<DB> {
 
 impl<DB: Engine> Drop for SenderTask<DB> {
     fn drop(&mut self) {
+        // Only after a drop in the middle: a task that came to its end has taken `shared` out.
         if let Some(shared) = &self.0 {
             let mut queue = shared.lock();
             queue.has_sender = false;

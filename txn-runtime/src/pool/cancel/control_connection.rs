@@ -1,5 +1,12 @@
 //! The control connection: at most one at a time, opened on demand, and kept until it breaks or is
 //! closed.
+//!
+//! ```text
+//!   none ──run──► opened ──► in flight ──answered──► idle ──run──► in flight
+//!    ▲                           │                    │
+//!    ├── lost, timed out, dropped┘                    │
+//!    └──────────────── disconnect, close ─────────────┘
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +20,7 @@ use crate::model::error::Class;
 
 /// The control connection, or how to open it. Its owner runs one request at a time.
 pub(super) struct ControlConnection<DB: Engine> {
+    /// How to open it: like any session of the pool.
     options: ConnectOptionsOf<DB>,
     /// The measured round trip, which bounds how long an answer is waited for.
     round_trip: Arc<RoundTrip>,
@@ -24,12 +32,14 @@ pub(super) struct ControlConnection<DB: Engine> {
 
 /// A control statement that failed.
 pub(super) struct Failure {
+    /// The error of the last attempt.
     pub(super) error: sqlx::Error,
     /// It was sent at least once without an answer, and may still take effect.
     pub(super) may_arrive_late: bool,
 }
 
 impl<DB: Engine> ControlConnection<DB> {
+    /// Creates it without connecting.
     pub(super) fn new(options: ConnectOptionsOf<DB>, round_trip: Arc<RoundTrip>) -> Self {
         Self {
             options,
@@ -58,6 +68,7 @@ impl<DB: Engine> ControlConnection<DB> {
         mut read: impl FnMut(Option<&DB::Row>) + Send,
     ) -> Result<bool, Failure> {
         let mut may_arrive_late = false;
+        // At most two rounds: only a connection that was idle is replaced.
         loop {
             let (mut connection, reused) = match self.connection.take() {
                 Some(connection) => (connection, true),
@@ -74,6 +85,8 @@ impl<DB: Engine> ControlConnection<DB> {
             read(None);
             let sent = Instant::now();
             let answered = exec::<DB>(&mut connection, sql, &mut read);
+            // From here to the end of the round the connection is owned by this future, so whatever
+            // leaves the round without putting it back closes it.
             let Some(answered) = within(self.round_trip.statement_limit(parts), answered).await
             else {
                 may_arrive_late = true;

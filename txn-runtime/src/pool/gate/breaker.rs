@@ -36,8 +36,11 @@ pub enum Breaker {
 /// result. The lock is never held across an await or a log message.
 #[derive(Debug)]
 pub(crate) struct CircuitBreaker {
+    /// The engine, for log messages.
     system: &'static str,
+    /// Counts how often it opens.
     meter: Meter,
+    /// The state machine, which decides everything.
     circuit: Mutex<Circuit>,
 }
 
@@ -72,6 +75,7 @@ impl CircuitBreaker {
         }
     }
 
+    /// Starts the clock of an attempt that was admitted.
     fn attempt(&self, role: Role) -> Attempt<'_> {
         Attempt {
             breaker: self,
@@ -115,7 +119,9 @@ impl CircuitBreaker {
 /// result was reported the attempt is an ordinary one, so that its drop changes nothing.
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
+    /// Where the result is reported.
     breaker: &'a CircuitBreaker,
+    /// The role that it has now: `Ordinary` once a result was reported.
     role: Role,
     /// When it began, or when it last got an answer. Failures are dated from here.
     began: Instant,
@@ -138,6 +144,7 @@ impl Attempt<'_> {
         let mut connect = pin!(connect);
         loop {
             let Ok(result) = timeout(ANSWER_TIMEOUT, connect.as_mut()).await else {
+                // `failed` makes this an ordinary attempt, so its role is read before.
                 let was_probe = self.role == Role::Probe;
                 self.failed(&timed_out());
                 if was_probe {
@@ -153,13 +160,17 @@ impl Attempt<'_> {
         }
     }
 
+    /// Reports that the server has answered.
     fn reached(&mut self) {
+        // Whatever this attempt goes on to do, it is dated from this answer.
         self.role = Role::Ordinary;
         self.began = Instant::now();
         self.breaker.change(Circuit::reached);
     }
 
+    /// Reports that there was no answer.
     fn failed(&mut self, error: &sqlx::Error) {
+        // The state machine has the result of the probe, and the drop has nothing left to give up.
         let role = std::mem::replace(&mut self.role, Role::Ordinary);
         let (began, now, cause) = (self.began, Instant::now(), Cause::of_connecting(error));
         let jitter = fastrand::f64();
@@ -168,6 +179,7 @@ impl Attempt<'_> {
     }
 }
 
+// Leaves the place of a probe whose result will never be known.
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.role == Role::Probe {

@@ -29,6 +29,7 @@ const MAX_GAP: Duration = Duration::from_secs(60);
 
 /// The upper bound of the pause before the first probe. It doubles with each failed probe.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The upper bound of every pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Consecutive failures, with no answer of the server in between.
@@ -38,6 +39,7 @@ struct Failures {
     since: Instant,
     /// When the last of them failed.
     last: Instant,
+    /// How many have failed.
     count: u32,
     /// The cause of the last one.
     cause: Cause,
@@ -78,8 +80,11 @@ pub(super) enum Role {
 /// The state as the user sees it; see [`Breaker`](super::Breaker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Position {
+    /// Every caller may connect.
     Closed,
+    /// No caller may connect, and the next probe is not due yet or has not been asked for.
     Open,
+    /// The probe is in flight.
     HalfOpen,
 }
 
@@ -88,6 +93,7 @@ pub(super) enum Position {
 pub(super) struct Circuit {
     /// How long the server must be unreachable before it opens. `None` means that it never does.
     after: Option<Duration>,
+    /// Where it is in the diagram above.
     state: State,
 }
 
@@ -111,6 +117,7 @@ impl Circuit {
                 *probe = Probe::InFlight;
                 Ok(Role::Probe)
             }
+            // The probe is not due yet, or somebody else is it.
             State::Open { failures, .. } => Err(failures.outage(now)),
         }
     }
@@ -163,6 +170,7 @@ impl Circuit {
                 probes,
             } => {
                 failures.add(now, cause);
+                // An ordinary attempt that began before it opened says nothing about the backoff.
                 if role == Role::Probe {
                     *probes += 1;
                     *probe = Probe::after(*probes, now, jitter);
@@ -222,6 +230,7 @@ impl Failures {
         }
     }
 
+    /// Counts one more failure of the same outage.
     fn add(&mut self, now: Instant, cause: Cause) {
         self.last = now;
         self.count = self.count.saturating_add(1);

@@ -16,6 +16,7 @@ use super::codel::{Codel, Decision};
 pub(super) struct Queue {
     /// The engine, for log messages.
     system: &'static str,
+    /// The state machine, which decides everything.
     codel: Mutex<Codel>,
     /// A caller was served without waiting since `codel` was last locked.
     ///
@@ -80,6 +81,7 @@ impl Queue {
         result
     }
 
+    /// Logs that the queue has become slow, or has ceased to be.
     fn log_change(&self, was_slow: bool, is_slow: bool) {
         let system = self.system;
         match (was_slow, is_slow) {

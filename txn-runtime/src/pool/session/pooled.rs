@@ -1,5 +1,15 @@
-//! What deadpool keeps for us, and how it is made: opening sessions and deciding which idle ones
+//! What deadpool keeps for us, and how it is made: opening sessions, and deciding which idle ones
 //! may still be used.
+//!
+//! Opening a session passes these layers, from the outside in:
+//!
+//! | layer | adds |
+//! |---|---|
+//! | `create` | the end of it when the pool is closed, metrics, the list of open scopes |
+//! | `connect` | the breaker's admission, and retries of a refusal that may pass |
+//! | `open` | a report to the breaker, and real time where tokio's clock is paused |
+//! | `connect_once` | `after_connect`, and what a reset restores |
+//! | `engine::connect` | the connection itself, and the greeting |
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -31,11 +41,13 @@ use crate::pool::gate::{Attempt, CircuitBreaker};
 /// moved between the two as a box and is never shared, so it needs no lock. Invariant 1 holds
 /// whenever the pool owns it.
 pub(crate) struct Pooled<DB: Engine> {
+    /// The driver's connection.
     pub(super) connection: DB::Connection,
     /// How its server is told to cancel what it does.
     pub(super) backend: Cancellable,
     /// Its entry in the list of open scopes.
     pub(super) activity: Registered,
+    /// When it was opened, for `max_lifetime`.
     pub(super) opened: Instant,
     /// When it last went back to the pool, or was opened.
     pub(super) returned: Instant,
@@ -49,6 +61,7 @@ pub(crate) struct Pooled<DB: Engine> {
     pub(super) to_be_reset: bool,
     /// The state that a reset restores.
     pub(super) as_opened: Arc<AsOpened>,
+    /// Its part in the metrics.
     pub(super) tracker: SessionTracker,
 }
 
@@ -57,22 +70,30 @@ pub(crate) struct Pooled<DB: Engine> {
 /// All handles share it through the pool. It also holds what sessions need of their pool without a
 /// handle.
 pub(crate) struct Manager<DB: Engine> {
+    /// How sessions are opened.
     pub(crate) options: ConnectOptionsOf<DB>,
+    /// After what time an idle session is closed.
     pub(crate) idle_timeout: Option<Duration>,
+    /// After what time a session is closed, once it is idle.
     pub(crate) max_lifetime: Option<Duration>,
     /// How long connecting is retried while the server sends a refusal that may pass. This is
     /// shorter than `acquire_timeout`, so that the caller's error can name the refusal.
     pub(crate) connect_patience: Duration,
+    /// Whether connecting makes sense at the moment.
     pub(crate) breaker: CircuitBreaker,
+    /// What the server is known to accept as the first statement.
     pub(crate) greeting: Greeting,
     /// The measured round trip, which is shared with the control connection.
     pub(crate) round_trip: Arc<RoundTrip>,
     /// The list of open scopes.
     pub(crate) scopes: Arc<Scopes>,
+    /// The metrics of the pool.
     pub(crate) meter: Meter,
     /// How many sessions are in somebody's hands and have no slot in the pool any more.
     pub(crate) orphaned: Arc<AtomicUsize>,
+    /// The current epoch.
     pub(crate) epochs: Epochs,
+    /// The user's callbacks.
     pub(crate) callbacks: Callbacks<DB>,
     /// Cancelled when the pool is closed or dropped. Nothing is opened from then on.
     pub(crate) closing: CancellationToken,
@@ -80,13 +101,17 @@ pub(crate) struct Manager<DB: Engine> {
 
 /// A connection that was just set up, with what was learnt about it.
 pub(crate) struct Opened<DB: Engine> {
+    /// The driver's connection.
     pub(crate) connection: DB::Connection,
+    /// How its server knows it.
     backend: Backend,
+    /// The state that a reset restores.
     as_opened: AsOpened,
 }
 
 /// The backoff between attempts to connect that meet a refusal which may pass.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The pause doubles up to this one.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl<DB: Engine> Manager<DB> {
@@ -129,8 +154,8 @@ impl<DB: Engine> Manager<DB> {
         let connected = engine::connect::<DB>(options, &self.greeting, &self.round_trip);
         let (mut connection, mut backend) = connected.await?;
         if self.callbacks.after_connect.is_some() {
-            backend.limits = None;
-            self.callbacks.connected(&mut connection).await?;
+            backend.limits = None; // the callback may set timeouts
+            self.callbacks.run_after_connect(&mut connection).await?;
         }
         let as_opened = match self.callbacks.reset {
             Reset::Nothing => AsOpened::default(),
@@ -145,6 +170,7 @@ impl<DB: Engine> Manager<DB> {
 
     /// Opens a connection, and tries again, with backoff, while the refusal may pass.
     async fn connect(&self) -> Result<Opened<DB>, Error> {
+        // One attempt, as the breaker sees it, however often it is repeated below.
         let mut attempt = self.breaker.admit().map_err(Error::unavailable)?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -234,8 +260,11 @@ impl<DB: Engine> Manager<DB> {
     /// flight, deadpool drops the session.
     async fn before_acquire(&self, pooled: &mut Pooled<DB>) -> RecycleResult<Error> {
         let meta = SessionMeta::idle(pooled.opened, pooled.returned);
-        pooled.backend.limits = None;
-        let answer = self.callbacks.wants(&mut pooled.connection, meta).await;
+        pooled.backend.limits = None; // the callback may set timeouts
+        let answer = self
+            .callbacks
+            .run_before_acquire(&mut pooled.connection, meta)
+            .await;
         if let Ok(true) = answer {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::pool::Session;
 use crate::pool::executor::{By, Rows, operate};
 
+/// The error of a transaction that should have ended and did not.
 const NOT_ENDED: &str = "the server goes on with the transaction that was to end";
 
 impl<DB: Engine> Session<DB> {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   a statement runs ──► look_for_leftovers notes whether it may leave something behind
-//!   the session is dropped ──► has_work_before_others
+//!   the session is dropped ──► has_release_work
 //!         │ no work                               │ work
 //!         ▼                                       ▼
 //!      idle, maybe with `to_be_reset` set      make_ready_for_others, in the background
@@ -31,6 +31,7 @@ impl<DB: Engine> Session<DB> {
         }
     }
 
+    /// Reads the statement. It is a function of its own so that the check above can be inlined.
     fn note_leftovers(&mut self, sql: &str) {
         self.left = match statement::leaves_something::<DB>(sql) {
             true => Left::Seen,
@@ -46,12 +47,13 @@ impl<DB: Engine> Session<DB> {
 
     /// Returns true if there is work to do before the session may go back to the pool. Sets
     /// `to_be_reset` if the next user can do it instead.
-    pub(super) fn has_work_before_others(&self, pooled: &mut Pooled<DB>) -> bool {
+    pub(super) fn has_release_work(&self, pooled: &mut Pooled<DB>) -> bool {
         if !self.db.acts_on_release() || self.state.needs_nothing_before_others() {
             return false;
         }
         let callbacks = self.db.callbacks();
         let when = self.when_to_reset();
+        // The drop may still close or settle the session; then the flag does no harm.
         if when == When::WithNext {
             pooled.to_be_reset = true;
         }
@@ -76,7 +78,7 @@ impl<DB: Engine> Session<DB> {
         let db = self.db.clone();
         let limit = db.settle_timeout();
         if db.callbacks().after_release.is_some() {
-            self.forget_limits();
+            self.forget_limits(); // the callback may set timeouts
         }
         let meta = self
             .pooled
@@ -84,7 +86,7 @@ impl<DB: Engine> Session<DB> {
             .map(|pooled| SessionMeta::in_use(pooled.opened));
         let meta = meta.unwrap_or(SessionMeta::NEW);
         let keeps = self
-            .run_guarded(limit, |on| db.callbacks().keeps(on, meta))
+            .run_guarded(limit, |on| db.callbacks().run_after_release(on, meta))
             .await?;
         if !keeps {
             return Ok(Some(CloseReason::Rejected));
@@ -113,7 +115,7 @@ impl<DB: Engine> Session<DB> {
             Renewal::Close => return Ok(false),
             Renewal::AsOpened => {}
             Renewal::AsNew => {
-                let connected = self.run_guarded(limit, |on| db.callbacks().connected(on));
+                let connected = self.run_guarded(limit, |on| db.callbacks().run_after_connect(on));
                 connected.await?;
             }
         }

@@ -110,7 +110,9 @@ impl<DB: Engine> Drop for Slot<DB> {
 /// The parts of a session that a running statement reports to when it is refused or the connection
 /// breaks. They are borrowed apart from the connection, which the statement itself has borrowed.
 pub(crate) struct Hold<'a, DB: Engine> {
+    /// Freed if the connection breaks.
     pub(super) slot: &'a mut Slot<DB>,
+    /// Told that the session is gone.
     pub(super) tracker: &'a mut SessionTracker,
 }
 

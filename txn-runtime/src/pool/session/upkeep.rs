@@ -37,11 +37,13 @@ impl<DB: Engine> Session<DB> {
         self.finish_exchange(cancels).await
     }
 
-    /// Reads the rest of the last exchange, and cancels it on the server if `cancels`.
+    /// Reads the rest of the last exchange, and cancels it on the server if `cancels`. The wire is
+    /// then `Idle`, or `Broken` after an error.
     async fn finish_exchange(&mut self, cancels: bool) -> Result<Option<sqlx::Error>, sqlx::Error> {
         if self.state.is_idle() {
             return Ok(None);
         }
+        // Asked before `drains`, which changes the state: it decides how a failure is accounted.
         let lost = self.is_lost_by_a_drop();
         let left = self.state.drains(DB::DROPS_BREAK);
         let drained = match left {
@@ -56,7 +58,8 @@ impl<DB: Engine> Session<DB> {
     }
 
     /// Waits for the end of the exchange that was left as `left` says. If `cancels`, the wait is
-    /// bounded by `settle_timeout`.
+    /// bounded by `settle_timeout` (invariant 4). If not, it lasts as long as the rest takes: the
+    /// scope's own time limit applies.
     async fn wait_for_answer(
         &mut self,
         left: Wire,
@@ -103,6 +106,7 @@ impl<DB: Engine> Session<DB> {
         let (None, Some(question)) = (known, DB::ASK_LIMITS) else {
             return Ok(known.unwrap_or_default());
         };
+        // The timeouts of the last user do not count.
         if self.is_to_be_reset() {
             self.reset_or_break().await?;
         }
@@ -210,7 +214,7 @@ impl<DB: Engine> Session<DB> {
         operation: impl FnOnce(&'a mut DB::Connection) -> F,
     ) -> Result<T, sqlx::Error> {
         let (connection, state, _, mut busy) = self.split();
-        state.sent();
+        state.sent(); // before the first poll (invariant 2)
         busy.waits(true);
         let result = timeout(limit, operation(connection)).await;
         let result = result.unwrap_or_else(|_| Err(timed_out()));
