@@ -109,7 +109,7 @@ pub struct Db<DB: Engine> {
 struct Shared<DB: Engine> {
     /// The idle sessions, and an empty shell for each session that is out.
     pool: Pool<Manager<DB>>,
-    /// What the builder set. It never changes.
+    /// The settings of the builder. They never change.
     limits: Limits,
     /// The runtime on which cleanups run (invariant 8).
     cleanup_runtime: Arc<CleanupRuntime>,
@@ -138,7 +138,7 @@ struct Shared<DB: Engine> {
     unreserved: Option<Arc<Semaphore>>,
     /// The callers that wait for a session while they hold another.
     second_sessions: SecondSessions,
-    /// What reports scopes that are open for too long.
+    /// The task that reports scopes which are open for too long.
     watch: LongScopeWatch,
     /// The metrics of this pool.
     meter: Meter,

@@ -105,7 +105,7 @@ impl<DB: Engine> Db<DB> {
             // Boxed: see the head of scope.rs.
             return Box::pin(self.borrow(sandbox, deadline, need)).await;
         }
-        // How far the caller is, for its own error and for whoever lists the open scopes.
+        // How far the caller is, for its own error and for the list of open scopes.
         let progress = WaitProgress::default();
         let mut checkout = pin!(self.check_out(need, &progress.has_turn));
         // A caller that is served at once needs no timer, and does not count as waiting.

@@ -33,9 +33,9 @@ pub(crate) struct Limits {
     pub(crate) acquire_timeout: Duration,
     /// How long a cleanup may take before its session is closed (invariant 4).
     pub(crate) settle_timeout: Duration,
-    /// What is done with an operation that was dropped in flight.
+    /// The treatment of an operation that was dropped in flight.
     pub(crate) cancel: Cancel,
-    /// Whether the server is asked about a COMMIT whose answer was lost.
+    /// If set, the server is asked about a COMMIT whose answer was lost.
     pub(crate) verify_commits: bool,
     /// How many sessions are reserved for callers that hold one already.
     pub(crate) reserve: usize,
@@ -73,7 +73,7 @@ impl Limits {
 pub(crate) struct Settings<DB: Engine> {
     /// How sessions are opened.
     pub(crate) options: ConnectOptionsOf<DB>,
-    /// What the handle consults while it is open.
+    /// The settings that the handle consults while it is open.
     pub(crate) limits: Limits,
     /// The limits of waiting and connecting.
     pub(crate) gate: gate::Settings,
@@ -81,7 +81,7 @@ pub(crate) struct Settings<DB: Engine> {
     pub(crate) idle_timeout: Option<Duration>,
     /// After what time a session is closed, once it is idle.
     pub(crate) max_lifetime: Option<Duration>,
-    /// What the pool is called in metrics.
+    /// The name of the pool in metrics.
     pub(crate) pool_name: PoolName,
     /// The user's callbacks, and whether sessions are reset.
     pub(crate) callbacks: Callbacks<DB>,

@@ -15,7 +15,7 @@ use crate::model::reset::{Reset, SessionMeta};
 
 /// The driver's connection of an engine.
 type ConnectionOf<DB> = <DB as Database>::Connection;
-/// What a callback returns.
+/// The future that a callback returns.
 type Answer<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
 /// A callback that sets a connection up.
 type Setup<DB> =
@@ -32,7 +32,7 @@ pub(crate) struct Callbacks<DB: Engine> {
     pub(crate) before_acquire: Option<Arc<Decide<DB>>>,
     /// Called before a session that was used goes back to the pool.
     pub(crate) after_release: Option<Arc<Decide<DB>>>,
-    /// Whether sessions are reset between two users.
+    /// The rule by which sessions are reset between two users.
     pub(crate) reset: Reset,
 }
 

@@ -36,7 +36,7 @@ use self::batch::{Answer, CancelResult};
 use crate::engine::{self, Backend, Engine, cancel_at_large, clock, left_to_its_server};
 use crate::model::transaction::Wire;
 
-/// What is done with an operation that was dropped in flight.
+/// The treatment of an operation that was dropped in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cancel {

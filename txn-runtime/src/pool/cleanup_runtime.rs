@@ -2,7 +2,7 @@
 //!
 //! Invariant 8: cleanups run on the runtime that the `Db` was made with, wherever the session is
 //! dropped. A runtime that has been shut down drops every task that it is given without polling it.
-//! That drop is the only sign of it, so it is what passes the work on:
+//! The drop is the only sign of that, so it is what passes the work on:
 //!
 //! ```text
 //!   spawn ──► the runtime of the `Db` ──► runs
@@ -55,7 +55,7 @@ impl CleanupRuntime {
 struct Unstarted<F: Future<Output = ()> + Send + 'static> {
     /// The work; `None` once it has begun or was passed on.
     work: Option<F>,
-    /// Where another runtime is noted, if the first one has refused the work.
+    /// The place to note another runtime, if the first one has refused the work.
     cleanup_runtime: Arc<CleanupRuntime>,
     /// The runtime that has refused the work if this is dropped. `None` means that the runtime of
     /// the thread was tried too.

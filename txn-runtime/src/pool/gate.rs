@@ -47,7 +47,7 @@ pub(crate) enum Rejection {
 /// caller passes in; the gate polls that future and decides how long to go on polling it.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// What the builder set. It never changes.
+    /// The limits that the builder set. They never change.
     settings: Settings,
     /// The wait times of all callers, or of readers only if `writers` is set.
     sessions: Queue,

@@ -176,7 +176,7 @@ fn call(hook: AfterRollback, cause: Cause) -> BoxFuture<'static, ()> {
 /// The hooks to run now that a transaction has ended, with what they keep alive while they run.
 #[derive(Default)]
 pub(crate) struct Due {
-    /// What is to run, in the order of registration.
+    /// The hooks themselves, in the order of registration.
     pub(crate) hooks: Vec<BoxFuture<'static, ()>>,
     /// Their scope, which is listed among the open ones until they are done.
     pub(crate) ending: Option<EndedScope>,

@@ -26,7 +26,7 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// A session was handed out for `need`: puts its scope into the list, and makes sure that the
-    /// background tasks run which it needs.
+    /// background tasks that it needs are running.
     pub(crate) fn opened(&self, session: Session<DB>, need: &Need) -> Session<DB> {
         let has_turn = DB::ONE_WRITER && need.writes;
         // The scope is in the list before the watch is asked, as `long_scopes` requires.
@@ -42,7 +42,7 @@ impl<DB: Engine> Db<DB> {
     /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
     pub(crate) fn look(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
-        // Holders and waiters are matched only now that all are known.
+        // The list is complete from here on, so waiters can be matched with holders.
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
         for_sessions(&mut seen);
         seen

@@ -46,7 +46,7 @@ impl SecondSessions {
 
 /// A registered caller. Dropping it, with its session or without, takes it off the list.
 pub(super) struct Entry<'a> {
-    /// Where the caller is registered.
+    /// The list that the caller is on.
     registry: &'a SecondSessions,
     /// The name of the scope that waits.
     scope: &'static str,

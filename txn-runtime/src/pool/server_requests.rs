@@ -1,4 +1,4 @@
-//! What a handle asks of the server over the control connection: a question, or the end of an
+//! Requests to the server over the control connection: a question, or the end of an
 //! operation in another session.
 
 use super::Db;
@@ -32,7 +32,7 @@ impl<DB: Engine> Db<DB> {
     /// Waits for the `answer` to an operation that was dropped in flight. If `cancels`, the
     /// operation is cancelled on the server meanwhile.
     ///
-    /// With [`Cancel::Close`] no cancel may be sent. Then an operation that is still running is
+    /// If no cancel may be sent ([`Cancel::Close`]), an operation that is still running is
     /// given up, and the rest of a row stream is read, which may be quick.
     pub(crate) async fn cancelling<T>(
         &self,

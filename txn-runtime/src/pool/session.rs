@@ -82,13 +82,13 @@ pub struct Session<DB: Engine> {
     pooled: Option<Box<Pooled<DB>>>,
     /// The place in the pool. It is freed early if the connection breaks.
     slot: Slot<DB>,
-    /// What a transaction on the session begins and ends with.
+    /// The SQL that a transaction on the session begins and ends with.
     bounds: Bounds,
     /// The state of the wire and of the transaction. It is known here and nowhere else.
     pub(crate) state: State,
     /// The hooks of the transaction that is open.
     pub(crate) hooks: Hooks,
-    /// What the user may have left behind on the session, if that is to be cleaned up.
+    /// The traces that the user may have left on the session, if these are to be cleaned up.
     pub(crate) left: Left,
     /// The span and figures of the root scope whose body runs on the session.
     pub(crate) trace: Trace,

@@ -23,11 +23,11 @@ pub struct Status {
     pub waiting: usize,
     /// The number of open sessions that are being brought to a known state.
     pub settling: usize,
-    /// Whether callers that wait for long are refused; see
+    /// True while callers that wait for long are refused; see
     /// [`DbBuilder::queue_target`](crate::DbBuilder::queue_target).
     pub shedding: bool,
-    /// Whether callers that need a new connection may try to open one; see
-    /// [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after).
+    /// The state of the circuit breaker, which decides whether callers that need a new connection
+    /// may open one; see [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after).
     pub breaker: Breaker,
 }
 

@@ -33,10 +33,10 @@ pub(super) enum CancelResult {
     Failed,
 }
 
-/// What the caller that asked for a cancel receives.
+/// The answer to the caller that asked for a cancel.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// What the last attempt has come to.
+    /// The result of the last attempt.
     pub(super) result: CancelResult,
     /// It was also sent over a connection that did not answer, and may still arrive from there.
     pub(super) may_arrive_late: bool,
@@ -46,7 +46,7 @@ pub(super) struct Answer {
 struct Request {
     /// The session whose operation is to be cancelled.
     target: Target,
-    /// Where the result goes. It is closed if the session was closed meanwhile.
+    /// The way back to the session. It is closed if the session was closed meanwhile.
     answer: oneshot::Sender<Answer>,
 }
 
@@ -66,7 +66,7 @@ impl Request {
 /// time. They and the batches take turns in the order in which they come.
 pub(crate) struct Control<DB: Engine>(Arc<Shared<DB>>);
 
-/// What callers and the sending task share. No lock of `queue` is held across an await.
+/// The state that callers and the task share. The lock of `queue` is never held across an await.
 struct Shared<DB: Engine> {
     /// Held for one request and its answer.
     connection: AsyncMutex<ControlConnection<DB>>,
@@ -180,8 +180,8 @@ async fn send_some<DB: Engine>(
     batch: Vec<Request>,
 ) -> Vec<Request> {
     let targets: Vec<_> = batch.iter().map(|request| request.target.clone()).collect();
-    // For each cancel that the server has reached: its place in the batch, and whether this was its
-    // server. A repeated attempt begins with `None`.
+    // One entry for each cancel that the server has reached: its place in the batch, and whether
+    // this was its server. A repeated attempt begins with `None`.
     let mut heard = Vec::new();
     let read = |row: Option<&DB::Row>| match row {
         Some(row) => heard.extend(DB::heard(row)),

@@ -16,13 +16,13 @@ use crate::observe::metrics::Meter;
 /// as one failure for each such period; a probe is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether callers that need a new connection may try to open one, from
-/// [`Status::breaker`](crate::Status::breaker). It is configured with
-/// [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after).
+/// The state of the circuit breaker, which decides whether callers that need a new connection may
+/// open one. [`Status::breaker`](crate::Status::breaker) shows it, and
+/// [`DbBuilder::breaker_after`](crate::DbBuilder::breaker_after) configures it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Breaker {
-    /// They may: as far as is known, the server can be reached.
+    /// They may open one: as far as is known, the server can be reached.
     Closed,
     /// They fail at once: the server is out of reach.
     Open,
@@ -119,7 +119,7 @@ impl CircuitBreaker {
 /// result was reported the attempt is an ordinary one, so that its drop changes nothing.
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
-    /// Where the result is reported.
+    /// The breaker that the result is reported to.
     breaker: &'a CircuitBreaker,
     /// The role that it has now: `Ordinary` once a result was reported.
     role: Role,

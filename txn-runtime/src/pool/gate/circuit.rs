@@ -54,7 +54,7 @@ enum Probe {
     InFlight,
 }
 
-/// Whether the breaker is open, and what it has counted.
+/// The two states of the breaker, with what it has counted.
 #[derive(Debug)]
 enum State {
     /// Every caller may connect. The failures are those since the last answer.
@@ -93,7 +93,7 @@ pub(super) enum Position {
 pub(super) struct Circuit {
     /// How long the server must be unreachable before it opens. `None` means that it never does.
     after: Option<Duration>,
-    /// Where it is in the diagram above.
+    /// The place in the diagram above.
     state: State,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What [`DbBuilder`](crate::DbBuilder) was told about waiting and connecting.
+/// The settings of [`DbBuilder`](crate::DbBuilder) that concern waiting and connecting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// The wait that is acceptable under load. `None` means that no caller is refused early.

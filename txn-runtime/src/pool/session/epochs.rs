@@ -1,6 +1,6 @@
 //! Epochs: how all sessions become suspect at once.
 //!
-//! What a session remembers can become out of date for every session of a pool at the same time:
+//! Some things that a session remembers can become out of date for all sessions of a pool at once:
 //! the statements that are prepared on it (a schema change), and the runtime that its connection
 //! lives in (the end of that runtime). Each session notes the epoch in which it was last known to
 //! be up to date. An event that makes all sessions suspect begins a new epoch, and whoever takes a

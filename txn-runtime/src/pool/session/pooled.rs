@@ -1,4 +1,4 @@
-//! What deadpool keeps for us, and how it is made: opening sessions, and deciding which idle ones
+//! The objects that deadpool keeps for us: how sessions are opened, and which idle ones
 //! may still be used.
 //!
 //! Opening a session passes these layers, from the outside in:
@@ -79,9 +79,9 @@ pub(crate) struct Manager<DB: Engine> {
     /// How long connecting is retried while the server sends a refusal that may pass. This is
     /// shorter than `acquire_timeout`, so that the caller's error can name the refusal.
     pub(crate) connect_patience: Duration,
-    /// Whether connecting makes sense at the moment.
+    /// It tells whether connecting makes sense at the moment.
     pub(crate) breaker: CircuitBreaker,
-    /// What the server is known to accept as the first statement.
+    /// The first statement that the server is known to accept.
     pub(crate) greeting: Greeting,
     /// The measured round trip, which is shared with the control connection.
     pub(crate) round_trip: Arc<RoundTrip>,

@@ -1,4 +1,4 @@
-//! What is done with a clean session between two users: the user's `after_release` callback, and
+//! The work on a clean session between two users: the user's `after_release` callback, and
 //! the reset to the state in which it was opened.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! What the runtime itself does with a session: draining it, probing it, pinging it, and bringing
+//! The runtime's own work on a session: draining it, probing it, pinging it, and bringing
 //! it up to date.
 //!
 //! All of this is guarded like the user's statements: the wire is `Busy` while something is in
@@ -145,7 +145,7 @@ impl<DB: Engine> Session<DB> {
         DB::LIVES_IN_RUNTIME && runtime.is_some_and(|runtime| !self.db.is_alive(runtime))
     }
 
-    /// What this session remembers of the schema is out of date. That of all others most likely is
+    /// This session remembers a schema that is out of date. All others most likely do
     /// too, so a new epoch begins.
     pub(super) fn note_stale(&mut self) {
         if let Some(pooled) = &self.pooled {
