@@ -35,8 +35,8 @@ impl<DB: Engine> Db<DB> {
     /// # Ok(()) }
     /// ```
     pub async fn scopes(&self) -> Vec<OpenScope> {
-        let mut seen = self.look(None);
-        self.see_locks(&mut seen).await;
+        let mut seen = self.list_scopes(None);
+        self.add_lock_waits(&mut seen).await;
         seen.into_iter().map(|seen| seen.scope).collect()
     }
 }

@@ -41,6 +41,7 @@ impl<DB: Engine> Db<DB> {
             return Err(Error::refused(Need::AUTOCOMMIT.scope, NOT_IN_A_SANDBOX));
         }
         let deadline = self.deadline();
+        // Each round returns or closes a session, and past the deadline `acquire` opens no new one.
         loop {
             let mut session = self.acquire(deadline, &need).await?;
             let until = match session.is_suspect() {
@@ -63,6 +64,7 @@ impl<DB: Engine> Db<DB> {
                 Ok(()) => return Ok(session),
                 Err(_) => {
                     session.discard_because(CloseReason::PingFailed);
+                    // The next one would have to be pinged in vain, and the one after that.
                     if DB::EMBEDDED.is_none() {
                         self.close_stale_idle(CloseReason::PingFailed);
                     }

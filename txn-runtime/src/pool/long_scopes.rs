@@ -136,10 +136,10 @@ async fn watch_over<DB: Engine>(db: WeakDb<DB>, after: Duration) {
 impl<DB: Engine> Db<DB> {
     /// Reports the scopes that are overdue. Returns when the next one will be.
     async fn report_overdue(&self, after: Duration) -> Option<Instant> {
-        let mut seen = self.look(Instant::now().checked_sub(after));
+        let mut seen = self.list_scopes(Instant::now().checked_sub(after));
         // The server is asked only if there is something to report.
         if seen.iter().any(|seen| seen.overdue) {
-            self.see_locks(&mut seen).await;
+            self.add_lock_waits(&mut seen).await;
         }
         for seen in seen.iter().filter(|seen| seen.overdue) {
             report::<DB>(&seen.scope, after);
@@ -149,8 +149,8 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns when the next scope will be overdue, or `None` if there is none to watch.
     fn next_overdue(&self, after: Duration) -> Option<Instant> {
-        let seen = self.look(None).into_iter();
-        let reportable = seen.filter_map(|seen| seen.holding.filter(|it| it.reportable));
+        let scopes = self.list_scopes(None).into_iter();
+        let reportable = scopes.filter_map(|seen| seen.holding.filter(|it| it.reportable));
         // A time so late that it cannot be represented never comes.
         let due = reportable.filter_map(|holding| holding.since.checked_add(after));
         due.min()

@@ -20,9 +20,9 @@ impl<DB: Engine> Db<DB> {
     /// Returns the scopes that hold the turn to write (`of_turn`) or a session, the oldest first:
     /// for the error of a caller that has waited for it in vain.
     pub(crate) fn holders(&self, of_turn: bool) -> Vec<OpenScope> {
-        let seen = self.look(None).into_iter();
-        let seen = seen.filter(|seen| seen.has(of_turn));
-        seen.map(|seen| seen.scope).collect()
+        let scopes = self.list_scopes(None).into_iter();
+        let holders = scopes.filter(|seen| seen.has(of_turn));
+        holders.map(|seen| seen.scope).collect()
     }
 
     /// A session was handed out for `need`: puts its scope into the list, and makes sure that the
@@ -40,7 +40,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns all open scopes, the oldest first, without asking the server. Scopes that began
     /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
-    pub(crate) fn look(&self, overdue: Option<Instant>) -> Vec<Seen> {
+    pub(crate) fn list_scopes(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
         // The list is complete from here on, so waiters can be matched with holders.
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
@@ -49,12 +49,12 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Asks the server which of the scopes that wait for it wait for a lock, and adds who holds it.
-    pub(crate) async fn see_locks(&self, seen: &mut [Seen]) {
-        let asks = |seen: &&Seen| seen.scope.state.asks_server();
-        let sessions = seen.iter().filter(asks);
-        let sessions = sessions.filter_map(|seen| seen.scope.session);
-        let sessions: Vec<_> = sessions.map(|id| id.to_string()).collect();
-        let blocked = self.ask_who_blocks(&sessions.join(",")).await;
+    pub(crate) async fn add_lock_waits(&self, seen: &mut [Seen]) {
+        let waits_for_server = |seen: &&Seen| seen.scope.state.asks_server();
+        let waiters = seen.iter().filter(waits_for_server);
+        let waiters = waiters.filter_map(|seen| seen.scope.session);
+        let waiters: Vec<_> = waiters.map(|id| id.to_string()).collect();
+        let blocked = self.ask_who_blocks(&waiters.join(",")).await;
         // Holders that are not ours are strangers: of them only the id is known.
         let known: Vec<_> = seen.iter().map(|seen| Holder::of(&seen.scope)).collect();
         for (waiter, holder_id) in blocked {
@@ -63,6 +63,7 @@ impl<DB: Engine> Db<DB> {
                 .find(|holder| holder.session == Some(holder_id));
             let holder = known.copied().unwrap_or(Holder::stranger(holder_id));
             let is_waiter = |seen: &&mut Seen| seen.scope.session == Some(waiter);
+            // The lock is what the scope waits for in the end, whatever the list said.
             if let Some(seen) = seen.iter_mut().find(is_waiter)
                 && !seen.scope.waits_on.contains(&holder)
             {
@@ -74,6 +75,8 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns pairs of sessions, the first of which waits for a lock that the second holds.
     /// Returns none if the server cannot tell or does not answer in time.
+    ///
+    /// `sessions` are the ids of those that may wait, separated by commas.
     async fn ask_who_blocks(&self, sessions: &str) -> Vec<(u64, u64)> {
         let mut blocked = Vec::new();
         // Behind a pooler, the ids that we know are not those of the server.

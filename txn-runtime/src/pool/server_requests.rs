@@ -42,6 +42,8 @@ impl<DB: Engine> Db<DB> {
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         let shared = &*self.shared;
+        // A row stream that was read in part needs no cancel for its answer to end, only for that
+        // to be soon. An operation that is still running may never end by itself.
         match (cancels, left, shared.limits.cancel) {
             (true, Wire::Busy, Cancel::Close) => Err(dropped_in_flight()),
             (true, Wire::Busy, Cancel::Server) if DB::DROPS_BREAK => {

@@ -1,4 +1,7 @@
 //! The ways in which a session is closed instead of going back to the pool.
+//!
+//! All of them take the session, so nobody can use it afterwards. Its slot, its permits and its
+//! lease are released by the drop that follows, and the hooks that it still has are dropped unrun.
 
 use sqlx::Connection;
 
