@@ -182,7 +182,7 @@ impl<DB: Engine> Tx<DB> {
     /// ```
     pub async fn connection(&mut self) -> Result<&mut DB::Connection, Error> {
         let scope = self.level.scope;
-        self.steady(scope, REFUSED).await?;
+        self.ensure_usable(scope, REFUSED).await?;
         if let Err(error) = self.session.let_the_driver_count().await {
             return Err(self.not_lent(error));
         }

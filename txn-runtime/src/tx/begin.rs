@@ -1,4 +1,14 @@
-//! How a transaction comes by its session, and begins on it.
+//! How a transaction gets its session, and begins on it.
+//!
+//! ```text
+//!   waiting for a session ──► BEGIN in flight ──► open
+//!        ▲                          │
+//!        └── the session was stale ─┘
+//! ```
+//!
+//! The guard around BEGIN is the session itself: its state says "inside of a transaction" before
+//! BEGIN is sent (invariant 2). Dropped while it waits, a caller leaves the queue. Dropped later,
+//! the session is settled, whether or not BEGIN has arrived.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -15,10 +25,12 @@ use crate::model::request::Request;
 use crate::observe::trace::Trace;
 use crate::pool::{Db, Session, transaction_sql};
 
-/// The server ends a transaction that is over its time only if nobody here does.
+/// How much longer than the scope's own limit the limit on the server is. The server is to end a
+/// transaction only if nobody here does.
 const SERVER_SLACK: Duration = Duration::from_secs(2);
 
 impl<DB: Engine> Tx<DB> {
+    /// Begins a transaction that its caller will end.
     pub(crate) async fn begin_by_hand(db: &Db<DB>, request: Request) -> Result<Self, Error> {
         let mut trace = Trace::root::<DB>(db.meter(), &request, 1);
         match Self::begin(db, &request, &mut trace).await {
@@ -32,15 +44,14 @@ impl<DB: Engine> Tx<DB> {
 
     /// Begins a transaction on a session of `db`.
     ///
-    /// A session that turns out dead is replaced: nothing has run on it yet.
-    ///
-    /// The trace goes with it, unless it fails.
+    /// If the session turns out to be dead, another one takes its place: nothing has run on it yet.
+    /// If this succeeds, the trace is moved into the transaction; else the caller keeps it.
     pub(crate) async fn begin(
         db: &Db<DB>,
         request: &Request,
         trace: &mut Trace,
     ) -> Result<Box<Self>, Error> {
-        let begun = Self::begin_unseen(db, request, trace).await;
+        let begun = Self::acquire_and_begin(db, request, trace).await;
         begun
             .map(|mut tx| {
                 tx.session.trace = trace.take().of_body();
@@ -49,7 +60,9 @@ impl<DB: Engine> Tx<DB> {
             .inspect_err(|error| trace.not_opened(error))
     }
 
-    async fn begin_unseen(
+    /// Takes a session and begins on it, again and again while the session is one that has become
+    /// unusable in the pool. All these tries together have one acquire timeout.
+    async fn acquire_and_begin(
         db: &Db<DB>,
         request: &Request,
         trace: &mut Trace,
@@ -62,7 +75,7 @@ impl<DB: Engine> Tx<DB> {
         loop {
             trace.at(ScopePhase::Waiting);
             let session = Self::acquire(db, request, patience).await?;
-            // Boxed from here on: it is large, and passes through many hands.
+            // Boxed, because it is large and is moved often from here on.
             let mut tx = Box::new(Self::new(session, *request));
             trace.at(ScopePhase::Beginning);
             match tx.send_begin(request, patience).await {
@@ -71,12 +84,19 @@ impl<DB: Engine> Tx<DB> {
                     return Ok(tx);
                 }
                 Err(error) if tx.session.state.is_broken() && tx.session.is_reused() => {
-                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "stale session replaced");
+                    tracing::debug!(
+                        target: "txn", system = DB::SYSTEM, %error,
+                        "stale session replaced"
+                    );
                     tx.session.discard_because(CloseReason::BeginFailed);
                 }
-                // Nobody knows what of it was refused, the BEGIN or what went before.
+                // The reset was sent together with BEGIN, and the error does not tell which of the
+                // two the server has refused.
                 Err(error) if tx.session.is_to_be_reset() && error.code().is_some() => {
-                    tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "session that was not reset replaced");
+                    tracing::debug!(
+                        target: "txn", system = DB::SYSTEM, %error,
+                        "session that was not reset replaced"
+                    );
                     tx.session.discard_because(CloseReason::Reset);
                 }
                 Err(error) => return Err(error),
@@ -84,7 +104,8 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// Waits for as long as the `Db` lets every caller wait, or the scope has time, whichever is shorter.
+    /// Waits for a session until the acquire timeout (`patience`) or the scope's own deadline is
+    /// over, whichever is earlier.
     async fn acquire(
         db: &Db<DB>,
         request: &Request,
@@ -95,7 +116,7 @@ impl<DB: Engine> Tx<DB> {
         let acquired = pin!(db.acquire(patience, &need));
         let acquired = match request.deadline {
             Some(deadline) if deadline.at() < patience => {
-                // Boxed, or every scope's future would have room for it.
+                // Boxed: see the head of scope.rs.
                 let in_time = Box::pin(timeout_at(deadline.at(), acquired));
                 in_time.await.map_err(|_| {
                     db.meter().waited_in_vain();
@@ -107,8 +128,11 @@ impl<DB: Engine> Tx<DB> {
         acquired.map_err(|error| error.in_scope(name))
     }
 
-    /// A server that does not answer is given up when the patience for a session, or the scope's time, is over. One that
-    /// has answered a moment ago is not watched, no more than in the body: a timer costs as much as all else here.
+    /// Sends BEGIN and waits for the answer, at most until the acquire timeout or the scope's
+    /// deadline is over.
+    ///
+    /// If the scope has no deadline and the server has answered on this session a moment ago, the
+    /// wait has no limit, just as in the body: a timer would cost as much as everything else here.
     async fn send_begin(&mut self, request: &Request, patience: Instant) -> Result<(), Error> {
         let Request {
             options, deadline, ..
@@ -129,18 +153,19 @@ impl<DB: Engine> Tx<DB> {
         if let Some(begun) = begun {
             self.id = begun.map_err(|error| Error::begin(name, error))?;
             self.session.activity().enter(ScopeState::Idle);
-            // The session of a sandbox was taken long ago.
+            // In a sandbox the session was taken long ago, so the time since then means nothing.
             if !self.session.bounds().are_a_savepoint() {
                 self.db().meter().begun(self.session.taken_at());
             }
             return Ok(());
         }
         if suspect {
-            // It is replaced, and those that have lain there for as long are not tried one after the other.
+            // The caller replaces the session. Those that have been idle for as long are closed
+            // too, instead of being tried one after the other.
             self.session.state.lost();
             self.db().close_stale_idle(CloseReason::BeginFailed);
         } else if let Some(deadline) = deadline {
-            // Boxed, or every scope's future would have room for it. What is not done by then is done in the background.
+            // What is not done by then is done in the background. Boxed: see the head of scope.rs.
             let undone = Box::pin(self.roll_back());
             timeout_at(deadline.at_the_latest(), undone).await.ok();
             if deadline.at() == until {

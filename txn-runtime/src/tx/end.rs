@@ -1,4 +1,21 @@
-//! How a transaction ends: commit, rollback, and what comes after.
+//! How a transaction ends: commit, rollback, and the hooks after it.
+//!
+//! An end goes through these steps, and never back:
+//!
+//! ```text
+//!   decide ──► before_commit hooks ──► decide again ──► COMMIT ───► report ──► session is
+//!      │                │                   │                          ▲       given back
+//!      └────────────────┴───────────────────┴─────────► ROLLBACK ──────┘          │
+//!                                                                             other hooks
+//! ```
+//!
+//! The future that does this owns the transaction, so that it can outlive its caller: it is wrapped
+//! in a [`Shield`], which spawns it if the caller is dropped. A scope with a time limit takes the
+//! same steps in `late.rs`.
+//!
+//! A COMMIT that was answered without success leaves the session in one of two states: outside of
+//! the transaction, if the engine is known to have ended it, or else still inside, so that it is
+//! rolled back here or by the drop of the session.
 
 use std::borrow::BorrowMut;
 
@@ -21,7 +38,11 @@ use crate::pool::transaction_sql::{self, CommitFailure, RolledBack};
 use crate::tx::shield::{EndReport, Shield};
 use crate::tx::verify::verify;
 
-/// Ends a transaction, which may be boxed.
+/// Ends a transaction, which may be boxed, and closes its span.
+///
+/// # Cancel safety
+///
+/// Dropped, the end goes on in the background, and its result becomes an event.
 pub(crate) async fn end<DB: Engine>(
     mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
     conclusion: Conclusion,
@@ -32,7 +53,8 @@ pub(crate) async fn end<DB: Engine>(
     result
 }
 
-/// The same for an attempt, after which there may be another.
+/// Ends the transaction of one attempt at a scope. The caller keeps the span, because another
+/// attempt may follow.
 pub(crate) async fn end_attempt<DB: Engine>(
     mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
     conclusion: Conclusion,
@@ -40,13 +62,13 @@ pub(crate) async fn end_attempt<DB: Engine>(
 ) -> Result<(), Error> {
     trace.ending(&conclusion);
     if let Some(deadline) = tx.borrow().request.deadline {
-        // Boxed, or every scope's future would have room for it.
+        // Boxed: see the head of scope.rs.
         return Box::pin(end_in_time(tx, conclusion, deadline, trace)).await;
     }
     let db = tx.borrow().db().clone();
     let ending = async move {
         let ended = tx.borrow_mut().finish(conclusion).await;
-        // The session is given back before hooks run.
+        // Hooks run without a session, so it is given back first.
         drop(tx);
         ended
     };
@@ -56,6 +78,8 @@ pub(crate) async fn end_attempt<DB: Engine>(
 }
 
 impl<DB: Engine> Tx<DB> {
+    /// Commits or rolls back, and reports the result. The session still belongs to the transaction
+    /// afterwards, and the hooks have not run.
     async fn finish(&mut self, conclusion: Conclusion) -> EndReport {
         match self.conclude(conclusion).await {
             Decision::Keep => {
@@ -72,7 +96,7 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// What a COMMIT has come to.
+    /// Reports the result of a COMMIT.
     pub(super) fn committed(&mut self, committed: Result<Timestamp, Error>) -> EndReport {
         match committed {
             Ok(answered) => self.ended(
@@ -88,7 +112,8 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// What a ROLLBACK has come to.
+    /// Reports the result of a ROLLBACK. `result` is what the scope returns if everything was
+    /// undone.
     pub(super) fn undone(
         &mut self,
         rolled_back: RolledBack,
@@ -106,6 +131,7 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
+    /// Takes the hooks that are due now that the transaction's `fate` is known.
     fn ended(
         &mut self,
         result: Result<(), Error>,
@@ -122,8 +148,8 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// Part of the transaction may be committed, whatever it was to come to. If that was known
-    /// before, it is what it came to.
+    /// The error of a scope whose rollback came too late: `by` has ended the transaction before,
+    /// so that a part of it may be committed. If `result` says that already, it stays.
     fn not_undone(&self, result: Result<(), Error>, by: &Untracked, cause: &Cause) -> Error {
         match result {
             Err(error) if error.is_partly_committed() => error,
@@ -131,6 +157,7 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
+    /// Counts a commit that failed, and returns the outcome of its scope.
     fn not_committed(&self, error: &Error) -> ScopeOutcome {
         if error.is_commit_unknown() {
             return ScopeOutcome::Unknown;
@@ -140,7 +167,8 @@ impl<DB: Engine> Tx<DB> {
         ScopeOutcome::Failed
     }
 
-    /// Decides, and lets the hooks before the commit change the decision.
+    /// Decides how the level ends. If it is to be kept, runs the `before_commit` hooks, and decides
+    /// again, because a hook may have failed or asked for a rollback.
     pub(crate) async fn conclude(&mut self, conclusion: Conclusion) -> Decision {
         match self.decide(conclusion).await {
             Decision::Keep => {}
@@ -160,7 +188,15 @@ impl<DB: Engine> Tx<DB> {
         self.decide(Verdict::Commit.into()).await
     }
 
-    /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy transaction.
+    /// Sends COMMIT and returns when it was answered.
+    ///
+    /// Invariant 6: `Ok` is returned only after the server confirmed the COMMIT of a healthy
+    /// transaction.
+    ///
+    /// # Errors
+    ///
+    /// If it was not confirmed. The error says whether nothing was written, or whether that is
+    /// unknown, also after the server was asked.
     pub(super) async fn commit_now(&mut self) -> Result<Timestamp, Error> {
         let scope = self.level.scope;
         let sent = Timestamp::now();
@@ -173,7 +209,7 @@ impl<DB: Engine> Tx<DB> {
             Err(failure) => failure,
         };
         if self.session.state.is_inside() && self.session.state.is_idle() {
-            // The failure of the COMMIT tells all that there is to be told.
+            // Its result is ignored: the caller gets the failure of the COMMIT.
             let _ = Box::pin(self.roll_back()).await;
         }
         match failure {
@@ -186,7 +222,12 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// The answer to the COMMIT was lost.
+    /// Asks the server what became of the transaction, because the answer to its COMMIT was lost.
+    ///
+    /// # Errors
+    ///
+    /// If the transaction is known not to be committed, or nobody can be asked
+    /// ([`Error::is_commit_unknown`]).
     async fn verify(&mut self, error: sqlx::Error) -> Result<Timestamp, Error> {
         let scope = self.level.scope;
         let committed = match (&self.id, self.session.server()) {
@@ -200,8 +241,13 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// Invariant 7: a failure of this is an event; closing the session rolls back as well. That the
-    /// transaction had been ended before is none: the caller has to know.
+    /// Sends ROLLBACK and waits for the answer, at most for the settle timeout.
+    ///
+    /// Invariant 7: a failure is an event and not an error, because the session is closed then, and
+    /// that rolls back as well. If the transaction had been ended before, that is returned, because
+    /// the caller has to know.
+    ///
+    /// Dropped, it leaves the session inside of the transaction, and the session's drop settles it.
     pub(super) async fn roll_back(&mut self) -> RolledBack {
         let limit = self.db().settle_timeout();
         let lost = self.session.is_lost_by_a_drop();
@@ -220,9 +266,13 @@ impl<DB: Engine> Tx<DB> {
         self.session.state.given_up(lost);
         if !lost {
             let scope = self.level.scope;
-            tracing::warn!(target: "txn", system = DB::SYSTEM, scope, problem, "rollback failed, session closed");
+            tracing::warn!(
+                target: "txn", system = DB::SYSTEM, scope, problem,
+                "rollback failed, session closed"
+            );
         }
-        // Nobody can be asked any more.
+        // The session is gone and cannot be asked, so what may have ended the transaction counts
+        // as if it had.
         let unseen = self.session.state.looked_at(DB::RESTORE.is_some());
         unseen
             .or(ended_by)

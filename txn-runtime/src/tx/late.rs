@@ -1,9 +1,20 @@
 //! The end of a transaction whose scope has a time limit.
 //!
-//! What comes before the COMMIT is part of what the limit is for: when the time is over, it is left, and the transaction
-//! rolled back. A COMMIT or a ROLLBACK that is on its way is never left: the caller waits for its answer a little longer, and
-//! then no more; it goes on behind the caller, as after a drop, and the hooks run as its fate says. What the caller is told
-//! then stands in [`EndProgress`].
+//! There are two limits. Until the deadline, the scope may decide and run its `before_commit`
+//! hooks; when the time is over, these are dropped and the transaction is rolled back. A COMMIT or
+//! a ROLLBACK that is in flight is never dropped: the caller waits for its answer until
+//! [`Deadline::at_the_latest`], which is a little later.
+//!
+//! ```text
+//!            deadline            at_the_latest
+//!   ────────────┼──────────────────────┼──────────────────────────►
+//!    decide,    │ COMMIT or ROLLBACK,  │ the caller is gone: the same COMMIT or ROLLBACK,
+//!    hooks      │ the caller waits     │ in the background, and the hooks after it
+//! ```
+//!
+//! If the answer does not come until then, the caller gets what is known so far, which stands in
+//! [`EndProgress`]. The end goes on in the background, as after a drop, and the hooks run according
+//! to the answer when it comes.
 
 use std::borrow::BorrowMut;
 use std::future::pending;
@@ -26,26 +37,37 @@ use crate::observe::trace::Trace;
 use crate::tx::shield::{EndReport, Shield};
 use crate::tx::verify::verify;
 
-/// What is known of an end that has not been reached yet.
+/// What the caller of an end gets to know if it stops waiting now.
+///
+/// `Committing` is the first state. It becomes `RollingBack` once the decision is a rollback.
+/// `Reported` is final: whoever needs the result first takes it, the end itself or the caller that
+/// stops waiting.
 enum EndState {
-    /// The COMMIT is on its way, or what decides about it.
+    /// The decision is not made yet, or the COMMIT is in flight.
     Committing,
-    /// It is rolled back, which leaves this for the caller.
-    Undoing(Result<(), Error>, RollbackCause),
-    /// The caller has been told, or there is nothing to tell any more.
-    Told,
+    /// The ROLLBACK is in flight. The caller gets this result, for this reason.
+    RollingBack(Result<(), Error>, RollbackCause),
+    /// The result was taken.
+    Reported,
 }
 
-/// Written by the end, read by a caller that does not wait for it.
+/// The state of an end, shared by the end, which may run in the background, and its caller. The
+/// lock is held for a single replacement and never across an await.
 struct EndProgress(Mutex<EndState>);
 
 impl EndProgress {
-    fn becomes(&self, known: EndState) -> EndState {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *place, known)
+    /// Moves to the `next` state and returns the one before.
+    fn replace(&self, next: EndState) -> EndState {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *state, next)
     }
 }
 
+/// Ends the transaction of one attempt at a scope that has a time limit.
+///
+/// # Cancel safety
+///
+/// Dropped, the end goes on in the background, as without a time limit.
 pub(super) async fn end_in_time<DB: Engine>(
     mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
     conclusion: Conclusion,
@@ -54,11 +76,13 @@ pub(super) async fn end_in_time<DB: Engine>(
 ) -> Result<(), Error> {
     let (db, scope) = (tx.borrow().db().clone(), tx.borrow().level.scope);
     let progress = Arc::new(EndProgress(Mutex::new(EndState::Committing)));
-    let known = Arc::clone(&progress);
+    let shared = Arc::clone(&progress);
     let ending = async move {
-        let ended = tx.borrow_mut().finish_in_time(conclusion, deadline, &known);
+        let ended = tx
+            .borrow_mut()
+            .finish_in_time(conclusion, deadline, &shared);
         let ended = ended.await;
-        // The session is given back before hooks run.
+        // Hooks run without a session, so it is given back first.
         drop(tx);
         ended
     };
@@ -66,14 +90,15 @@ pub(super) async fn end_in_time<DB: Engine>(
         let mut shield = Shield::new(db, trace, ending);
         match timeout_at(deadline.at_the_latest(), &mut shield).await {
             Ok(result) => Some(result),
-            // What runs after the end has no limit.
+            // The hooks after the end have no limit.
             Err(_) if shield.is_past_the_end() => Some(shield.await),
-            // Dropped, it goes on by itself.
+            // The shield is dropped here, and the end goes on in the background.
             Err(_) => None,
         }
     };
     let result = in_time.unwrap_or_else(|| {
-        let (result, how) = told(progress.becomes(EndState::Told), scope, deadline);
+        let known = progress.replace(EndState::Reported);
+        let (result, how) = result_so_far(known, scope, deadline);
         trace.came_out(how, result.as_ref().err());
         result
     });
@@ -81,18 +106,18 @@ pub(super) async fn end_in_time<DB: Engine>(
     result
 }
 
-/// What a caller gets that does not wait for the end.
-fn told(
+/// The result for a caller that stops waiting before the end is reached.
+fn result_so_far(
     known: EndState,
     scope: &'static str,
     deadline: Deadline,
 ) -> (Result<(), Error>, ScopeOutcome) {
     match known {
-        EndState::Undoing(result, why) => {
+        EndState::RollingBack(result, why) => {
             let how = ScopeOutcome::undone(&result, why);
             (result, how)
         }
-        EndState::Committing | EndState::Told => {
+        EndState::Committing | EndState::Reported => {
             let late = Error::commit_late(scope, deadline.over(Phase::Commit));
             (Err(late), ScopeOutcome::Unknown)
         }
@@ -100,6 +125,8 @@ fn told(
 }
 
 impl<DB: Engine> Tx<DB> {
+    /// Commits or rolls back, and reports the result. Until then, `progress` says what a caller
+    /// gets that stops waiting.
     async fn finish_in_time(
         &mut self,
         conclusion: Conclusion,
@@ -113,20 +140,22 @@ impl<DB: Engine> Tx<DB> {
             }
             Decision::Undo { result, cause, why } => {
                 let how = ScopeOutcome::undone(&result, why);
-                progress.becomes(EndState::Undoing(result, why));
+                progress.replace(EndState::RollingBack(result, why));
                 let why = why.after(self.conflicts().met());
                 self.db().meter().rolled_back(why);
                 let rolled_back = Box::pin(self.roll_back()).await;
-                let result = match progress.becomes(EndState::Told) {
-                    EndState::Undoing(result, _) => result,
-                    EndState::Committing | EndState::Told => Ok(()),
+                // The caller may have taken the result meanwhile; then nobody reads this one.
+                let result = match progress.replace(EndState::Reported) {
+                    EndState::RollingBack(result, _) => result,
+                    EndState::Committing | EndState::Reported => Ok(()),
                 };
                 self.undone(rolled_back, result, cause, how)
             }
         }
     }
 
-    /// Decides how a scope ends that is as good as a root scope, hooks before the commit included.
+    /// Decides in time how a root scope ends, the `before_commit` hooks included. The same goes for
+    /// a `requires_new` scope in a sandbox, which counts as a root scope.
     pub(crate) async fn conclude_in_time(
         &mut self,
         conclusion: Conclusion,
@@ -136,7 +165,8 @@ impl<DB: Engine> Tx<DB> {
         self.ending_in_time(concluded.ok(), deadline)
     }
 
-    /// How the innermost level is to end, whether or not that was decided in time.
+    /// Turns a decision that was not made in time (`None`) into a rollback because of the time
+    /// limit. The same happens if a statement failed because the server has enforced the limit.
     fn ending_in_time(&self, decided: Option<Decision>, deadline: Deadline) -> Decision {
         let scope = self.level.scope;
         let overrun = deadline.over(Phase::End);
@@ -149,7 +179,7 @@ impl<DB: Engine> Tx<DB> {
             }) if deadline.is_over() && is_too_long::<DB>(&error) => {
                 Error::timeout_on_the_server(scope, overrun, cause)
             }
-            Some(ending) => return ending,
+            Some(decision) => return decision,
         };
         Decision::Undo {
             cause: Cause::of_scope(&error),
@@ -158,7 +188,7 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// Decides how a nested scope ends that has a time limit.
+    /// Decides in time how a nested scope ends.
     pub(crate) async fn decide_in_time(
         &mut self,
         conclusion: Conclusion,
@@ -168,7 +198,9 @@ impl<DB: Engine> Tx<DB> {
         self.ending_in_time(decided.ok(), deadline)
     }
 
-    /// Commits. Where the answer does not come and the server can be asked what became of it, it is: the hooks run as it says.
+    /// Commits. If the answer does not come in time and the server can be asked what became of the
+    /// transaction, it is asked, while the answer is still awaited. Whichever comes first decides
+    /// which hooks run.
     async fn commit_or_ask(&mut self, deadline: Deadline) -> Result<Timestamp, Error> {
         let (id, server) = (self.id.clone(), self.session.server().map(str::to_owned));
         let (Some(id), Some(server)) = (id, server) else {
@@ -192,13 +224,15 @@ impl<DB: Engine> Tx<DB> {
     }
 }
 
+/// Whether the server has ended a statement because it took too long.
 fn is_too_long<DB: Engine>(error: &Error) -> bool {
     error
         .code()
         .is_some_and(|code| DB::TOO_LONG.contains(&&*code))
 }
 
-/// What a nested scope comes to that could not be undone in time: that is left to the scope around it.
+/// The result of a nested scope that could not be undone in time. The scope around it undoes it
+/// before it sends anything else.
 pub(crate) fn left_behind(
     verdict: Verdict,
     scope: &'static str,
@@ -206,7 +240,7 @@ pub(crate) fn left_behind(
 ) -> Result<(), Error> {
     match verdict {
         Verdict::Commit => Err(Error::timeout(scope, deadline.over(Phase::End))),
-        // Its own outcome stands.
+        // The scope wanted the rollback, so its own outcome stands.
         Verdict::Rollback => Ok(()),
     }
 }

@@ -1,4 +1,18 @@
-//! The end of a scope runs to its end: in the caller's task, and if that is dropped, in one of its own.
+//! The shield: the end of a scope always runs to completion, in the caller's task or in its own.
+//!
+//! A [`Shield`] goes through three stages, forwards only:
+//!
+//! ```text
+//!   Decision ──── answered, hooks due ────► Hooks ──── all have run ────► Done
+//!      │                                                                   ▲
+//!      └───────────────────── answered, no hooks ──────────────────────────┘
+//! ```
+//!
+//! The caller's task polls the boxed future of the stage. If the shield is dropped before `Done`,
+//! its `Drop` moves that box into a task of its own, on the runtime of the `Db` (invariant 8). A
+//! COMMIT or ROLLBACK that is in flight has the settle timeout there (invariant 4); hooks have no
+//! limit. So a future is never polled by two tasks, and is dropped half-way only by the settle
+//! timeout, or together with its runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,36 +29,46 @@ use crate::observe::trace::Trace;
 use crate::pool::Db;
 use crate::pool::hooks::{self, Due};
 
-/// What the end of a transaction comes to.
+/// The result of the end of a transaction.
 pub(crate) struct EndReport {
+    /// What the scope's end returns.
     pub(crate) result: Result<(), Error>,
+    /// The outcome that metrics and spans count.
     pub(crate) how: ScopeOutcome,
-    /// When, if that is known.
+    /// When the transaction ended, if the moment was measured already.
     pub(crate) at: Option<Timestamp>,
-    /// To run now that the session is back.
+    /// The hooks to run once the session is given back.
     pub(crate) due: Due,
 }
 
-/// A future that owns all it needs, and is spawned if it is dropped before it has finished.
+/// A future that owns everything it needs, and is spawned if it is dropped before it has finished.
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost: dropped at any point, it goes on in the background. Only its result is then an event
+/// Nothing is lost: dropped at any point, it goes on in the background. Its result is then an event
 /// instead of a value.
 pub(crate) struct Shield<'a, DB: Engine> {
+    /// What is left to do.
     stage: Stage,
+    /// The handle whose runtime the rest is spawned on.
     db: Db<DB>,
-    /// Of the caller: if that is dropped, the rest is not part of it.
+    /// The caller's span and figures. The background task does not get them: what happens after
+    /// the caller was dropped is not part of the caller's scope.
     trace: &'a mut Trace,
 }
 
+/// How far an end has come.
 enum Stage {
+    /// The transaction is about to be committed or rolled back.
     Decision(BoxFuture<'static, EndReport>),
+    /// The transaction has ended with this result, and its hooks run.
     Hooks(BoxFuture<'static, ()>, Result<(), Error>),
+    /// Nothing is left to do, or a future panicked.
     Done,
 }
 
 impl<'a, DB: Engine> Shield<'a, DB> {
+    /// Shields `ending`, which commits or rolls back and gives the session back.
     pub(crate) fn new(
         db: Db<DB>,
         trace: &'a mut Trace,
@@ -59,7 +83,7 @@ impl<'a, DB: Engine> Shield<'a, DB> {
 }
 
 impl<DB: Engine> Shield<'_, DB> {
-    /// Only hooks are left to run.
+    /// Whether the transaction has ended, so that only hooks are left to run.
     pub(crate) fn is_past_the_end(&self) -> bool {
         !matches!(self.stage, Stage::Decision(_))
     }
@@ -71,7 +95,8 @@ impl<DB: Engine> Future for Shield<'_, DB> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
-            // Out of its place while it runs: what panics is not to be polled again.
+            // The future is taken out while it is polled, so that one that panics is neither polled
+            // again nor spawned by the drop.
             match std::mem::replace(&mut this.stage, Stage::Done) {
                 Stage::Decision(mut ending) => match ending.as_mut().poll(cx) {
                     Poll::Ready(EndReport {
@@ -114,7 +139,8 @@ impl<DB: Engine> Drop for Shield<'_, DB> {
                 let meter = self.db.meter().clone();
                 let commits = self.trace.is_at(ScopePhase::Committing);
                 self.db.spawn(async move {
-                    // Past the limit (invariant 4) the session goes the way of all that are left behind.
+                    // Past the limit (invariant 4) the future is dropped, and its session with it,
+                    // which is then settled like that of any dropped scope.
                     let ended = timeout(limit, ending).await.ok();
                     if commits {
                         let how = ended
@@ -123,7 +149,7 @@ impl<DB: Engine> Drop for Shield<'_, DB> {
                         meter.finished_after_drop(how);
                     }
                     if let Some(EndReport { result, due, .. }) = ended {
-                        tell(&result);
+                        log_background_result(&result);
                         hooks::run(due, meter).await;
                     }
                 });
@@ -134,11 +160,15 @@ impl<DB: Engine> Drop for Shield<'_, DB> {
     }
 }
 
-fn tell(result: &Result<(), Error>) {
+/// Logs the result of an end whose caller was dropped, since there is nobody to return it to.
+fn log_background_result(result: &Result<(), Error>) {
     match result {
         Ok(()) => tracing::debug!(target: "txn", "a scope ended after its caller was dropped"),
         Err(error) => {
-            tracing::warn!(target: "txn", %error, "a scope failed to end after its caller was dropped");
+            tracing::warn!(
+                target: "txn", %error,
+                "a scope failed to end after its caller was dropped"
+            );
         }
     }
 }

@@ -1,4 +1,20 @@
-//! What is known of a transaction's state, and how it is brought up to date.
+//! Brings a transaction's state up to date, before a statement and before the end of a scope.
+//!
+//! A drop cannot wait, so whatever a dropped future left behind (an answer to read, a savepoint to
+//! roll back to, a failure that may have ended the transaction) is only written down in the
+//! session's [`State`](crate::model::transaction::State). The next operation finds it there. On the
+//! fast path that is one check, `is_steady`; on the slow path `recover` does the work in this
+//! order, and each step only sees what the steps before it have left:
+//!
+//! ```text
+//!   roll back to the savepoint of a nested scope that failed or was dropped
+//!     ──► read the rest of an answer that nobody has read
+//!     ──► ask whether untracked code has ended the transaction
+//!     ──► ask whether the failed statement has ended the transaction
+//! ```
+//!
+//! `recover` may itself be dropped at any await. The state then still says what is left to do, and
+//! the next caller starts again from there.
 
 use super::Tx;
 use super::level::RollbackMark;
@@ -13,18 +29,25 @@ use crate::model::untracked::Untracked;
 use crate::pool::Session;
 use crate::pool::executor::learns;
 
-/// How a level is to end.
+/// How a level is to end. The decision is made before anything is sent, and is carried out once.
 pub(crate) enum Decision {
+    /// The level's work is kept: COMMIT for the whole transaction, RELEASE for a savepoint.
     Keep,
+    /// The level's work is undone: ROLLBACK, or ROLLBACK TO a savepoint.
     Undo {
+        /// What the scope's end returns: `Ok` if its own outcome asked for the rollback, else the
+        /// error that forces it.
         result: Result<(), Error>,
+        /// The reason, as hooks and outer scopes get to see it.
         cause: Cause,
+        /// The reason, as metrics and spans count it.
         why: RollbackCause,
     },
 }
 
 impl Decision {
-    /// How the scope comes out, if that ending is possible; `kept` if it is to be kept.
+    /// Returns the outcome of the scope if the decision can be carried out. For
+    /// [`Keep`](Self::Keep), that is `kept`.
     pub(crate) fn finish(&self, kept: ScopeOutcome) -> ScopeOutcome {
         match self {
             Self::Keep => kept,
@@ -33,11 +56,18 @@ impl Decision {
     }
 }
 
+/// The text of the error if a statement is refused.
 pub(super) const REFUSED: &str = "statement refused, an earlier one had failed";
-const OVER: &str = "the transaction has ended";
+/// The text of the error if a commit is refused.
 const NOT_COMMITTED: &str = "not committed, a statement had failed and nothing was written";
+/// The cause of an error that comes after the end of the transaction.
+const OVER: &str = "the transaction has ended";
 
 impl<DB: Engine> Tx<DB> {
+    /// Decides how the innermost level ends, from three things in this order: the outcome of its
+    /// body, the health of the transaction, and the mark that a joined scope may have left.
+    ///
+    /// Dropped, it has decided nothing and may be called again.
     pub(crate) async fn decide(&mut self, conclusion: Conclusion) -> Decision {
         if conclusion.verdict == Verdict::Rollback {
             let why = conclusion.undone();
@@ -49,7 +79,7 @@ impl<DB: Engine> Tx<DB> {
             };
         }
         let scope = self.level.scope;
-        if let Err(error) = self.steady(scope, NOT_COMMITTED).await {
+        if let Err(error) = self.ensure_usable(scope, NOT_COMMITTED).await {
             let cause = Cause::of_scope(&error);
             return Decision::Undo {
                 result: Err(error),
@@ -72,8 +102,12 @@ impl<DB: Engine> Tx<DB> {
         Decision::Undo { result, cause, why }
     }
 
-    /// Brings the transaction to where the next statement may be sent, or says why none may.
-    pub(super) async fn steady(
+    /// Brings the transaction to a state in which the next statement may be sent.
+    ///
+    /// # Errors
+    ///
+    /// If no further statement may be sent in the transaction. `what` is the text of the error.
+    pub(super) async fn ensure_usable(
         &mut self,
         scope: &'static str,
         what: &'static str,
@@ -81,8 +115,8 @@ impl<DB: Engine> Tx<DB> {
         if self.session.state.is_steady() {
             return Ok(());
         }
-        // Boxed, or the future of every statement would have room for it.
-        Box::pin(self.catch_up()).await;
+        // Boxed: see the head of scope.rs.
+        Box::pin(self.recover()).await;
         match self.session.state.health() {
             Some(Health::Active) => Ok(()),
             Some(Health::Ended(by)) => Err(Error::ended(scope, &**by, None)),
@@ -94,23 +128,26 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// What a drop has left behind is brought to its end.
-    async fn catch_up(&mut self) {
-        // Its failure is in the state.
+    /// Finishes what drops and failures have left to do. It returns nothing, because whatever goes
+    /// wrong is reported to the state, and the caller reads the health from there.
+    async fn recover(&mut self) {
+        // A failure is in the state.
         self.undo().await.ok();
         if self.session.state.looks_at_wire(DB::DROPS_BREAK) == OnWire::ToRead {
             self.finish_exchange().await;
         }
-        self.make_sure().await;
+        self.check_still_open().await;
         if self.session.state.is_in_doubt() {
             let inside = matches!(self.session.probe().await, Ok(true));
             self.session.state.resolves_doubt(inside);
         }
     }
 
-    /// What has run may have ended the transaction. Where a dropped operation is still on the
-    /// wire nothing can be asked, and the rollback that has to follow will tell.
-    pub(super) async fn make_sure(&mut self) {
+    /// Asks the server whether the transaction is still open, if untracked code may have ended it.
+    ///
+    /// While a dropped operation is still on the wire, nothing can be asked. The rollback that has
+    /// to follow then finds out.
+    pub(super) async fn check_still_open(&mut self) {
         let ends = match self.session.state.to_look_at() {
             Some(untracked) if self.session.state.is_idle() => untracked.ends,
             _ => return,
@@ -122,8 +159,8 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// What is left of a row stream, or of a SAVEPOINT, is read and forgotten. If it was an error, the transaction
-    /// has it.
+    /// Reads and discards the rest of a row stream, or the answer to a SAVEPOINT. An error in it
+    /// counts as a failure of the transaction.
     async fn finish_exchange(&mut self) {
         let drained = self.session.read_on().await;
         self.session.state.savepoint_set();
@@ -135,6 +172,13 @@ impl<DB: Engine> Tx<DB> {
         learns::<DB>(&mut self.session.state, &mut self.conflicts, &problem);
     }
 
+    /// Checks that the transaction may send `sql`, and prepares the session for it. The executor
+    /// calls it in front of every statement.
+    ///
+    /// # Errors
+    ///
+    /// If the statement is not allowed in a transaction or in a `read_only` scope, or no further
+    /// statement may be sent at all.
     pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let scope = self.level.scope;
         let options = self.session.db().options();
@@ -144,7 +188,7 @@ impl<DB: Engine> Tx<DB> {
             let why = "refused: it writes, and the scope is `read_only`";
             return Err(Error::refused(scope, why).into());
         }
-        self.steady(scope, REFUSED).await?;
+        self.ensure_usable(scope, REFUSED).await?;
         self.session.look_at_schema(sql).await?;
         if statement::sets_limits::<DB>(sql) {
             self.session.forget_limits();
@@ -157,6 +201,7 @@ impl<DB: Engine> Tx<DB> {
         Ok(())
     }
 
+    /// Returns the session, and the history that a failure of the statement is to be recorded in.
     pub(crate) fn watched(&mut self) -> (&mut Session<DB>, Option<&mut ConflictHistory>) {
         (&mut self.session, Some(&mut self.conflicts))
     }
