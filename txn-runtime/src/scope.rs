@@ -1,7 +1,33 @@
 //! A scope: the extent of one annotated call, from opening to commit, rollback or join.
 //!
-//! What a joined scope runs through is `inline(always)`, here and where it leads: then nothing of it is moved about, and all
-//! of it is a few hundred instructions. `cargo xtask instructions` keeps count.
+//! ```text
+//!             open                    end, end_or_retry, expire
+//!   Source ─────────► Entered ──────────────────────────────────► ended
+//!                      │   ▲               │
+//!                 body │   └───────────────┘ end_or_retry, with attempts left
+//!                      ▼
+//!                   dropped ──► undone: at once, in the background, or before the outer scope's
+//!                               next statement
+//! ```
+//!
+//! The scope owns its transaction, or borrows that of the scope around it; the body gets a `&mut`
+//! of it for as long as it runs. To end a scope consumes it. The drop of a scope that has not ended
+//! depends on its kind: the session of a root scope is settled in the background, the level of a
+//! nested scope is marked to be undone, and the transaction around a joined scope can only be
+//! rolled back.
+//!
+//! # Boxed futures
+//!
+//! A future has room for every future that it may ever await, and the future of a scope is part of
+//! the caller's own. So whatever is rarely awaited, or is large, is boxed: the allocation is paid
+//! only by those who need it, while the room, and the cost of moving it, would be paid by every
+//! scope.
+//!
+//! # Inlining
+//!
+//! Everything on the path of a joined scope is `inline(always)`, here and in the functions that are
+//! called. Then no part of the scope is moved in memory, and a join takes a few hundred
+//! instructions. `cargo xtask instructions` counts them.
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,21 +57,25 @@ use crate::observe::trace::{Spanned, Trace};
 use crate::pool::Db;
 use crate::tx::{Terms, Tx, end, end_attempt};
 
+/// The limit of a scope without one.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// An open scope, as the expansion sees it.
+///
+/// The expansion calls `tx` and `span` once, runs the body, and then calls exactly one of `expire`,
+/// `end` and `end_or_retry`, unless it is dropped before.
 pub trait Scope<T>: Send {
-    /// The session of the body.
+    /// Returns the transaction that the body runs in.
     fn tx(&mut self) -> &mut T;
-    /// The span of the body.
+    /// Returns the span that the body runs in, if spans are on.
     fn span(&self) -> Option<Span>;
-    /// When its time is over.
+    /// Returns when the scope's time is over.
     fn deadline(&self) -> Deadline;
-    /// Ends the scope because its time is over, and waits for that.
+    /// Ends the scope because its time is over, and returns the error once it has ended.
     fn expire(self) -> impl Future<Output = Error> + Send;
     /// Ends the scope as its outcome says.
     fn end(self, conclusion: Conclusion) -> impl Future<Output = Result<(), Error>> + Send;
-    /// Ends the scope, and opens it again if a conflict was to blame and it has attempts left.
+    /// Ends the scope. If a conflict was to blame and attempts are left, opens it again.
     fn end_or_retry(self, conclusion: Conclusion) -> impl Future<Output = Next<Self>> + Send
     where
         Self: Sized;
@@ -54,39 +84,49 @@ pub trait Scope<T>: Send {
 /// What follows the end of a scope with `retry`.
 #[derive(Debug)]
 pub enum Next<S> {
-    /// Its outcome stands.
+    /// The scope has ended, and its outcome stands.
     Done(Result<(), Error>),
-    /// Its body is to be run again, in this scope.
+    /// The body is to be run again, in this new scope.
     Again(S),
 }
 
-/// The one scope there is: it began a transaction, set a savepoint, or joined.
+/// An open scope of any kind. It is the only implementation of [`Scope`].
 ///
-/// Small, because it is moved about: what only a root scope needs is in its `Tx`.
+/// It is small, because it is moved. Everything that only a root scope needs is in its [`Tx`].
 pub struct Entered<'a, DB: Engine> {
+    /// What the scope has done to open, and has to take back when it is dropped.
     body: Body<'a, DB>,
+    /// The options of its annotation.
     options: &'static Options,
-    /// Where it has a time limit of its own.
+    /// When its time is over, if it has a time limit of its own.
     deadline: Option<Deadline>,
 }
 
+/// The kind of a scope. It never changes; each kind has its own end and its own drop.
 enum Body<'a, DB: Engine> {
+    /// It began a transaction, which it owns.
     Root(Root<DB>),
-    /// Boxed, or a joined scope would be moved about with room for it.
+    /// It set a savepoint in the transaction that it borrows. Boxed: see the head of scope.rs.
     Nested(Box<Nested<'a, DB>>),
-    /// Only in a sandbox.
+    /// It is `requires_new` in a sandbox, where there is no other session: a savepoint with an
+    /// outcome and hooks of its own.
     OnItsOwn(Box<Nested<'a, DB>>),
+    /// It runs in the transaction that it borrows, and has sent nothing.
     Joined(Joined<'a, DB>),
 }
 
 impl<'a, DB: Engine> Entered<'a, DB> {
+    /// Opens a root scope, with as many attempts as its `retry` allows.
+    ///
+    /// Dropped, it leaves the queue, or the session is settled.
     pub(crate) async fn begin(db: &Db<DB>, request: &Request) -> Result<Self, Error> {
         let mut attempts = Attempts::new(request.options.retry, db.retry());
         let mut trace = Trace::root::<DB>(db.meter(), request, attempts.count());
         Self::attempt(db, request, &mut attempts, &mut trace).await
     }
 
-    /// Begins; where there are attempts left, again if that failed for a reason that may pass.
+    /// Begins a transaction. If that fails for a reason that may pass, begins again while there are
+    /// attempts left. The attempts that are used up are counted in `attempts`.
     async fn attempt(
         db: &Db<DB>,
         request: &Request,
@@ -113,12 +153,14 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         }
     }
 
+    /// Opens a nested scope, on a savepoint and on the terms of the transaction around it.
     pub(crate) async fn nest(tx: &'a mut Tx<DB>, options: &'static Options) -> Result<Self, Error> {
         let terms = tx.level.terms;
         Self::push(tx, options, terms, Body::Nested).await
     }
 
-    /// `requires_new` where there is no other session.
+    /// Opens a `requires_new` scope in a sandbox, which has no other session: on a savepoint, with
+    /// an outcome and hooks of its own.
     pub(crate) async fn nest_on_its_own(
         tx: &'a mut Tx<DB>,
         options: &'static Options,
@@ -132,6 +174,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         .await
     }
 
+    /// Opens a scope on a savepoint; `body` says of which kind it is.
     async fn push(
         tx: &'a mut Tx<DB>,
         options: &'static Options,
@@ -153,6 +196,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         })
     }
 
+    /// Opens a joined scope. Nothing is sent, so nothing can fail.
     #[inline(always)]
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
         let span = Spanned::new::<DB>(options, None, tx.depth(), 1);
@@ -184,7 +228,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     }
 
     fn deadline(&self) -> Deadline {
-        // Asked for only where the annotation has a timeout.
+        // The expansion asks only if the annotation has a timeout, so there is a deadline.
         let forever = || Deadline::after(FOREVER);
         self.deadline.unwrap_or_else(forever)
     }
@@ -195,7 +239,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         let reason = Error::timeout(name, deadline.over(Phase::Body)).to_string();
         let ended = self.body.end(Conclusion::timed_out(reason), Some(deadline));
         let ended = ended.await;
-        // The rollback is part of what took so long.
+        // The text is made now, so that the time that the rollback took is part of it.
         ended
             .err()
             .unwrap_or_else(|| Error::timeout(name, deadline.over(Phase::Body)))
@@ -237,6 +281,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
 }
 
 impl<DB: Engine> Body<'_, DB> {
+    /// Ends the scope as its kind requires.
     async fn end(self, conclusion: Conclusion, deadline: Option<Deadline>) -> Result<(), Error> {
         match self {
             Body::Root(root) => end(root.into_tx(), conclusion).await,

@@ -1,11 +1,11 @@
-//! Whether and when a root scope is run again.
+//! Decides whether and when a root scope is run again.
 
 use crate::model::deadline::Deadline;
 use crate::model::error::Error;
 use crate::model::outcome::Verdict;
 use crate::model::retry::Attempts;
 
-/// Pauses before the next attempt; false if there is none left, or no time for it.
+/// Pauses before the next attempt. Returns false if no attempt is left, or no time for one.
 pub(super) async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {
     match deadline {
         None => attempts.next().await,
@@ -16,8 +16,11 @@ pub(super) async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -
     }
 }
 
-/// Whether another attempt may mend what a root scope came to; `mended` if it may mend what was met on the way. Never after a
-/// commit that may have happened, of all or of a part.
+/// Whether another attempt at a root scope may have a better result. `mended` says that a conflict
+/// was met in the transaction that another attempt may avoid.
+///
+/// After a commit that may have happened, even in part, there is never another attempt: the body
+/// would take effect twice.
 pub(super) fn may_be_retried(verdict: Verdict, result: &Result<(), Error>, mended: bool) -> bool {
     match result {
         Ok(()) => verdict == Verdict::Rollback && mended,

@@ -1,4 +1,15 @@
-//! Scopes inside of a transaction: what their end and their drop do to it.
+//! Scopes inside of another's transaction: what their end and their drop do to it.
+//!
+//! Both kinds borrow the transaction, and change what it says about its innermost scope while they
+//! are open. Their drop restores that in every case, and decides by whether the scope has ended:
+//!
+//! | scope | dropped before its end | transaction exchanged by the body |
+//! |---|---|---|
+//! | nested | its level is undone before the next statement | the other one is rollback-only |
+//! | joined | the level that it joined is rollback-only | the other one is rollback-only |
+//!
+//! The drops send nothing and do not wait. They only write to the transaction, which the borrow
+//! keeps from everybody else until then.
 
 use tokio::time::timeout_at;
 
@@ -13,17 +24,22 @@ use crate::pool::hooks::{Due, Fate};
 use crate::tx::shield::{EndReport, Shield};
 use crate::tx::{Decision, Level, Tx, left_behind};
 
-/// A scope on a savepoint. Dropped, its work is undone before the outer scope sends anything else.
+/// A scope on a savepoint. If it is dropped before it has ended, its work is undone before the
+/// outer scope sends anything else.
 pub(super) struct Nested<'a, DB: Engine> {
+    /// The transaction around the scope. Its innermost level is that of the scope.
     pub(super) tx: &'a mut Tx<DB>,
     /// The serial number of that transaction.
     serial: u64,
-    /// The level around this one; taken when the scope has ended.
+    /// The level around that of the scope. It is put back when the scope ends or is dropped;
+    /// `None` says that this was done.
     pub(super) outer: Option<Level>,
+    /// The span and figures of the scope.
     pub(super) trace: Trace,
 }
 
 impl<'a, DB: Engine> Nested<'a, DB> {
+    /// A scope whose level was just pushed on `tx`.
     pub(super) fn new(tx: &'a mut Tx<DB>, outer: Option<Level>, trace: Trace) -> Self {
         let serial = tx.serial;
         Self {
@@ -36,16 +52,18 @@ impl<'a, DB: Engine> Nested<'a, DB> {
 }
 
 impl<DB: Engine> Nested<'_, DB> {
+    /// Ends the scope. Dropped, the scope is undone, whatever was decided.
     pub(super) async fn end(mut self, conclusion: Conclusion) -> Result<(), Error> {
         self.trace.ending(&conclusion);
         if self.is_exchanged() {
-            return Ok(()); // The drop marks what is there now.
+            return Ok(()); // The drop marks the transaction that is in place now.
         }
-        let ending = self.tx.decide(conclusion).await;
-        self.close(ending).await
+        let decision = self.tx.decide(conclusion).await;
+        self.close(decision).await
     }
 
-    /// The same within its time. Dropped where that is over, it leaves what is to be undone to the scope around it.
+    /// Ends the scope within its time limit. If the time is over before the server has answered,
+    /// the scope around it has to undo what is left.
     pub(super) async fn end_in_time(
         mut self,
         conclusion: Conclusion,
@@ -54,22 +72,24 @@ impl<DB: Engine> Nested<'_, DB> {
         let (verdict, scope) = (conclusion.verdict, self.tx.name());
         self.trace.ending(&conclusion);
         let ending = async move {
-            let ending = self.tx.decide_in_time(conclusion, deadline).await;
-            self.close(ending).await
+            let decision = self.tx.decide_in_time(conclusion, deadline).await;
+            self.close(decision).await
         };
         let ended = timeout_at(deadline.at_the_latest(), ending).await;
         ended.unwrap_or_else(|_| left_behind(verdict, scope, deadline))
     }
 
-    async fn close(mut self, ending: Decision) -> Result<(), Error> {
-        let how = ending.finish(ScopeOutcome::Kept);
-        let result = self.tx.close_level(ending).await;
+    /// Carries out the decision, and puts the outer level back.
+    async fn close(mut self, decision: Decision) -> Result<(), Error> {
+        let how = decision.finish(ScopeOutcome::Kept);
+        let result = self.tx.close_level(decision).await;
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);
         }
         self.finish(how, result)
     }
 
+    /// Closes the span with the outcome, and returns the result.
     fn finish(mut self, how: ScopeOutcome, result: Result<(), Error>) -> Result<(), Error> {
         let mut trace = self.trace.take();
         trace.came_out(how, result.as_ref().err());
@@ -79,7 +99,11 @@ impl<DB: Engine> Nested<'_, DB> {
 }
 
 impl<DB: Engine> Nested<'_, DB> {
-    /// In a sandbox: its outcome is as good as committed or rolled back, and its hooks run.
+    /// Ends a `requires_new` scope in a sandbox: its outcome counts as committed or rolled back,
+    /// and its hooks run.
+    ///
+    /// Dropped before the level is closed, the scope is undone. Dropped later, its hooks finish in
+    /// the background.
     pub(super) async fn end_on_its_own(
         mut self,
         conclusion: Conclusion,
@@ -87,20 +111,20 @@ impl<DB: Engine> Nested<'_, DB> {
     ) -> Result<(), Error> {
         self.trace.ending(&conclusion);
         if self.is_exchanged() {
-            return Ok(()); // The drop marks what is there now.
+            return Ok(()); // The drop marks the transaction that is in place now.
         }
-        let ending = match deadline {
+        let decision = match deadline {
             Some(deadline) => self.tx.conclude_in_time(conclusion, deadline).await,
             None => self.tx.conclude(conclusion).await,
         };
-        let how = ending.finish(ScopeOutcome::Committed);
-        let fate = match &ending {
+        let how = decision.finish(ScopeOutcome::Committed);
+        let fate = match &decision {
             Decision::Keep => Fate::Committed,
             Decision::Undo { cause, .. } => Fate::RolledBack(cause.clone()),
         };
         let hooks = self.tx.session.hooks.split(self.tx.depth());
         let name = self.tx.name();
-        let result = self.tx.close_level(ending).await;
+        let result = self.tx.close_level(decision).await;
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);
         }
@@ -131,7 +155,7 @@ impl<DB: Engine> Nested<'_, DB> {
 }
 
 impl<DB: Engine> Nested<'_, DB> {
-    /// The body has put another transaction in the place of the one that it was given.
+    /// Whether the body has put another transaction in the place of the one that it was given.
     fn is_exchanged(&self) -> bool {
         self.tx.serial != self.serial
     }
@@ -141,7 +165,8 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
     fn drop(&mut self) {
         self.trace.look_at(self.tx.session.state.wire());
         if self.is_exchanged() {
-            // The other transaction cannot commit: the level around this one is lost to it.
+            // The transaction in place now lacks the work of this scope, and the outer level
+            // belongs to the other one. So it may not commit, and the outer level is discarded.
             let outer = self.outer.take();
             self.tx
                 .level
@@ -152,18 +177,23 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
     }
 }
 
-/// A scope inside of another's transaction. If it fails, or is dropped, that transaction is rollback-only.
+/// A scope that runs in another's transaction and adds nothing to it. If it fails, or is dropped
+/// before it has ended, the level that it has joined can only be rolled back.
 pub(super) struct Joined<'a, DB: Engine> {
+    /// The transaction that was joined. Its innermost level counts the scope and has its name.
     pub(super) tx: &'a mut Tx<DB>,
     /// The serial number of that transaction.
     serial: u64,
+    /// The name of the scope around this one, which the drop puts back.
     outer: &'static str,
+    /// Whether the scope has ended, so that the drop does not count as a failure.
     ended: bool,
-    /// No more than that: to join costs nothing.
+    /// The span of the scope. There are no figures beside it, which keeps a join cheap.
     pub(super) span: Spanned,
 }
 
 impl<'a, DB: Engine> Joined<'a, DB> {
+    /// Makes `name` the innermost scope of the level.
     #[inline(always)]
     pub(super) fn enter(tx: &'a mut Tx<DB>, name: &'static str, span: Spanned) -> Self {
         tx.level.joined += 1;
@@ -178,6 +208,7 @@ impl<'a, DB: Engine> Joined<'a, DB> {
         }
     }
 
+    /// Ends the scope. If it is to be rolled back, marks the level.
     #[inline(always)]
     pub(super) fn end(mut self, conclusion: Conclusion) {
         self.ended = true;
@@ -200,7 +231,8 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
             self.tx.level.joined_failed(Cause::new(why));
         }
         if self.tx.serial != self.serial {
-            // The body has put another transaction in the place of the one that it was given.
+            // The count and the name are those of a transaction that is out of reach. The one in
+            // place now may not commit.
             return self.tx.level.exchanged(self.outer);
         }
         self.tx.level.joined -= 1;

@@ -1,4 +1,7 @@
-//! Where a scope gets its session from: `&Db` begins, `&mut Tx` joins.
+//! Sources: the values that a scope gets its session from. `&Db` begins, `&mut Tx` joins.
+//!
+//! The table in `model/propagation.rs` decides what a scope does at its place, and this module does
+//! it. Every match on an action is exhaustive, so that a new propagation is not forgotten here.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -19,15 +22,16 @@ use crate::tx::{Sandbox, Tx};
 
 /// What an annotated function takes in place of its `&mut Tx`: `&Db` or `&mut Tx`.
 ///
-/// A function without annotation that works with and without a transaction takes it too, and passes it on to an
-/// annotated one.
+/// A function without an annotation can take a source too, if it works with and without a
+/// transaction, and pass it on to an annotated one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of sessions for `{T}`",
     label = "pass `&db` to begin a transaction, or `&mut tx` to join the one that is open",
-    note = "a source is a `txn::Db` or a `txn::Tx` of the same engine; a `Pool`, connection or `Transaction` of sqlx is none"
+    note = "a source is a `txn::Db` or a `txn::Tx` of the same engine; a `Pool`, connection or \
+            `Transaction` of sqlx is none"
 )]
 pub trait Source<T>: Send + Debug + Sized {
-    /// What is opened.
+    /// The open scope.
     #[doc(hidden)]
     type Scope: Scope<T>;
 
@@ -39,17 +43,19 @@ pub trait Source<T>: Send + Debug + Sized {
     ) -> impl Future<Output = Result<Self::Scope, Error>> + Send;
 }
 
-/// A [`Source`] that is inside of a transaction: what a `mandatory` function takes.
+/// A [`Source`] that is inside of a transaction. A `mandatory` function takes no other.
 #[diagnostic::on_unimplemented(
-    message = "this function is `mandatory`: it runs only inside of a transaction, and `{Self}` is not in one",
+    message = "this function is `mandatory`: it runs only inside of a transaction, and `{Self}` \
+               is not in one",
     label = "pass the `&mut Tx` of an open transaction",
-    note = "call it from a `#[transactional]` function and pass its `tx`; by hand: `let mut tx = db.begin().await?`, pass `&mut tx`, then `tx.commit().await?`"
+    note = "call it from a `#[transactional]` function and pass its `tx`; by hand: `let mut tx = \
+            db.begin().await?`, pass `&mut tx`, then `tx.commit().await?`"
 )]
 pub trait Joinable<T>: Source<T> {}
 
 #[diagnostic::do_not_recommend]
 impl<DB: Engine> Source<Tx<DB>> for &Db<DB> {
-    // Borrows nothing, so that the body may take all of the `self` that the `Db` is in.
+    // The scope borrows nothing, so that the body may borrow all of the `self` that holds the `Db`.
     type Scope = Entered<'static, DB>;
 
     async fn open(self, options: &'static Options) -> Result<Self::Scope, Error> {
@@ -73,8 +79,8 @@ impl<DB: Engine> Source<Tx<DB>> for &Sandbox<DB> {
 impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
     type Scope = Entered<'a, DB>;
 
+    // Only a join is not boxed: see the head of scope.rs.
     #[inline(always)]
-    /// What talks to the server is boxed, or the future of every joined scope would have room for it.
     fn open(
         self,
         options: &'static Options,
@@ -90,7 +96,7 @@ impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
     }
 }
 
-/// What the table of propagations does not provide for at this place.
+/// The error of a scope that cannot be opened at its place.
 #[cold]
 fn refuse(action: Action, options: &Options) -> Error {
     let why = match action {
@@ -101,6 +107,7 @@ fn refuse(action: Action, options: &Options) -> Error {
     Error::refused(options.name, why)
 }
 
+/// Joins the open transaction.
 #[inline(always)]
 fn join<'a, DB: Engine>(
     tx: &'a mut Tx<DB>,
@@ -110,6 +117,7 @@ fn join<'a, DB: Engine>(
     Ok(Entered::join(tx, options))
 }
 
+/// Opens a nested scope in the open transaction.
 async fn nest<'a, DB: Engine>(
     tx: &'a mut Tx<DB>,
     options: &'static Options,
@@ -118,6 +126,8 @@ async fn nest<'a, DB: Engine>(
     Entered::nest(tx, options).await
 }
 
+/// Opens a `requires_new` scope: a root scope on a second session, or in a sandbox, which has only
+/// one session, a savepoint.
 async fn begin_another<'a, DB: Engine>(
     tx: &'a mut Tx<DB>,
     options: &'static Options,
@@ -133,6 +143,8 @@ async fn begin_another<'a, DB: Engine>(
 #[diagnostic::do_not_recommend]
 impl<DB: Engine> Joinable<Tx<DB>> for &mut Tx<DB> {}
 
+/// Refuses a second scope that writes where the engine has one writer at a time: it would wait for
+/// its own caller.
 fn refuse_second_writer<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
     match DB::LACKS.second_writer {
         Some(why) if !tx.is_read_only() && !options.read_only => {
@@ -142,6 +154,7 @@ fn refuse_second_writer<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<()
     }
 }
 
+/// Refuses options that the engine or the open transaction cannot meet.
 #[inline(always)]
 fn refuse_conflict<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
     match (options.refusal(&DB::LACKS), tx.conflict(options)) {
@@ -151,11 +164,12 @@ fn refuse_conflict<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Err
     }
 }
 
-/// What the binding form may name as its source: a `Db`, however it is held.
+/// A value that the binding form can name as its source: a `Db`, however it is held.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of sessions",
     label = "name a `txn::Db` here, as in `#[transactional(self.db as tx)]`",
-    note = "a reference to one, an `Arc` or a `Box` of one will do; for an open transaction write `&mut self.tx as tx`"
+    note = "a reference to one, an `Arc` or a `Box` of one will do; for an open transaction write \
+            `&mut self.tx as tx`"
 )]
 pub trait Provide {
     /// The engine of that `Db`.
