@@ -1,6 +1,7 @@
-//! What a scope allocates on the client, over the bare calls of the driver: counted, so that no change makes it worse unseen.
+//! The allocations of a scope on the client are compared with those of the driver's bare calls, so
+//! that no change makes them worse unseen.
 //!
-//! A binary of its own, because the counter is the process's allocator.
+//! This is a binary of its own, because the counter is the process's allocator.
 
 #![cfg(feature = "postgres")]
 #![allow(missing_docs, reason = "a test says what it is about by its name")]
@@ -17,13 +18,15 @@ use txn::{Db, Error, Postgres, Tx, transactional};
 use txn_test_servers::shared_postgres_url;
 
 const ROUNDS: u64 = 100;
-/// What a root scope has fewer than the driver's bare calls: it runs its BEGIN and its COMMIT in cheaper ways.
+/// The allocations that a root scope saves over the driver's bare calls: it runs its BEGIN and its
+/// COMMIT in cheaper ways.
 const FEWER: u64 = 10;
-/// Of a nested scope: the driver's own for one query, its future's box, and its own.
+/// The allocations of a nested scope: the driver's own for one query, the box of the future, and
+/// the scope's own.
 const NESTED: u64 = 9;
-/// Of a transaction that is dropped, and settled.
+/// The allocations of a transaction that is dropped and settled.
 const DROPPED: u64 = 12;
-/// Of the future of a scope, in bytes.
+/// The size of the future of a scope, in bytes.
 const SIZE: usize = 1_700;
 
 /// The allocations that polling a future makes in this thread, which its runtime has to itself.
@@ -84,7 +87,7 @@ async fn a_scope_allocates_little_and_a_joined_one_nothing() {
         root + FEWER * ROUNDS <= driver + ROUNDS / 10,
         "{root} against {driver}"
     );
-    // The driver's buffers grow now and then, in either.
+    // The driver's buffers grow now and then, with and without txn.
     assert!(
         with_joined <= root + ROUNDS / 10,
         "{with_joined} against {root}"
@@ -112,7 +115,7 @@ async fn dropped(db: &Db<Postgres>) -> Result<(), Error> {
 
 type Path<'a> = BoxFuture<'a, Result<(), Error>>;
 
-/// Settling is done by a task, so that all that its runtime does is counted.
+/// A task settles, so everything that its runtime does is counted.
 #[test]
 fn a_nested_and_a_dropped_scope_allocate_no_more_than_they_did() {
     let url = shared_postgres_url();

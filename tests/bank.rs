@@ -1,4 +1,4 @@
-//! The example `bank` as its users meet it: what it does with bad input, and its exit codes.
+//! The example `bank` as its users meet it: its answers to bad input, and its exit codes.
 
 use std::fs;
 use std::io;
@@ -95,7 +95,8 @@ impl Ended {
     }
 }
 
-/// Cargo tells a test where binaries are, not where examples are; and `cargo test --test bank` does not build them.
+/// Cargo tells a test the paths of binaries, but not of examples, and `cargo test --test bank` does
+/// not build examples.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -110,7 +111,7 @@ fn program() -> &'static Path {
     })
 }
 
-/// Whether it is newer than every file that cargo lists as a source of it.
+/// Returns whether the program is newer than every file that cargo lists as a source of it.
 fn is_fresh(program: &Path) -> io::Result<bool> {
     let built = fs::metadata(program)?.modified()?;
     let sources = fs::read_to_string(program.with_extension("d"))?;

@@ -12,10 +12,10 @@ const BESIDE: &str = include_str!("../src/guide/beside.md");
 
 const HEAD: &str = "| report | what happened | here | shown by |";
 
-/// What a path in backticks may begin with, if it does not name a test.
+/// The first segments of paths in backticks that do not name a test.
 const CRATES: [&str; 3] = ["txn", "sqlx", "tokio"];
 
-/// What a reader takes in within two minutes, code and tables aside.
+/// The number of words that a reader takes in within two minutes, code and tables aside.
 const WORDS: usize = 500;
 
 /// The cells of all rows of the page "What was tried".
@@ -27,7 +27,7 @@ fn rows() -> Vec<Vec<&'static str>> {
         .collect()
 }
 
-/// All that stands between two backticks.
+/// All texts between two backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -52,13 +52,13 @@ fn here(path: impl AsRef<Path>) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Where the module of a case is: a file, or one in the directory of its parent.
+/// The file of a case's module, which may be in the directory of its parent.
 fn file_of(modules: &[&str]) -> PathBuf {
     let file: PathBuf = modules.iter().collect();
     here("tests/db/cases").join(file).with_extension("rs")
 }
 
-/// Whether the source has such a function, and runs it as a test.
+/// Returns whether the source has such a function, and runs it as a test.
 fn has_test(source: &str, name: &str) -> bool {
     let function = format!("fn {name}()");
     let Some((before, _)) = source.split_once(&function) else {
@@ -68,7 +68,8 @@ fn has_test(source: &str, name: &str) -> bool {
     attributes.contains("#[tokio::test") || attributes.contains("#[test]")
 }
 
-/// `module::function` in `tests/db/cases`, or `ui::program` in `tests/ui/fail`.
+/// Asserts that a test exists: `module::function` in `tests/db/cases`, or `ui::program` in
+/// `tests/ui/fail`.
 #[track_caller]
 fn assert_is_there(test: &str) {
     let mut modules: Vec<&str> = test.split("::").collect();

@@ -1,4 +1,5 @@
-//! What `#[txn::test]` can be written on. `cargo check` leaves tests out, so the shapes that must compile are here, and run.
+//! The shapes of functions that `#[txn::test]` can be written on. `cargo check` leaves tests out,
+//! so the shapes that must compile are here, and run.
 
 #![deny(warnings, unused)]
 
@@ -100,7 +101,7 @@ async fn migrates(db: Db<Sqlite>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// On a server each test is run by another one, in a process whose environment names the server.
+/// Each test on a server is run by another test, in a process whose environment names the server.
 #[cfg(all(feature = "postgres", feature = "mysql", feature = "migrate"))]
 mod servers {
     use std::process::Command;
@@ -131,7 +132,7 @@ mod servers {
         mysql_first mysql_second: MySql, "3";
     }
 
-    /// Finds what the migrations have left, and no more.
+    /// Finds the rows that the migrations have left, and no others.
     async fn adds_an_account<DB: txn::Engine>(db: &Db<DB>, id: &str) -> Result<(), sqlx::Error>
     where
         for<'r> i64: sqlx::Decode<'r, DB> + sqlx::Type<DB>,
@@ -147,7 +148,7 @@ mod servers {
         Ok(())
     }
 
-    /// Both, and both again: the second run finds the database migrated and otherwise as it was.
+    /// Runs both tests twice: the second run finds the database migrated and otherwise as it was.
     fn run(tests: &str, url: &str) {
         for _ in 0..2 {
             let mut command = Command::new(std::env::current_exe().unwrap());
@@ -159,7 +160,7 @@ mod servers {
         }
     }
 
-    /// An empty database of this process.
+    /// Creates an empty database for this process.
     fn created<DB: txn::Engine>(server: &str) -> String {
         let name = format!("test_attribute_{}", std::process::id());
         let create = format!("CREATE DATABASE {name}");
@@ -187,7 +188,7 @@ mod servers {
     }
 }
 
-/// Whatever the expansion has names for.
+/// The expansion has names of its own, and this constant has one of them.
 const SETUP: i64 = 1;
 
 #[txn::test]

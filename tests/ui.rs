@@ -1,6 +1,8 @@
-//! What compiles, what does not, and what the compiler then says: `tests/ui/README.md`.
+//! These cases compile, or are refused with the words that stand beside them: see
+//! `tests/ui/README.md`.
 //!
-//! Two runs, because trybuild checks all cases that must fail in one `cargo check`, but not if any has to be built.
+//! There are two runs, because trybuild checks all cases that must fail in one `cargo check`, but
+//! not if any case has to be built.
 
 use trybuild::TestCases;
 

@@ -1,8 +1,9 @@
 //! Behaviour against real databases, in one binary, since each binary links three drivers.
 //!
-//! There is one module per capability in `cases`. Each module is compiled once per engine: its tests
-//! are `sqlite::outcome::…`, `postgres::outcome::…` and `mysql::outcome::…`, and the engine under
-//! test is called `DB`. What differs between the engines is in `support`, as are all other helpers.
+//! There is one module per capability in `cases`. Each module is compiled once per engine: its
+//! tests are `sqlite::outcome::…`, `postgres::outcome::…` and `mysql::outcome::…`, and the engine
+//! under test is called `DB`. What differs between the engines is in `support`, as are all other
+//! helpers.
 
 #![allow(missing_docs, reason = "a test says what it is about by its name")]
 #![allow(

@@ -1,5 +1,5 @@
-//! A `core::prelude` whose `#[test]` keeps the function: `cargo check`, which these cases are compiled by, leaves out what
-//! the real one marks, with all that is wrong in it.
+//! A `core::prelude` whose `#[test]` keeps the function. `cargo check`, which compiles these cases,
+//! leaves out the functions that the real attribute marks, with all that is wrong in them.
 
 pub mod v1 {
     pub use tracing::instrument as test;

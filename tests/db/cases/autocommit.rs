@@ -1,4 +1,5 @@
-//! Statements without a scope, through `&Db` and a `Session`; and statements with arguments, everywhere.
+//! Statements run without a scope, through `&Db` and a `Session`; and statements with arguments run
+//! everywhere.
 
 use futures_util::TryStreamExt;
 use sqlx::{Executor, Row, SqlSafeStr, Statement};
@@ -6,7 +7,7 @@ use sqlx::{Executor, Row, SqlSafeStr, Statement};
 use super::{DB, Fixture, insert};
 use crate::support::dialect::Differs;
 
-/// One session, so that each statement meets what the one before has left on it.
+/// The fixture has one session, so that each statement meets what the one before has left on it.
 async fn with_three_rows() -> Fixture<DB> {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
     let inserted = db

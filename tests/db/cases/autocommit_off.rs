@@ -1,5 +1,5 @@
-//! MySQL and MariaDB: settings that would turn each statement into the beginning of a transaction,
-//! or chain one to the next; and procedures that begin and commit unseen.
+//! MySQL and MariaDB have settings that would turn each statement into the beginning of a
+//! transaction, or chain one transaction to the next, and procedures that begin and commit unseen.
 
 use sqlx::{AssertSqlSafe, Executor};
 use txn::{Db, Error, MySql, Tx, transactional};
@@ -86,7 +86,7 @@ async fn what_is_hidden_in_a_script_is_undone_before_the_next_user() {
     assert_eq!(db.status().open, 1);
 }
 
-/// Procedures of the test's own database.
+/// A database with procedures of the test's own.
 async fn with_procedures() -> Fixture<MySql> {
     let db = Fixture::<MySql>::of_sessions(1).await;
     for (name, body) in [
@@ -133,7 +133,7 @@ async fn a_procedure_that_commits_is_no_success_and_no_rollback_of_its_scope() {
     assert_eq!(db.status().open, 1);
 }
 
-/// The transaction that it leaves open looks like the one that was begun.
+/// The transaction that the procedure leaves open looks like the one that was begun.
 #[tokio::test]
 async fn a_procedure_that_commits_and_begins_anew_does_not_pass_for_the_transaction() {
     let db = with_procedures().await;
@@ -184,7 +184,7 @@ async fn temporary_tables_may_be_replaced_in_a_scope() {
     assert_eq!(db.ids().await, [1]);
 }
 
-/// An XA transaction that is prepared belongs to no session: any may end it.
+/// An XA transaction that is prepared belongs to no session, and any session may end it.
 #[tokio::test]
 async fn a_prepared_transaction_is_ended_through_the_handle() {
     let db = Fixture::<MySql>::of_sessions(1).await;

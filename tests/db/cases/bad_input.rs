@@ -1,4 +1,4 @@
-//! What users get wrong: each is a clear error, of the right kind, and at once.
+//! A mistake of the user's is a clear error, of the right kind, and at once.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::dialect::Differs;
 /// The default `acquire_timeout`.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What comes of connecting to `url`, and that it comes in time.
+/// Connects to `url`, and returns the error, which must come in time.
 async fn refused(url: &str) -> Error {
     let before = Instant::now();
     let error = Db::<DB>::connect(url).await.unwrap_err();
@@ -140,6 +140,6 @@ async fn a_handle_used_after_close_says_so_on_every_way() {
     for error in errors {
         assert!(error.is_closed() && !error.is_acquire_timeout(), "{error}");
     }
-    // Twice does no harm.
+    // To close a handle twice does no harm.
     db.close().await;
 }

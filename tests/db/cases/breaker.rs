@@ -1,4 +1,5 @@
-//! The server is out of reach: callers fail at once, one at a time tries, and service resumes by itself.
+//! The server is out of reach: callers fail at once, one at a time tries, and service resumes by
+//! itself.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::support::observer::until;
 use crate::support::drop_points::{Point, at_every_point, is_pending, poll_at_most};
 use crate::support::route::Way;
 
-/// Opens at the third failure.
+/// The breaker opens at the third failure.
 const AT_ONCE: Duration = Duration::ZERO;
 
 #[transactional(name = "read", read_only)]
@@ -19,7 +20,7 @@ async fn read(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fails until the breaker opens, and returns the last error from before.
+/// Calls until the breaker opens, and returns the last error from before.
 async fn until_open(db: &Db<DB>) -> Error {
     for _ in 0..2 {
         let error = read(db).await.unwrap_err();
@@ -31,7 +32,7 @@ async fn until_open(db: &Db<DB>) -> Error {
     error
 }
 
-/// A caller that was refused without trying.
+/// Returns the error of a caller that was refused without trying.
 async fn refused(db: &Db<DB>) -> Error {
     let mut last = None;
     until("a caller fails without trying", async || {
@@ -44,7 +45,7 @@ async fn refused(db: &Db<DB>) -> Error {
     last.unwrap()
 }
 
-/// Callers that try find the server, so that all who fail did not try.
+/// Calls until a call succeeds. Callers that try find the server, so that all who fail did not try.
 async fn until_served(db: &Db<DB>) {
     until("callers are served again", async || {
         let served = read(db).await;
@@ -105,7 +106,7 @@ async fn a_session_that_is_alive_serves_one_after_the_other_meanwhile() {
     db.close().await;
 }
 
-/// What is over before the breaker opens costs only those who came meanwhile.
+/// A failure that is over before the breaker opens costs only those who called meanwhile.
 #[tokio::test]
 async fn a_short_outage_costs_nobody_an_error_who_comes_after_it() {
     let way = Way::<DB>::new().await;
@@ -140,7 +141,7 @@ async fn without_a_breaker_every_caller_tries() {
     db.close().await;
 }
 
-/// Where a connection can be held up on its way.
+/// The connection of the caller who tries is held up on its way.
 #[tokio::test]
 async fn one_caller_at_a_time_tries_and_leaves_its_place_when_it_is_dropped() {
     let way = Way::<DB>::new().await;
@@ -175,7 +176,7 @@ async fn one_caller_at_a_time_tries_and_leaves_its_place_when_it_is_dropped() {
     db.close().await;
 }
 
-/// It accepts, and does not answer; who tries alone is not to try for ever.
+/// The server accepts, and does not answer: the caller who tries alone must not try for ever.
 #[tokio::test]
 async fn a_server_that_says_nothing_is_out_of_reach_too() {
     let way = Way::<DB>::new().await;
@@ -206,7 +207,7 @@ async fn a_server_that_says_nothing_is_out_of_reach_too() {
     drop((callers, held));
 }
 
-/// The one who tries is dropped after every number of polls.
+/// The caller who tries is dropped after every number of polls.
 #[tokio::test]
 async fn a_probe_dropped_anywhere_keeps_nobody_from_trying() {
     let way = Way::<DB>::new().await;

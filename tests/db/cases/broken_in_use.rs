@@ -1,4 +1,5 @@
-//! A connection that is lost in the middle of a body, which goes on for as long as it likes: its place in the pool is free at once.
+//! A connection is lost in the middle of a body, which goes on for as long as it likes. Its place
+//! in the pool is free at once.
 
 use futures_util::TryStreamExt;
 use sqlx::Executor;
@@ -9,7 +10,7 @@ use crate::support::drop_points::poll_at_most;
 use crate::support::server_engine::{Remote, kill, until_gone};
 use crate::support::row_streams::Streams;
 
-/// A pool of one session; and somebody who can end it.
+/// A pool of one session, and a handle that can end it.
 struct Lonely {
     db: Fixture<DB>,
     admin: Db<DB>,
@@ -22,7 +23,7 @@ impl Lonely {
         Self { db, admin }
     }
 
-    /// Ends the connection of a transaction, and lets it notice.
+    /// Ends the connection of a transaction, and lets the transaction notice.
     async fn breaks(&self, tx: &mut Tx<DB>) {
         let id = number(tx, DB::BACKEND).await.unwrap();
         kill(&self.admin, id).await;
@@ -47,7 +48,7 @@ impl Lonely {
         self.db.assert_sessions(1, 1, 0, 0);
     }
 
-    /// What it comes to once the body has ended.
+    /// Asserts the state of the pool once the body has ended.
     async fn assert_over(&self) {
         self.db.settled().await;
         self.db.assert_sessions(1, 1, 0, 0);
@@ -163,7 +164,7 @@ async fn nor_does_a_session_in_autocommit_mode() {
     lonely.assert_over().await;
 }
 
-/// It turns out when what was left on the wire is to be read, before the next statement is sent.
+/// The loss shows when what was left on the wire is to be read, before the next statement is sent.
 #[tokio::test]
 async fn nor_does_one_that_breaks_after_its_statement_was_dropped() {
     let lonely = Lonely::new().await;
@@ -197,7 +198,7 @@ async fn nor_does_a_transaction_that_breaks_between_two_rows() {
     lonely.assert_over().await;
 }
 
-/// Its transaction is lost, and it says so; the pool is not.
+/// The sandbox has lost its transaction, and says so; the pool has lost nothing.
 #[tokio::test]
 async fn nor_does_a_sandbox() {
     let lonely = Lonely::new().await;
@@ -213,7 +214,7 @@ async fn nor_does_a_sandbox() {
     lonely.assert_over().await;
 }
 
-/// A scope that holds no place any more is an open one all the same.
+/// A scope that no longer holds a place is an open scope all the same.
 #[tokio::test]
 async fn closing_waits_for_the_body_that_goes_on() {
     let lonely = Lonely::new().await;
@@ -230,7 +231,7 @@ async fn second(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(insert(tx, 3).await?)
 }
 
-/// It is the first one's place that the second one gets.
+/// The second session gets the place of the first one.
 #[tokio::test]
 async fn a_second_session_is_to_be_had_from_inside_of_the_body() {
     let lonely = Lonely::new().await;

@@ -1,5 +1,5 @@
-//! How what a dropped scope had begun is ended on its server: in how many round trips, over which
-//! connection, and never on another server.
+//! A dropped scope's operation is ended on its server: in so many round trips, over one connection,
+//! and never on another server.
 
 use std::pin::pin;
 use std::thread;
@@ -22,10 +22,10 @@ use crate::support::proxy::Proxy;
 use crate::support::server_engine::{Remote, until_gone};
 
 
-/// The connection over which is cancelled, where there was one session before.
+/// The number of the connection over which cancels are sent, where there was one session before.
 const CONTROL: usize = 2;
 
-/// A handle by way of a proxy that waits for long until it closes a session, beside one that sees
+/// A handle by way of a proxy that waits long before it closes a session, and a fixture that sees
 /// what the server has.
 async fn by_proxy(
     configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>,
@@ -64,7 +64,7 @@ fn kept() -> usize {
     usize::from(DB::SURVIVES_DROPS)
 }
 
-/// Its round trips are counted, not its time: a connection, its login, the cancel, and the
+/// The round trips are counted, and not the time: a connection, its login, the cancel, and the
 /// ROLLBACK.
 #[tokio::test]
 async fn a_drop_far_from_the_server_is_settled_in_a_few_round_trips() {
@@ -103,7 +103,7 @@ async fn one_connection_serves_one_drop_after_the_other() {
 
 const WAITS: &str = "UPDATE t SET n = n + 1 WHERE id = 1";
 
-/// What is asked for while one cancel is under way is the next.
+/// Sessions whose cancel is asked for while another cancel is under way are in the next request.
 #[tokio::test]
 async fn many_drops_at_once_are_few_requests() {
     const SESSIONS: usize = 30;
@@ -116,8 +116,8 @@ async fn many_drops_at_once_are_few_requests() {
     for _ in 0..SESSIONS {
         all.push(db.begin().await.unwrap());
     }
-    // All wait for one row. (To kill one of many that SLEEP takes MariaDB two seconds at times: it
-    // asks for a lock that the others share.)
+    // All sessions wait for one row. (MariaDB takes two seconds at times to kill one of many
+    // sessions that SLEEP: it asks for a lock that the others share.)
     fixture.execute("INSERT INTO t (id, n) VALUES (1, 0)").await.unwrap();
     let mut holder = fixture.begin().await.unwrap();
     holder.execute(WAITS).await.unwrap();
@@ -135,12 +135,12 @@ async fn many_drops_at_once_are_few_requests() {
 
 const TWO_ROWS: &str = "SELECT 1 UNION ALL SELECT 2";
 
-/// Most answers are on their way already.
+/// Most answers are on their way already when the cancel is sent.
 #[tokio::test]
 async fn what_is_as_good_as_answered_is_not_cancelled() {
     let (_fixture, proxy, db) = by_proxy(|builder| builder).await;
     let mut session = db.session().await.unwrap();
-    // On a machine that is busy one answer or the other comes too late.
+    // On a busy machine one answer or the other comes too late.
     for _ in 0..PLENTY {
         let before = proxy.requests_of(CONTROL);
         let mut rows = (&mut session).fetch(TWO_ROWS);
@@ -156,7 +156,7 @@ async fn what_is_as_good_as_answered_is_not_cancelled() {
     panic!("each of them is cancelled");
 }
 
-/// It has overtaken what it was meant for.
+/// The cancel has overtaken the request that it was meant for.
 #[tokio::test]
 async fn a_cancel_that_came_too_early_is_repeated() {
     let (fixture, proxy, db) = by_proxy(|builder| builder).await;
@@ -189,8 +189,8 @@ async fn a_control_connection_that_has_broken_is_replaced() {
     assert_eq!(warnings.all(), [""; 0], "it has lain there, and nothing has failed");
 }
 
-/// A session whose cancel may arrive yet is of no more use: it would hit somebody's statement. One
-/// connection is silent, or the next one is too.
+/// A session whose cancel may still arrive is of no use: the cancel would hit somebody's statement.
+/// One connection is silent, or the next one is too.
 #[tokio::test]
 async fn a_control_connection_that_does_not_answer_is_given_up() {
     for silent in 1..3 {
@@ -214,7 +214,7 @@ async fn a_control_connection_that_does_not_answer_is_given_up() {
     }
 }
 
-/// The next attempt may come through.
+/// The next attempt to connect may succeed.
 #[tokio::test]
 async fn a_control_connection_that_cannot_be_opened_in_time_is_given_up() {
     let (fixture, proxy, db) = by_proxy(|builder| builder).await;
@@ -226,7 +226,7 @@ async fn a_control_connection_that_cannot_be_opened_in_time_is_given_up() {
     assert!(fixture.ids().await.is_empty());
 }
 
-/// What was on its way is lost with it. Who waits elsewhere asks again.
+/// A cancel that was on its way is lost with its runtime. A caller who waits elsewhere asks again.
 #[test]
 fn a_runtime_that_ends_with_a_cancel_on_its_way_holds_up_no_other() {
     let elsewhere = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -253,7 +253,7 @@ fn a_runtime_that_ends_with_a_cancel_on_its_way_holds_up_no_other() {
         proxy.holding().await;
     });
     let waits = elsewhere.spawn(other.rollback());
-    // It has asked by then, most likely, behind the one that is on its way.
+    // By then the caller has most likely asked, behind the cancel that is on its way.
     thread::sleep(Duration::from_millis(100));
     drop(home);
     elsewhere.block_on(async {
@@ -266,7 +266,7 @@ fn a_runtime_that_ends_with_a_cancel_on_its_way_holds_up_no_other() {
     });
 }
 
-/// However long that takes: ever more slowly.
+/// The attempts go on for however long it takes, ever more slowly.
 #[tokio::test]
 async fn a_cancel_that_fails_is_no_storm_of_cancels() {
     let limit = Duration::from_millis(500);
@@ -285,7 +285,8 @@ async fn dawdle(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whoever waits for the cancel is dropped too, anywhere: it must not hit what is sent afterwards.
+/// The caller who waits for the cancel is dropped too, at any point: the cancel must not hit what
+/// is sent afterwards.
 #[tokio::test]
 async fn a_cancel_that_nobody_waits_for_any_more_hits_nothing_else() {
     let (fixture, proxy, db) = by_proxy(|builder| builder).await;
@@ -309,7 +310,7 @@ async fn a_cancel_that_nobody_waits_for_any_more_hits_nothing_else() {
     panic!("never complete");
 }
 
-/// A server of the test's own with the table, and one more like it.
+/// Two servers of the test's own that both have the table.
 async fn two_servers() -> [Server; 2] {
     let servers = [DB::server(), DB::server()].map(|options| options.start().unwrap());
     for server in &servers {
@@ -319,12 +320,13 @@ async fn two_servers() -> [Server; 2] {
     servers
 }
 
-/// A handle whose one session is on the first; what is opened from now on reaches the second.
+/// A handle whose one session is on the first server; connections that are opened from now on reach
+/// the second.
 async fn between(servers: &[Server; 2], cancel: Cancel) -> (Proxy, Db<DB>, Tx<DB>, i64) {
     between_greeted(servers, cancel, None).await
 }
 
-/// The same where the first hears something else than it is greeted with.
+/// Does the same, and lets the first server hear another greeting than it is sent.
 async fn between_greeted(
     servers: &[Server; 2],
     cancel: Cancel,
@@ -341,7 +343,7 @@ async fn between_greeted(
     (proxy, db, tx, id)
 }
 
-/// Somebody else's session, which its server calls what another server calls ours.
+/// A session of somebody else, whose id on its server is the id of our session on another.
 async fn namesake(server: &Server, proxy: &Proxy, ours: i64) -> <DB as sqlx::Database>::Connection {
     loop {
         let mut stranger = <DB as sqlx::Database>::Connection::connect(&server.url()).await.unwrap();
@@ -358,8 +360,8 @@ async fn assert_alive(mut stranger: <DB as sqlx::Database>::Connection) {
     (&mut stranger).execute("SELECT 1").await.expect("it has been killed");
 }
 
-/// A load balancer, or a failover: a name means another session there. What else is known of a
-/// session, by half or in full, is not that of its namesake.
+/// Behind a load balancer or after a failover, an id is that of another session. The rest of what
+/// is known of a session, by half or in full, is not that of its namesake.
 #[tokio::test]
 async fn a_cancel_tells_another_server_nothing() {
     let by_half = DB::TOLD_BY_HALF.iter().copied().map(Some);
@@ -398,7 +400,8 @@ async fn the_server_of_a_session_is_looked_for_behind_the_same_address() {
     assert_eq!(proxy.connections(), 1 + 3);
 }
 
-/// With each policy: to close a session is to kill none, and to kill one is to know its server.
+/// No policy ends a session of another server: to close a session kills none, and to kill one needs
+/// to know its server.
 #[tokio::test]
 async fn a_session_that_broke_is_not_killed_on_another_server() {
     for cancel in [Cancel::Server, Cancel::Close] {
@@ -416,7 +419,7 @@ async fn a_session_that_broke_is_not_killed_on_another_server() {
     }
 }
 
-/// It has given its names anew.
+/// The restarted server has given its ids anew.
 #[tokio::test]
 async fn a_session_that_broke_is_not_killed_after_a_restart_of_its_server() {
     let mut server = DB::server().durable(true).start().unwrap();
@@ -433,13 +436,13 @@ async fn a_session_that_broke_is_not_killed_after_a_restart_of_its_server() {
     assert_alive(stranger).await;
 }
 
-/// The server would go on with it, and with its locks, for as long as it takes.
+/// The server would go on with the query, and keep its locks, for as long as it takes.
 #[tokio::test]
 async fn what_a_broken_session_was_doing_is_ended_where_the_server_does_not_look() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
     if DB::SURVIVES_DROPS {
-        // As where it cannot.
+        // The greeting is refused, as by a server that cannot do what it asks for.
         let [said, heard] = DB::REFUSED_GREETINGS[0];
         proxy.garble(said, heard);
     }

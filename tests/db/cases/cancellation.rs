@@ -1,4 +1,4 @@
-//! What a drop does while a query runs on the server.
+//! A scope is dropped while its query runs on the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,8 @@ async fn write_and_dawdle(tx: &mut Tx<DB>, id: i64, sends: &Notify) -> Result<()
     Ok(())
 }
 
-/// Drops a future when its query has been in flight for a moment: long enough to run on the server, on a machine that is not busy.
+/// Drops a future when its query has been in flight for a moment, which is long enough to run on
+/// the server if the machine is not busy.
 async fn drop_in_flight<F: Future>(scope: impl FnOnce(Arc<Notify>) -> F) {
     let sends = Arc::new(Notify::new());
     let moment = async {
@@ -35,7 +36,7 @@ async fn drop_in_flight<F: Future>(scope: impl FnOnce(Arc<Notify>) -> F) {
     }
 }
 
-/// One statement alone, which is sent with the first poll.
+/// Drops one statement alone, which is sent with the first poll.
 async fn drop_statement_in_flight(tx: &mut Tx<DB>) {
     drop_in_flight(|sends| {
         sends.notify_one();
@@ -49,7 +50,7 @@ async fn a_dropped_scope_frees_its_locks_while_its_query_would_still_run() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(2)).await;
     for round in 0..3 {
             drop_in_flight(async |sends| write_and_dawdle(&*db, 1, &sends).await).await;
-        // Waits for the lock on the key that the dropped scope had inserted.
+        // The insert waits for the lock on the key that the dropped scope had inserted.
         let mut tx = db.begin().await.unwrap();
         let free = timeout(PATIENCE, insert(&mut tx, 1)).await;
         free.unwrap_or_else(|_| panic!("round {round}: locked for ever")).unwrap();
@@ -94,7 +95,8 @@ async fn nested_dawdle(tx: &mut Tx<DB>, sends: &Notify) -> Result<(), Error> {
     Ok(())
 }
 
-/// A nested scope dropped while its query runs is undone, and the outer goes on; on MySQL the session is lost.
+/// A nested scope dropped while its query runs is undone, and the outer goes on; on MySQL the
+/// session is lost.
 #[tokio::test]
 async fn a_nested_scope_dropped_in_a_query_is_undone_at_once() {
     let db = Fixture::<DB>::new().await;
@@ -122,7 +124,7 @@ async fn nested_drops(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(insert(tx, 3).await?)
 }
 
-/// Where its drop took the transaction along, there is nothing that could be undone, nor fail to be.
+/// If the drop took the transaction along, there is nothing that could be undone, nor fail to be.
 #[tokio::test]
 async fn a_nested_scope_that_has_dropped_a_statement_fails_without_a_warning() {
     let db = Fixture::<DB>::new().await;
@@ -142,7 +144,7 @@ async fn nested_write(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// Stays open after the SAVEPOINT of another in it was dropped.
+/// This scope stays open after the SAVEPOINT of another in it was dropped.
 #[transactional(nested)]
 async fn nested_drops_a_savepoint(tx: &mut Tx<DB>, dropped: &Notify) -> Result<(), Error> {
     poll_at_most(1, nested_write(tx, 2)).await;
@@ -150,7 +152,8 @@ async fn nested_drops_a_savepoint(tx: &mut Tx<DB>, dropped: &Notify) -> Result<(
     std::future::pending().await
 }
 
-/// What is dropped with its SAVEPOINT in flight has done nothing. What is dropped later has.
+/// A scope that is dropped with its SAVEPOINT in flight has done nothing; a scope that is dropped
+/// later has.
 #[tokio::test]
 async fn a_statement_dropped_after_a_savepoint_was_fails_the_transaction_all_the_same() {
     for inside in [false, true] {
@@ -168,7 +171,7 @@ async fn a_statement_dropped_after_a_savepoint_was_fails_the_transaction_all_the
         }
         let went_on = insert(&mut tx, 3).await;
         assert!(went_on.is_ok() || DB::ENDS_BY_ITSELF, "{went_on:?}");
-        // Where the database answers at once, another is dropped.
+        // If the database answers at once, another is dropped.
         let mut id = 4;
         while let Some(Ok(())) = poll_at_most(1, insert(&mut tx, id)).await {
             id += 1;

@@ -1,4 +1,4 @@
-//! What `Db::close` waits for, and what it does not.
+//! `Db::close` waits for everything that must end, and for nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ impl Slow {
         self.done.store(true, Ordering::SeqCst);
     }
 
-    /// Nobody who closes goes on before it is done.
+    /// Asserts that nobody who closes the handle goes on before the hook is done.
     async fn assert_waited_for(&self, db: &Db<DB>) {
         until("the hook runs", async || self.begun.load(Ordering::SeqCst)).await;
         let mut closing = Box::pin(db.close());
@@ -110,7 +110,7 @@ async fn it_waits_for_the_hooks_of_a_transaction_by_hand_and_of_one_that_was_dro
     }
 }
 
-/// What a sandbox has begun outlasts neither.
+/// Neither the sandbox nor what it has begun outlasts the handle.
 #[tokio::test]
 async fn it_waits_for_the_hooks_of_a_sandbox() {
     let (db, slow) = (Fixture::<DB>::of_sessions(2).await, Slow::default());
@@ -123,7 +123,7 @@ async fn it_waits_for_the_hooks_of_a_sandbox() {
     caller.await.unwrap().unwrap();
 }
 
-/// Whoever it is who opens one, and for what.
+/// It does not matter who opens the connection, and why.
 #[tokio::test]
 async fn a_session_that_is_being_opened_is_given_up_and_nothing_begins() {
     let way = Way::<DB>::new().await;
@@ -147,14 +147,14 @@ async fn a_session_that_is_being_opened_is_given_up_and_nothing_begins() {
     drop(silent);
 }
 
-/// At whatever point of its opening.
+/// The opening is dropped at every point.
 #[tokio::test]
 async fn nothing_begins_after_it_has_returned() {
     let fixture = Fixture::<DB>::of_sessions(1).await;
     for polls in 1.. {
         let db = Db::<DB>::builder(fixture.url().parse().unwrap()).max_sessions(2);
         let db = db.connect().await.unwrap();
-        // The next one is opened anew.
+        // The next session is opened anew.
         let held = db.session().await.unwrap();
         let mut begin = Box::pin(db.begin());
         let begun = poll_at_most(polls, &mut begin).await;
@@ -166,7 +166,7 @@ async fn nothing_begins_after_it_has_returned() {
                 return;
             }
             None => {
-                // It has none, or is in BEGIN: then it is waited for.
+                // The caller has no session, or is in BEGIN: then the close waits for it.
                 let mut closing = Box::pin(db.close());
                 let is_over = !is_pending(&mut closing).await;
                 if !is_over {

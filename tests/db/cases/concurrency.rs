@@ -59,7 +59,7 @@ async fn races_between_drop_and_completion() {
             }
             Err(error) => {
                 assert!(error.is_cancelled(), "{error}");
-                // Connects that were given up would pile up at the server.
+                // Connections that were given up would pile up at the server.
                 drop(db.session().await.unwrap());
             }
         }

@@ -1,4 +1,4 @@
-//! Transactions against each other.
+//! Transactions conflict with each other, and each is told.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ async fn bump_nested(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(bump(tx, id).await?)
 }
 
-/// Locks `first`, waits for the other, and asks for `second` inside of a savepoint; swallows what comes of it.
+/// Locks `first`, waits for the other, and asks for `second` inside of a savepoint, whose error is
+/// swallowed.
 #[transactional]
 async fn cross(tx: &mut Tx<DB>, first: i64, second: i64, both: &Barrier) -> Result<bool, Error> {
     bump(tx, first).await?;
@@ -60,7 +61,7 @@ async fn cross(tx: &mut Tx<DB>, first: i64, second: i64, both: &Barrier) -> Resu
         }
     };
     if deadlocked && DB::ENDS_BY_ITSELF {
-        // MySQL has rolled back everything: this would autocommit.
+        // MySQL has rolled back everything, so that this would autocommit.
         let error = Error::from(insert(tx, 100).await.unwrap_err());
         assert!(error.is_aborted() && error.is_deadlock(), "{error}");
     }

@@ -1,5 +1,5 @@
-//! The server dies under load and comes back: no session is lost, no acknowledged commit either, and service resumes
-//! without a restart of the program.
+//! The server dies under load and comes back: neither a session nor an acknowledged commit is lost,
+//! and service resumes without a restart of the program.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -33,7 +33,8 @@ struct Load {
     over: AtomicBool,
 }
 
-/// Writes pairs until it is over; a third of them are dropped. Returns the acknowledged ones.
+/// Writes pairs until the load is over, and drops a third of the writers. Returns the acknowledged
+/// pairs.
 async fn work(db: Db<DB>, load: Arc<Load>) -> Vec<i64> {
     let mut acknowledged = Vec::new();
     while !load.over.load(Ordering::Relaxed) {

@@ -1,6 +1,7 @@
-//! A future dropped on the way: where plain sqlx 0.9 loses data, shown beside the same program with txn.
+//! A future is dropped on the way: plain sqlx 0.9 loses data there, which is shown beside the same
+//! program with txn.
 //!
-//! Should sqlx mend one of these, its half of the test fails and says so.
+//! Should sqlx mend one of these losses, its half of the test fails and says so.
 
 use sqlx::pool::PoolOptions;
 use sqlx::{Acquire, AssertSqlSafe, Executor, Pool};

@@ -1,4 +1,5 @@
-//! Dropped while the answer is outstanding for certain: what becomes of the statement, the scope and the session.
+//! A future is dropped while an answer is certainly outstanding: the tests show what becomes of the
+//! statement, the scope and the session.
 
 use std::pin::pin;
 
@@ -13,7 +14,7 @@ use crate::support::proxy::Proxy;
 use crate::support::server_engine::Remote;
 use crate::support::drop_trial::Marks;
 
-/// A handle with one session by way of a proxy, beside one that sees what the server has.
+/// A handle with one session by way of a proxy, and a fixture that sees what the server has.
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
@@ -25,7 +26,8 @@ async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     (fixture, proxy, db)
 }
 
-/// Polls the operation until the answer to `word` is held back, drops it, and lets the answer through.
+/// Polls the operation until the answer to `word` is held back, drops it, and lets the answer
+/// through.
 async fn drop_at(proxy: &Proxy, word: &'static str, operation: impl Future) {
     proxy.hold_answer_to(word);
     select! {
@@ -67,7 +69,7 @@ fn register(tx: &mut Tx<DB>) -> Marks {
     marks
 }
 
-/// Whoever was dropped, somebody else may wait to be told.
+/// Somebody else may wait to be told, even if the caller was dropped.
 #[tokio::test]
 async fn the_hooks_of_an_end_dropped_in_flight_run_once_it_has_come() {
     let (_fixture, proxy, db) = by_proxy().await;
@@ -100,7 +102,7 @@ async fn the_hooks_of_a_scope_dropped_after_its_connection_was_lost_are_those_of
     assert!(fixture.ids().await.is_empty());
 }
 
-/// Nobody knows whether it took effect.
+/// Nobody knows whether the statement took effect.
 #[tokio::test]
 async fn a_statement_dropped_in_flight_fails_the_transaction_that_goes_on() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -118,7 +120,7 @@ async fn a_statement_dropped_in_flight_fails_the_transaction_that_goes_on() {
     assert!(fixture.ids().await.is_empty());
 }
 
-/// What may be given up alone belongs in a nested scope.
+/// A statement that may be given up alone belongs in a nested scope.
 #[tokio::test]
 async fn a_nested_scope_dropped_in_flight_is_undone_alone_where_the_wire_survives() {
     #[transactional(nested)]
@@ -163,7 +165,8 @@ async fn an_autocommit_statement_dropped_in_flight_leaves_nothing_to_the_next() 
     assert_eq!((db.status().idle, db.status().open), (1, 1));
 }
 
-/// Who could tell whether the script has ended the transaction is gone: no COMMIT was sent whose fate would be unknown.
+/// The session that could tell whether the script has ended the transaction is gone. No COMMIT was
+/// sent whose fate would be unknown.
 #[tokio::test]
 async fn a_transaction_that_cannot_be_asked_after_a_script_is_not_committed() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -180,7 +183,8 @@ async fn a_transaction_that_cannot_be_asked_after_a_script_is_not_committed() {
     assert!(fixture.ids().await.is_empty());
 }
 
-/// What is left of one is read and forgotten, or costs the session: it is never the answer to the next.
+/// The rest of a dropped answer is read and forgotten, or costs the session: it is never the answer
+/// to the next statement.
 #[tokio::test]
 async fn a_statement_dropped_in_flight_on_a_session_leaves_nothing_to_the_next_on_it() {
     let (_fixture, proxy, db) = by_proxy().await;
@@ -197,7 +201,7 @@ async fn a_statement_dropped_in_flight_on_a_session_leaves_nothing_to_the_next_o
     }
 }
 
-/// It is brought to rest, not closed.
+/// The session is settled, and not closed.
 #[tokio::test]
 async fn an_autocommit_statement_dropped_in_flight_keeps_its_session_where_the_wire_survives() {
     let (_fixture, proxy, db) = by_proxy().await;

@@ -1,4 +1,5 @@
-//! A scope is dropped, at BEGIN or in its body: nothing is committed, and no session is left in doubt.
+//! A scope is dropped, at BEGIN or in its body: nothing is committed, and no session is left in
+//! doubt.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -141,11 +142,11 @@ async fn a_scope_dropped_with_a_statement_in_flight_leaves_no_session_in_doubt()
     assert!(poll_at_most(1, slow).await.is_none());
 
     db.assert_at_rest().await;
-    // Waits for the other session's locks if it still has them.
+    // The query waits for the other session's locks if it still has them.
     assert!(db.ids().await.is_empty());
 }
 
-/// Invariant 8
+/// This is invariant 8 of the runtime.
 #[test]
 fn a_scope_dropped_outside_of_a_runtime_is_settled() {
     let runtime = Runtime::new().unwrap();
@@ -189,7 +190,8 @@ async fn open_scope() -> (Fixture<DB>, Tx<DB>) {
     (db, tx)
 }
 
-/// The same row again: waits for whoever still has it, and is refused if it was committed.
+/// Inserts the same row again, which waits for whoever still has it, and is refused if it was
+/// committed.
 async fn assert_rolled_back(url: &str) {
     let db = Db::<DB>::connect(url).await.unwrap();
     let mut tx = db.begin().await.unwrap();
@@ -198,7 +200,7 @@ async fn assert_rolled_back(url: &str) {
     tx.commit().await.unwrap();
 }
 
-/// What was committed behind the scope's back is no success of the scope's.
+/// A commit behind the scope's back is no success of the scope's.
 #[tokio::test]
 async fn a_commit_on_the_raw_connection_is_no_success_of_the_scope() {
     let db = Fixture::<DB>::new().await;

@@ -1,4 +1,5 @@
-//! What a dropped operation leaves behind must not be taken for something else by the next one.
+//! An operation is dropped while its session catches up with something that was left: the next
+//! operation must not take that for something else.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -42,7 +43,8 @@ async fn inner(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(insert(tx, 2).await?)
 }
 
-/// The SAVEPOINT was given up with the scope around it; the INSERT is another matter: nobody knows whether it took effect.
+/// The SAVEPOINT was given up with the scope around it. Of the INSERT nobody knows whether it took
+/// effect.
 #[tokio::test]
 async fn a_statement_dropped_after_a_dropped_savepoint_fails_the_transaction() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -61,7 +63,8 @@ async fn a_statement_dropped_after_a_dropped_savepoint_fails_the_transaction() {
     assert!(fixture.ids().await.is_empty());
 }
 
-/// It is asked whether it is alive, and whoever asks for it gives up before it answers.
+/// The session is asked whether it is alive, and the caller who asks for it gives up before it
+/// answers.
 #[tokio::test]
 async fn a_session_dropped_while_it_is_asked_whether_it_is_alive_is_no_clean_one() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -83,7 +86,7 @@ async fn a_session_dropped_while_it_is_asked_whether_it_is_alive_is_no_clean_one
     each_answer_is_its_own(&db, &fixture).await;
 }
 
-/// Longer than any session goes unasked.
+/// The session has then been idle for longer than any session goes unchecked.
 async fn until_idle(fixture: &Fixture<DB>, backend: i64) {
     until("the session has been idle for two seconds", async || {
         let idle = fixture.fetch_one(AssertSqlSafe(DB::idle_seconds(backend)));
@@ -101,7 +104,7 @@ async fn each_answer_is_its_own(db: &Db<DB>, fixture: &Fixture<DB>) {
     assert_eq!(fixture.ids().await, [0, 1, 2, 3, 4]);
 }
 
-/// Whoever reads the rest of it gives up before it has come.
+/// The caller who reads the rest of the stream gives up before it has come.
 #[tokio::test]
 async fn a_session_dropped_while_the_rest_of_a_row_stream_is_read_is_no_clean_one() {
     let (fixture, proxy, db) = by_proxy().await;
@@ -123,7 +126,7 @@ async fn a_session_dropped_while_the_rest_of_a_row_stream_is_read_is_no_clean_on
     each_answer_is_its_own(&db, &fixture).await;
 }
 
-/// A server that is gone without a word answers no BEGIN either.
+/// A server that is gone without a word does not answer a BEGIN either.
 #[tokio::test]
 async fn a_begin_on_a_session_that_lay_idle_is_given_up_with_the_acquire_timeout() {
     let fixture = Fixture::<DB>::new().await;
@@ -149,7 +152,7 @@ async fn nested(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(insert(tx, 2).await?)
 }
 
-/// Nothing has run under either of them.
+/// Nothing has run under either savepoint.
 #[tokio::test]
 async fn a_nested_scope_dropped_while_it_waits_for_the_savepoint_of_one_dropped_before_is_lost_alone()
  {

@@ -1,5 +1,5 @@
-//! The end of a scope whose time is over: it waits a moment for the answer to a COMMIT or a ROLLBACK, and then goes on
-//! without it.
+//! A scope whose time is over waits a moment for the answer to its COMMIT or ROLLBACK, and then
+//! goes on without it.
 
 use std::time::Duration;
 
@@ -29,9 +29,10 @@ impl Wired {
         Self { fixture, proxy, db, marks }
     }
 
-    /// The error of a scope whose end gets no answer.
+    /// Returns the error of a scope whose end gets no answer.
     ///
-    /// On a busy machine the time may be over before the end is on its way: then the scope is called again.
+    /// On a busy machine the time may be over before the end is on its way. Then the scope is
+    /// called again.
     async fn error_of(&self, scope: impl AsyncFn() -> Result<(), Error>) -> Error {
         loop {
             let noted = self.marks.notes().len();
@@ -42,7 +43,7 @@ impl Wired {
         }
     }
 
-    /// `None` if the time was over before the end was on its way.
+    /// Returns `None` if the time was over before the end was on its way.
     async fn error_of_end(&self, scope: impl Future<Output = Result<(), Error>>) -> Option<Error> {
         let called = timeout(PATIENCE, scope).await;
         let error = called.expect("waits for the answer").unwrap_err();
@@ -174,7 +175,7 @@ async fn nested(tx: &mut Tx<DB>, wired: &Wired) -> Result<(), Error> {
     std::future::pending().await
 }
 
-/// The scope around it undoes what it left.
+/// The scope around it undoes what the nested scope left.
 #[tokio::test]
 async fn a_nested_scope_does_not_wait_for_the_answer_either() {
     let wired = Wired::new(|builder| builder).await;

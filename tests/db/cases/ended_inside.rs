@@ -1,4 +1,4 @@
-//! What runs in a scope ends its transaction, unseen by the runtime: a COMMIT behind another
+//! A statement in a scope ends its transaction, unseen by the runtime: a COMMIT behind another
 //! statement, or code that had the raw connection. No scope says then that nothing was written.
 
 use std::sync::Arc;
@@ -151,7 +151,7 @@ async fn hooks_after_a_rollback_learn_that_nobody_knows() {
     assert_eq!(unknown.load(Ordering::Relaxed), 1);
 }
 
-/// It has committed a part: to run it again would apply that part twice.
+/// The scope has committed a part, and to run it again would apply that part twice.
 #[tokio::test]
 async fn a_scope_with_retry_is_not_run_again() {
     #[transactional(retry)]

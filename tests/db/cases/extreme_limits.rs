@@ -1,4 +1,4 @@
-//! Limits that reach beyond the end of time, and limits of nothing.
+//! Limits may reach beyond the end of time, and may be zero.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// All that a handle does: what it comes to is not the point, but that it comes to something.
+/// Does all that a handle can do. It need not succeed, but it must come to an end.
 async fn use_all(db: &Db<DB>, id: i64) -> Result<(), Error> {
     let mut tx = db.begin().await?;
     let waiting = timeout(Duration::from_millis(20), write(db, id + 1));
@@ -58,7 +58,7 @@ async fn no_setting_is_too_long() {
     }
 }
 
-/// What has no time fails in time.
+/// A call without time fails in time.
 #[tokio::test]
 async fn a_setting_of_no_time_at_all_neither_panics_nor_hangs() {
     let fixture = Fixture::<DB>::new().await;

@@ -1,4 +1,5 @@
-//! Idle connections that something between has forgotten: they swallow all that is sent, while the server is fine.
+//! A firewall or the like has forgotten idle connections: they swallow all that is sent, while the
+//! server is fine.
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use super::{DB, Fixture, insert};
 use crate::support::proxy::Proxy;
 use crate::support::server_engine::Remote;
 
-/// More than can be tried one after the other.
+/// This is more than can be tried one after the other.
 const SESSIONS: usize = 20;
 const ACQUIRE: Duration = Duration::from_secs(20);
 
-/// A handle all of whose sessions were forgotten.
+/// A handle all of whose sessions are forgotten on the way.
 async fn forgotten() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
@@ -25,7 +26,7 @@ async fn forgotten() -> (Fixture<DB>, Proxy, Db<DB>) {
     assert!(open.iter().all(Result::is_ok));
     drop(open);
     assert_eq!(db.status().idle, SESSIONS);
-    // Until they have lain there for so long that they are looked at.
+    // The sessions must lie there for so long that they are checked.
     sleep(Duration::from_millis(1_100)).await;
     proxy.forget();
     (fixture, proxy, db)
@@ -77,7 +78,7 @@ async fn a_check_answers_in_its_time() {
     db.check().await.unwrap();
 }
 
-/// Where the server itself is silent, the limit holds all the same.
+/// The limit also holds where the server itself is silent.
 #[tokio::test]
 async fn nobody_waits_beyond_the_acquire_timeout() {
     let fixture = Fixture::<DB>::new().await;

@@ -1,5 +1,5 @@
-//! The server takes every byte and answers nothing. Whatever is dropped then, its session is settled
-//! or closed within the `settle_timeout`, and its slot is free.
+//! The server takes every byte and answers nothing. Whatever is dropped then, its session is
+//! settled or closed within the `settle_timeout`, and its slot is free.
 
 use std::future::pending;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Wired {
         }
     }
 
-    /// The server is still silent; when it speaks again, the slot has a session in it.
+    /// The server is still silent. When it speaks again, the slot has a session in it.
     async fn assert_settles(&self, written: &[i64]) {
         let settled = timeout(PATIENCE, self.db.settled()).await;
         settled.expect("not settled within the settle timeout");
@@ -59,7 +59,7 @@ impl Wired {
         let mut tx = self.db.begin().await.unwrap();
         let rows = number(&mut tx, "SELECT COUNT(*) FROM t").await.unwrap();
         assert_eq!(usize::try_from(rows).unwrap(), written.len());
-        // Waits for the dropped transaction, should the server still have it.
+        // The delete waits for the dropped transaction, should the server still have it.
         tx.execute("DELETE FROM t").await.unwrap();
         tx.rollback().await.unwrap();
         assert_eq!(self.fixture.ids().await, written);
@@ -99,7 +99,7 @@ async fn a_rollback_is_given_up() {
     wired.assert_settles(&[]).await;
 }
 
-/// It has reached the server, which has committed.
+/// The COMMIT has reached the server, which has committed.
 #[tokio::test]
 async fn a_commit_is_given_up() {
     let wired = Wired::new().await;
@@ -147,7 +147,7 @@ async fn a_savepoint_is_given_up() {
     wired.assert_settles(&[]).await;
 }
 
-/// The outer scope is refused within a bound, not left to wait.
+/// The outer scope is refused within a bound, and not left to wait.
 #[tokio::test]
 async fn a_commit_after_a_dropped_nested_scope_is_refused_or_given_up() {
     let wired = Wired::new().await;
@@ -166,7 +166,7 @@ async fn nested_too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
     pending().await
 }
 
-/// Its ROLLBACK TO gets no answer.
+/// The ROLLBACK TO gets no answer.
 #[tokio::test]
 async fn a_nested_scope_over_its_timeout_returns() {
     let wired = Wired::new().await;
@@ -178,7 +178,8 @@ async fn a_nested_scope_over_its_timeout_returns() {
     wired.assert_settles(&[]).await;
 }
 
-/// What could not be undone is not asked for again, whoever answers by then: the transaction is over.
+/// A rollback that could not be made is not asked for again, whoever answers by then: the
+/// transaction is over.
 #[tokio::test]
 async fn a_transaction_whose_nested_scope_could_not_be_undone_goes_no_further() {
     let wired = Wired::new().await;
@@ -192,7 +193,7 @@ async fn a_transaction_whose_nested_scope_could_not_be_undone_goes_no_further() 
     wired.assert_settles(&[]).await;
 }
 
-/// Nobody is dropped, and still there is an end to it.
+/// Nobody is dropped, and still the rollback comes to an end.
 #[tokio::test]
 async fn a_rollback_that_gets_no_answer_returns() {
     let wired = Wired::new().await;
@@ -207,7 +208,7 @@ async fn a_rollback_that_gets_no_answer_returns() {
     wired.assert_settles(&[]).await;
 }
 
-/// Whose time it was that is over is told by the error. The session is a new one, which no other replaces.
+/// The error tells whose time is over. The session is a new one, which no other replaces.
 #[tokio::test]
 async fn a_begin_over_the_timeout_of_its_scope_is_a_timeout() {
     let fixture = Fixture::<DB>::new().await;
@@ -248,7 +249,7 @@ async fn nested_stalls(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
     Ok(insert(tx, 2).await?)
 }
 
-/// A nested scope was dropped in it, that has to be undone first.
+/// A nested scope was dropped in the transaction, and has to be undone first.
 #[tokio::test]
 async fn a_scope_with_a_dropped_nested_one_is_given_up() {
     let wired = Wired::new().await;

@@ -1,5 +1,5 @@
-//! A row stream that is left between two rows: cancelled on the server where its scope is dropped or rolled back, and read
-//! to its end where the scope goes on.
+//! A row stream is left between two rows. It is cancelled on the server where its scope is dropped
+//! or rolled back, and read to its end where the scope goes on.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::support::row_streams::Streams;
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Has one session, whose cleanup may take longer than a test waits.
+/// A fixture with one session, whose cleanup may take longer than a test waits.
 async fn patient() -> Fixture<DB> {
     Fixture::<DB>::with(|builder| builder.max_sessions(1).settle_timeout(PATIENCE * 2)).await
 }
 
-/// Whose cleanup may take less than what is left of a slow stream.
+/// A fixture whose cleanup may take less time than the rest of a slow stream.
 async fn impatient() -> Fixture<DB> {
     Fixture::<DB>::with(|builder| builder.max_sessions(1).settle_timeout(SHORT)).await
 }
@@ -29,7 +29,7 @@ async fn read_one<'e>(on: impl Executor<'e, Database = DB>, sql: &'static str) {
     assert!(rows.try_next().await.unwrap().is_some());
 }
 
-/// All is over, and the session is there still.
+/// Asserts that the cleanup is over at once, and that the session is still there.
 async fn assert_settled_at_once(db: &Fixture<DB>) {
     timeout(PATIENCE, db.settled()).await.expect("read to its end");
     assert_eq!((db.status().open, db.status().idle), (1, 1), "the session was closed");
@@ -100,7 +100,8 @@ async fn a_nested_scope_that_ends_between_two_rows_is_undone_alone() {
     let failed = timeout(PATIENCE, nested_fails_half_way(&mut tx)).await;
     failed.expect("read to its end").unwrap_err();
     assert_eq!(number(&mut tx, "SELECT COUNT(*) FROM t").await.unwrap(), 1);
-    // Between two rows for certain: each row makes a pause, and the last one does not come.
+    // The scope is between two rows for certain: each row makes a pause, and the last one does not
+    // come.
     let mut nested = Box::pin(nested_stops_half_way(&mut tx));
     for _ in 0..20 {
         let once = std::future::poll_fn(|cx| std::task::Poll::Ready(nested.as_mut().poll(cx)));
@@ -113,7 +114,7 @@ async fn a_nested_scope_that_ends_between_two_rows_is_undone_alone() {
         tx.commit().await.unwrap();
         assert_eq!(db.ids().await, [1, 3]);
     } else {
-        // It was dropped before the first row, which some drivers do not survive.
+        // The stream was dropped before the first row, which some drivers do not survive.
         assert!(DB::ENDS_BY_ITSELF, "{went_on:?}");
     }
 }
@@ -155,7 +156,7 @@ async fn a_scope_in_a_sandbox_that_is_dropped_between_two_rows_is_undone_alone()
     assert_settled_at_once(&db).await;
 }
 
-/// However long that takes: no cleanup's limit has a say in it.
+/// The rest is read however long that takes: no limit of a cleanup applies to it.
 #[tokio::test]
 async fn a_transaction_that_goes_on_reads_what_is_left() {
     let db = impatient().await;
@@ -214,12 +215,12 @@ async fn nested_ends_half_way(tx: &mut Tx<DB>) -> Result<(), Error> {
 async fn begin_late(db: &Db<DB>) -> Result<(), Error> {
     let mut tx = db.begin().await?;
     let ended = nested_ends_half_way(&mut tx).await;
-    // Not all drivers survive that reading is given up.
+    // Some drivers do not survive that the reading is given up.
     assert!(tx.commit().await.is_ok() || DB::ENDS_BY_ITSELF);
     ended
 }
 
-/// To read the rest is part of what the limit is for.
+/// The limit of a scope includes the time to read the rest.
 #[tokio::test]
 async fn a_scope_that_ends_between_two_rows_is_over_its_timeout_when_the_rest_is_too_long() {
     let db = patient().await;

@@ -1,5 +1,5 @@
-//! A commit of which only the first half was run: an administrator's cancel, or a time limit of the
-//! server's, between the statement that proves the transaction and the COMMIT behind it.
+//! Only the first half of a commit is run: an administrator cancels it, or a time limit of the
+//! server's ends it, between the statement that proves the transaction and the COMMIT behind it.
 
 use sqlx::Executor;
 
@@ -20,7 +20,7 @@ async fn a_commit_that_fails_half_way_leaves_its_session_outside_of_the_transact
         assert!(error.to_string().contains("nothing was written"), "{error}");
         assert!(!error.is_commit_unknown() && !error.is_aborted(), "{error}");
         proxy.release();
-        // On the same session, which is the only one.
+        // This runs on the same session, which is the only one.
         let sql = format!("INSERT INTO t (id, n) VALUES ({}, 0)", 10 * id);
         db.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! `Db::check`, in every situation.
+//! `Db::check` answers in every situation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +44,7 @@ async fn an_exhausted_pool_is_no_failure_and_is_not_waited_for() {
     db.assert_at_rest().await;
 }
 
-/// It is the probe, if none is under way.
+/// The check is the breaker's probe, if no probe is under way.
 #[tokio::test]
 async fn out_of_reach_it_says_so_and_back_again_it_closes_the_breaker() {
     let way = Way::<DB>::new().await;
@@ -90,7 +90,7 @@ async fn a_server_that_does_not_answer_costs_the_check_timeout_and_no_more() {
     db.close().await;
 }
 
-/// On a session of the pool, and on a connection of its own.
+/// The check is dropped on a session of the pool, and on a connection of its own.
 #[tokio::test]
 async fn dropped_anywhere_it_leaves_nothing_behind() {
     let mut trial = Trial::<DB>::of_sessions(1).await.in_pieces_of(9);
@@ -111,7 +111,7 @@ async fn dropped_anywhere_it_leaves_nothing_behind() {
     }
 }
 
-/// The others wait for their turn, and for nothing else.
+/// The other checks wait for their turn, and for nothing else.
 #[tokio::test]
 async fn it_has_one_connection_of_its_own_at_most() {
     let way = Way::<DB>::new().await;
@@ -135,7 +135,7 @@ async fn it_has_one_connection_of_its_own_at_most() {
     drop(held);
 }
 
-/// The connections that somebody has accepted who says nothing.
+/// The number of connections that a listener has accepted which says nothing.
 struct Accepted(Arc<AtomicUsize>);
 
 impl Accepted {

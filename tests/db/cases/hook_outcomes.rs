@@ -1,4 +1,5 @@
-//! Whatever a hook decides, and whichever scope it belongs to: the end that it is told of is the one that came about.
+//! A hook is told of the end that came about, whatever a hook decides, and whichever scope it
+//! belongs to.
 
 use std::future::pending;
 
@@ -26,7 +27,7 @@ async fn begun(db: &Db<DB>, marks: &Marks) -> Tx<DB> {
     tx
 }
 
-/// Drops the commit while a hook before it waits for `go_on`, and lets it then go on.
+/// Drops the commit while a hook before it waits for `go_on`, and then lets the hook go on.
 async fn drop_commit_in_its_hook(
     db: &Db<DB>,
     marks: &Marks,
@@ -81,7 +82,7 @@ async fn a_joined_scope_that_fails_in_a_hook_before_the_commit_fails_the_transac
     assert!(db.ids().await.is_empty());
 }
 
-/// The same in a scope, and in a sandbox.
+/// The same holds in a scope, and in a sandbox.
 #[transactional]
 async fn changes_its_mind(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
     insert(tx, 1).await?;
@@ -109,7 +110,7 @@ async fn a_scope_whose_hook_asks_for_a_rollback_writes_nothing() {
     assert_eq!(marks.notes(), ["undone", "undone"]);
 }
 
-/// A hook may register another, of whichever kind, until there are none.
+/// A hook may register another hook of either kind, until there are none.
 #[tokio::test]
 async fn hooks_before_the_commit_run_until_there_are_none() {
     let db = Fixture::<DB>::new().await;
@@ -150,7 +151,7 @@ async fn drop_in_its_body(tx: &mut Tx<DB>, marks: &Marks) {
     }
 }
 
-/// Those of the rollback run when the transaction around it has ended, however it ends.
+/// The hooks of the rollback run when the transaction around the scope has ended, however it ends.
 #[tokio::test]
 async fn the_hooks_of_a_nested_scope_that_was_dropped_are_those_of_a_rollback() {
     for commits in [true, false] {
@@ -186,7 +187,7 @@ async fn around(tx: &mut Tx<DB>, marks: &Marks, inner_fails: bool) -> Result<(),
     Err(sqlx::Error::RowNotFound.into())
 }
 
-/// What a nested scope leaves to the one around it is not its brother's to undo.
+/// A nested scope that fails does not undo what an earlier one has left to the scope around both.
 #[tokio::test]
 async fn hooks_that_were_kept_outlive_a_later_nested_scope_that_fails() {
     let db = Fixture::<DB>::new().await;
@@ -199,7 +200,7 @@ async fn hooks_that_were_kept_outlive_a_later_nested_scope_that_fails() {
     assert_eq!(db.ids().await, [1]);
 }
 
-/// Whether the inner one had succeeded or failed before: it is told once.
+/// The inner scope is told once, whether it had succeeded or failed before.
 #[tokio::test]
 async fn hooks_of_a_nested_scope_are_undone_with_the_nested_scope_around_it() {
     let db = Fixture::<DB>::new().await;
@@ -214,7 +215,8 @@ async fn hooks_of_a_nested_scope_are_undone_with_the_nested_scope_around_it() {
     assert!(db.ids().await.is_empty());
 }
 
-/// A hook of the transaction's own waits for its end: that of a scope apart from it is another.
+/// A scope that is independent of the transaction runs its own hooks at its own end; a hook of the
+/// transaction's waits for that of the transaction.
 #[transactional(requires_new)]
 async fn apart(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
     let marks = marks.clone();
@@ -256,7 +258,7 @@ async fn in_a_sandbox_each_scope_runs_its_own_hooks_before_its_commit() {
     );
 }
 
-/// A scope apart has an end of its own, before that of the transaction: it takes its own hooks along, and no others.
+/// An independent scope ends before the transaction: it takes its own hooks along, and no others.
 #[tokio::test]
 async fn in_a_sandbox_the_hooks_of_a_failed_nested_scope_wait_for_the_transaction_around_it() {
     let db = Fixture::<DB>::new().await;
@@ -280,7 +282,7 @@ async fn in_a_sandbox_the_hooks_of_a_failed_nested_scope_wait_for_the_transactio
     );
 }
 
-/// Nobody is left to be told but the log.
+/// Nobody is left to be told, so the failure is logged.
 #[tokio::test]
 async fn a_commit_that_fails_behind_a_drop_is_an_event() {
     let db = Fixture::<DB>::new().await;
@@ -302,7 +304,8 @@ async fn a_commit_that_fails_behind_a_drop_is_an_event() {
     assert_eq!(warnings.with("the books do not balance"), 1);
 }
 
-/// Dropped at the first poll of it: the hooks before the commit may then have begun, and those after it have not.
+/// The commit is dropped at its first poll: the hooks before it may then have begun, and those
+/// after it have not.
 #[tokio::test]
 async fn a_commit_dropped_in_a_hook_before_it_goes_on_behind() {
     let db = Fixture::<DB>::new().await;

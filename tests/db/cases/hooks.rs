@@ -1,4 +1,4 @@
-//! Work that waits for the end of the transaction.
+//! Hooks are work that waits for the end of the transaction.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use txn::{Error, Tx, transactional};
 
 use super::*;
 
-/// What ran, in order.
+/// The names of the hooks that ran, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -225,7 +225,7 @@ async fn a_hook_before_the_commit_runs_inside_and_may_fail_it() {
     db.assert_at_rest().await;
 }
 
-/// A statement that fails inside of the hook is no less a failure of the transaction.
+/// A statement that fails inside of the hook is a failure of the transaction, too.
 #[tokio::test]
 async fn a_hook_before_the_commit_that_swallows_a_failure_is_no_false_ok() {
     let db = Fixture::<DB>::new().await;
@@ -240,7 +240,7 @@ async fn a_hook_before_the_commit_that_swallows_a_failure_is_no_false_ok() {
     assert_eq!(db.ids().await.is_empty(), DB::FAILURE_ABORTS);
 }
 
-/// Shielded like the COMMIT.
+/// The hooks are shielded like the COMMIT.
 #[tokio::test]
 async fn hooks_finish_in_the_background_when_the_caller_is_dropped() {
     let db = Fixture::<DB>::new().await;

@@ -1,4 +1,5 @@
-//! Isolation, access mode, and what the engine or the transaction will not have.
+//! Isolation and access mode are kept, and requests that the engine or the transaction cannot meet
+//! are refused.
 
 use tokio::sync::Notify;
 use txn::{Error, Tx, transactional};
@@ -107,7 +108,7 @@ async fn a_read_only_scope_that_was_dropped_leaves_a_session_that_can_write() {
     assert_eq!(db.ids().await, [1]);
 }
 
-/// The isolation that the server reports, where it can be asked.
+/// The server reports the isolation, where it can be asked.
 #[tokio::test]
 async fn the_isolation_is_the_one_asked_for() {
     let db = Fixture::<DB>::new().await;
@@ -155,7 +156,8 @@ async fn deferred(db: &txn::Db<DB>) -> Result<i64, Error> {
     Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
 }
 
-/// What an engine lacks is refused when the scope opens, where the compiler could not know the engine.
+/// An option that the engine lacks is refused when the scope opens, where the compiler could not
+/// know the engine.
 #[tokio::test]
 async fn deferrable_is_refused_where_the_engine_has_none() {
     let db = Fixture::<DB>::new().await;

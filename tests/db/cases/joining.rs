@@ -1,4 +1,4 @@
-//! Scopes inside scopes: joined, nested, and on a session of their own.
+//! Scopes run inside of scopes: joined, nested, and on a session of their own.
 
 
 use futures_util::FutureExt;
@@ -164,7 +164,7 @@ async fn five_siblings_with_mixed_outcomes_keep_exactly_the_right_rows() {
     assert_eq!(db.ids().await, [0, 2, 4]);
 }
 
-/// What is left undone by a drop is undone before the next statement.
+/// Work that a drop leaves to be undone is undone before the next statement.
 #[tokio::test]
 async fn a_dropped_nested_scope_is_undone_and_the_outer_goes_on() {
     let db = Fixture::<DB>::new().await;
@@ -199,8 +199,9 @@ async fn ten_thousand_nested_scopes_do_not_pile_up() {
     for _ in 0..10_000 {
         succeed(&mut tx).await.unwrap();
     }
-    // Were the levels still on the server, releasing the first would now find its ten thousand successors. On every
-    // engine the first is unknown, because each RELEASE rode in front of the next SAVEPOINT.
+    // If the levels were still on the server, releasing the first would now find its ten thousand
+    // successors. On every engine the first is unknown, because each RELEASE rode in front of the
+    // next SAVEPOINT.
     let raw = tx.connection().await.unwrap();
     let release = txn::sqlx::Executor::execute(raw, "RELEASE SAVEPOINT txn_1").await;
     release.unwrap_err();
@@ -259,7 +260,7 @@ async fn a_second_writer_on_sqlite_is_refused_with_the_reason() {
         second.unwrap();
     }
     tx.rollback().await.unwrap();
-    // Inside of a reader a second writer waits for nobody.
+    // A second writer waits for nobody inside of a reader.
     read_around(&*db).await.unwrap_or_else(|error| assert!(!DB::ONE_WRITER, "{error}"));
     db.assert_at_rest().await;
 }

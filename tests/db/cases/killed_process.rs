@@ -1,7 +1,8 @@
-//! A process killed with scopes open: nobody is left here to settle, and the server does it.
+//! A process is killed with scopes open: nobody is left to settle here, and the server does it.
 //!
-//! Between statements it sees the end of the connection at once. While a query runs, PostgreSQL (14 or newer) looks every second, as
-//! the runtime asks it to on connect; MySQL and MariaDB look when the query has ended, or its `timeout` is over.
+//! Between statements the server sees the end of the connection at once. While a query runs,
+//! PostgreSQL (14 or newer) looks every second, as the runtime asks it to on connect; MySQL and
+//! MariaDB look when the query has ended, or its `timeout` is over.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ use crate::support::observer::PATIENCE;
 
 const URL: &str = "TXN_TEST_KILLED_URL";
 const QUERY: &str = "TXN_TEST_KILLED_QUERY";
-/// What the child says when its row is written.
+/// The line that the child prints when its row is written.
 const WRITTEN: &str = "written, and not committed";
 
 #[transactional]
@@ -28,7 +29,7 @@ async fn write_and_stay(tx: &mut Tx<DB>, query: Option<String>) -> Result<(), Er
     std::future::pending().await
 }
 
-/// Does nothing by itself: it is the program of the process that the tests below kill.
+/// This test does nothing by itself: it is the program of the process that the tests below kill.
 #[tokio::test]
 async fn the_process_that_is_killed() {
     if let Ok(url) = std::env::var(URL) {
@@ -54,7 +55,7 @@ fn start(db: &Fixture<DB>, query: Option<&str>) -> Child {
     child
 }
 
-/// Kills it, and waits for the lock on the key that it had inserted.
+/// Kills that process, and waits for the lock on the key that it had inserted.
 async fn kill(db: &Fixture<DB>, mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();

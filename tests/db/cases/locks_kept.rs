@@ -1,5 +1,5 @@
-//! A query that is dropped while it runs: plain sqlx 0.9 lets it run on, and its transaction keeps
-//! its locks, shown beside the same program with txn.
+//! A query is dropped while it runs: plain sqlx 0.9 lets it run on, and its transaction keeps its
+//! locks, which is shown beside the same program with txn.
 //!
 //! The query waits for an advisory lock, so that it runs for exactly as long as the test wants. The
 //! lock is named after the table, which each test has for itself in a database that all share.
@@ -20,7 +20,7 @@ const WAIT: &str = "SELECT pg_advisory_xact_lock('t'::regclass::oid::bigint)";
 const WAITING: &str = "SELECT COUNT(*) FROM pg_locks \
      WHERE locktype = 'advisory' AND NOT granted AND objid = 't'::regclass";
 
-/// A database, and a session that has what the query is going to wait for.
+/// A database, and a session that has the lock which the query is going to wait for.
 async fn with_the_lock_taken() -> (Fixture<Postgres>, Session<Postgres>) {
     let db = Fixture::<Postgres>::new().await;
     let mut holder = db.session().await.unwrap();

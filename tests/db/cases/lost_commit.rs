@@ -46,7 +46,7 @@ async fn until_there(fixture: &Fixture<Postgres>, id: i64) {
     tokio::time::timeout(PATIENCE, there).await.unwrap();
 }
 
-/// Which hooks ran.
+/// The hooks that ran.
 #[derive(Clone, Default)]
 struct Ran {
     committed: Arc<AtomicUsize>,
@@ -141,7 +141,7 @@ async fn where_no_server_can_be_asked_the_fate_stays_unknown_within_the_bound() 
     assert!(result.unwrap_err().is_commit_unknown());
 }
 
-/// The id rides on BEGIN.
+/// The id of the transaction is read along with BEGIN.
 #[tokio::test]
 async fn verification_costs_no_round_trip() {
     let (_fixture, proxy, db) = by_proxy(true).await;

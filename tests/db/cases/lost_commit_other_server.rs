@@ -1,6 +1,6 @@
-//! The answer to a COMMIT is lost, and whoever is asked about it is not the server that began: the
-//! same after a crash, or another at its address. An id means somebody else's transaction there,
-//! whatever became of that.
+//! The answer to a COMMIT is lost, and the server that is asked about it is not the one that began:
+//! it is the same after a crash, or another at its address. There the id means somebody else's
+//! transaction, whatever became of that.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,15 +26,15 @@ struct Begun {
 
 const ID: &str = "SELECT pg_current_xact_id()::text::bigint";
 
-/// Nothing is written to the log before its time, so that a crash takes all of an open transaction
-/// with it.
+/// Options with which nothing is written to the log before its time, so that a crash takes all of
+/// an open transaction with it.
 const LAZY: [&str; 2] = ["-c", "wal_writer_delay=10s"];
 
 async fn server() -> Server {
     let server = Options::postgres().durable(true).arguments(LAZY).start().unwrap();
     let db = Db::<Postgres>::connect(&server.url()).await.unwrap();
     db.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)").await.unwrap();
-    // What the next crash is to find in the log ends here.
+    // The next crash replays the log from here.
     db.execute("CHECKPOINT").await.unwrap();
     server
 }
@@ -50,8 +50,8 @@ async fn begin() -> Begun {
     Begun { server, proxy, db, tx, id }
 }
 
-/// Others work at the server until `id` has been given away, to a transaction that commits or one
-/// that does not.
+/// Lets others work at the server until `id` has been given to another transaction, which commits
+/// or does not.
 async fn give_away(server: &Server, id: i64, commits: bool) {
     let strangers = Db::<Postgres>::connect(&server.url()).await.unwrap();
     loop {
@@ -96,7 +96,7 @@ async fn a_strangers_transaction_after_a_crash_proves_nothing() {
     }
 }
 
-/// The postmaster goes on, and says that it started when it did.
+/// The postmaster goes on, and its start time stays the same.
 #[tokio::test]
 async fn a_strangers_transaction_after_the_crash_of_one_process_proves_nothing() {
     let Begun { server, proxy, db: _db, tx, id } = begin().await;
@@ -118,7 +118,7 @@ async fn a_strangers_transaction_after_the_crash_of_one_process_proves_nothing()
     assert_eq!(rows(&server).await, 0);
 }
 
-/// As a standby has that was promoted: even the system identifier is the same.
+/// A standby that was promoted has the same system identifier.
 #[tokio::test]
 async fn another_servers_transaction_proves_nothing() {
     for commits in [true, false] {
@@ -133,8 +133,8 @@ async fn another_servers_transaction_proves_nothing() {
     }
 }
 
-/// The connection that questions are asked over had reached another server, and the next reaches
-/// the right one.
+/// The connection for questions had reached another server, and the next one reaches the right
+/// server.
 #[tokio::test]
 async fn a_server_that_can_be_reached_again_is_found_behind_another() {
     let Begun { server, proxy, db, tx, .. } = begin().await;

@@ -1,5 +1,5 @@
-//! Memory does not grow, half of the scopes being dropped: measured in a process of its own, since the other tests
-//! of this one allocate too.
+//! Memory does not grow while half of the scopes are dropped. It is measured in a process of its
+//! own, since the other tests of this one allocate too.
 
 use tokio::task::yield_now;
 use txn::{Error, Tx, transactional};
@@ -22,10 +22,10 @@ async fn write_and_stay(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     }
 }
 
-/// Of `scopes` scopes those at `dropped` are dropped, each at another point.
+/// Runs this many scopes, and drops those for which `dropped` is true, each at another point.
 async fn run(db: &Fixture<DB>, scopes: usize, dropped: impl Fn(usize) -> bool) {
     for n in 0..scopes {
-        // The same few rows over and over: the database is not to grow either.
+        // The same few rows are written over and over, because the database must not grow either.
         let id = (n % 8).try_into().unwrap();
         if !dropped(n) {
             write(&**db, id).await.ok();
@@ -35,7 +35,7 @@ async fn run(db: &Fixture<DB>, scopes: usize, dropped: impl Fn(usize) -> bool) {
         let ended = poll_at_most(1 + n / 2 % 6, scope).await;
         assert!(ended.is_none(), "{ended:?}");
         if DB::DROP_COSTS_SESSION {
-            // Connects that were given up would pile up at the server.
+            // Connections that were given up would pile up at the server.
             drop(db.session().await.unwrap());
         }
     }
@@ -58,7 +58,7 @@ async fn assert_flat(few: usize, many: usize, dropped: impl Fn(usize) -> bool) {
 #[tokio::test]
 async fn memory_does_not_grow() {
     if in_a_process_of_its_own(concat!(module_path!(), "::memory_does_not_grow")) {
-        // Where each drop costs a session, opening the next is most of the time.
+        // If each drop costs a session, most of the time is spent on opening the next.
         let many = if DB::DROP_COSTS_SESSION { 40_000 } else { 100_000 };
         assert_flat(10_000, many, |n| n % 2 == 0).await;
     }

@@ -1,4 +1,5 @@
-//! Every metric moves by exactly the right amount, on every path: what is not listed has not moved.
+//! Every metric moves by exactly the right amount, on every path. A metric that is not listed has
+//! not moved.
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -27,7 +28,7 @@ pub(crate) struct Place {
 
 type Path = Box<dyn AsyncFnPath>;
 
-/// One path: how it is set up, gone, and what it moves.
+/// One path through the runtime: how it is set up and taken, and the metrics that it moves.
 pub(crate) struct Row {
     what: &'static str,
     setup: fn(DbBuilder<DB>) -> DbBuilder<DB>,
@@ -45,8 +46,9 @@ impl<F: AsyncFn(&Place)> AsyncFnPath for F {
     }
 }
 
-/// `moves` has a line for each figure, in any order: `name{labels} amount`, and before it, if it is not for all engines, those that it
-/// is for: `mysql|postgresql: name …`. Amounts of one name are added up.
+/// Makes a row. `moves` has a line for each metric, in any order: `name{labels} amount`, and before
+/// it, if it is not for all engines, the engines that it is for: `mysql|postgresql: name …`.
+/// Amounts of one name are added up.
 pub(crate) fn row(
     what: &'static str,
     path: impl AsyncFn(&Place) + 'static,
@@ -86,14 +88,14 @@ impl Row {
     }
 }
 
-/// Goes through all rows.
+/// Checks all rows.
 pub(crate) async fn check(rows: impl IntoIterator<Item = Row>) {
     for row in rows {
         row.check().await;
     }
 }
 
-/// The lines that are for this engine, in order.
+/// Returns the lines that are for this engine, in order.
 fn expected(moves: &str) -> Vec<String> {
     let mut totals = std::collections::BTreeMap::<&str, i64>::new();
     for line in moves.lines().map(str::trim).filter(|line| !line.is_empty()) {

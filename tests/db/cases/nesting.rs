@@ -1,4 +1,4 @@
-//! Edges of nesting: deep, empty, and mixed.
+//! Nested scopes are deep, empty, and mixed.
 
 use tokio::task::yield_now;
 use txn::{Error, Tx, transactional};
@@ -16,7 +16,7 @@ async fn down(tx: &mut Tx<DB>, depth: i64, fails_at: i64) -> Result<(), Error> {
     }
     if depth > 0 {
         let deeper = Box::pin(down(tx, depth - 1, fails_at)).await;
-        // What fails is handled two levels up.
+        // A failure is handled two levels up.
         if depth != fails_at + 1 {
             deeper.or_else(|error| if depth == fails_at + 2 { Ok(()) } else { Err(error) })?;
         } else {
@@ -100,7 +100,8 @@ async fn stuck(tx: &mut Tx<DB>) -> Result<(), Error> {
     }
 }
 
-/// Never polled they are nothing; dropped one after the other they leave the outer scope as it was.
+/// Nested scopes that are never polled do nothing; those that are dropped one after the other leave
+/// the outer scope as it was.
 #[tokio::test]
 async fn nested_edge_cases_dropped_siblings() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
@@ -109,7 +110,7 @@ async fn nested_edge_cases_dropped_siblings() {
     for polls in [0, 1, 2, 3, 0, 1, 4, 2, 8, 1, 1] {
         let sibling = Box::pin(stuck(&mut tx));
         let dropped = poll_at_most(polls, sibling).await;
-        // Unless one before it has cost the connection.
+        // An earlier sibling may have cost the connection.
         let refused = dropped.map(|ended| ended.unwrap_err());
         let allowed = |error: &Error| DB::DROP_COSTS_SESSION && error.is_aborted();
         assert!(refused.as_ref().is_none_or(allowed), "after {polls} polls: {refused:?}");
@@ -117,7 +118,7 @@ async fn nested_edge_cases_dropped_siblings() {
     let went_on = keeps(&mut tx, 30).await;
     let committed = tx.commit().await;
     assert_eq!(went_on.is_ok(), committed.is_ok());
-    // Dropped in flight it may have cost the connection there.
+    // A drop in flight may have cost the connection there.
     assert!(committed.is_ok() || DB::DROP_COSTS_SESSION, "{committed:?}");
     trial.assert_recovered("dropped siblings").await;
     let expected: &[i64] = if committed.is_ok() { &[1, 30] } else { &[] };

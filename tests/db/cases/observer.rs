@@ -1,4 +1,4 @@
-//! That the observer sees what it is to see: without this its silence would prove nothing.
+//! The observer sees what it is to see: otherwise its silence would prove nothing.
 
 use sqlx::Executor;
 use txn::Db;

@@ -1,4 +1,4 @@
-//! What only MySQL and MariaDB do.
+//! Only MySQL and MariaDB behave in these ways.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn deferrable_is_refused_with_advice_before_the_body() {
     db.assert_at_rest().await;
 }
 
-/// The server would go on with it, and with its locks, for as long as it takes.
+/// The server would go on with the query, and keep its locks, for as long as it takes.
 #[tokio::test]
 async fn the_query_of_a_session_whose_connection_broke_is_killed() {
     let fixture = Fixture::<MySql>::new().await;
@@ -50,7 +50,7 @@ async fn the_query_of_a_session_whose_connection_broke_is_killed() {
     proxy.release();
     tx.rollback().await.unwrap();
     db.settled().await;
-    // Waits for the lock that the broken session has.
+    // The update waits for the lock that the broken session has.
     let update = fixture.execute("UPDATE t SET n = 2 WHERE id = 1");
     let updated = tokio::time::timeout(PATIENCE, update).await;
     updated.expect("the query goes on").unwrap();
@@ -65,7 +65,8 @@ async fn dawdle(proxy: &Proxy, tx: &mut Tx<MySql>) {
     }
 }
 
-/// The server answers so where one ends by itself just then, and does not go on with the others.
+/// The server answers so where a session ends by itself just then, and does not go on with the
+/// others.
 #[tokio::test]
 async fn a_session_that_is_gone_when_it_is_to_be_killed_is_no_failure() {
     let fixture = Fixture::<MySql>::new().await;
@@ -79,7 +80,7 @@ async fn a_session_that_is_gone_when_it_is_to_be_killed_is_no_failure() {
     dawdle(&proxy, &mut gone).await;
     dawdle(&proxy, &mut other).await;
     kill(&fixture, id).await;
-    // It is not looked for first.
+    // The session is not looked for first.
     proxy.garble("AND EXISTS", "OR  EXISTS");
     drop((gone, other));
     timeout(PATIENCE, db.settled()).await.expect("it is not settled");
@@ -103,14 +104,15 @@ async fn beside_a_lock() -> (Fixture<MySql>, Tx<MySql>, Proxy, Db<MySql>) {
     (fixture, holder, proxy, db)
 }
 
-/// Whether the wait has taken the whole transaction along is a setting of the server's.
+/// A setting of the server's says whether the wait has taken the whole transaction along.
 async fn wait_for_the_lock(tx: &mut Tx<MySql>) {
     insert(tx, 2).await.unwrap();
     let locked = "SELECT n FROM t WHERE id = 1 FOR UPDATE NOWAIT";
     tx.fetch_one(locked).await.unwrap_err();
 }
 
-/// Who could tell is gone: a commit that nobody has asked for is no commit whose fate is unknown.
+/// The session that could tell is gone. A commit that nobody has asked for is no commit whose fate
+/// is unknown.
 #[tokio::test]
 async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone() {
     let (fixture, holder, proxy, db) = beside_a_lock().await;
@@ -132,7 +134,7 @@ async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone(
     assert_eq!(fixture.ids().await, [1]);
 }
 
-/// It is not waited for beyond the time that settling has.
+/// The query is not waited for beyond the time that settling has.
 #[tokio::test]
 async fn a_server_that_says_nothing_after_a_lock_wait_does_not_hold_up_the_transaction() {
     let (fixture, holder, proxy, db) = beside_a_lock().await;

@@ -1,4 +1,4 @@
-//! Codes that a server answers a COMMIT with.
+//! A server answers a COMMIT with these codes.
 
 use sqlx::Executor;
 use txn::MySql;
@@ -6,14 +6,14 @@ use txn::MySql;
 use super::{Fixture, patient};
 use crate::support::server_engine::Remote;
 
-/// A request as the protocol has it.
+/// A query as a request of the protocol.
 fn query(sql: &str) -> Vec<u8> {
     let length = u8::try_from(sql.len() + 1).unwrap();
     [&[length, 0, 0, 0, 3], sql.as_bytes()].concat()
 }
 
-/// What a server says that could not commit, and cannot tell how far it had come: 1180 of a storage engine, 8501 of `TiDB`,
-/// the states of the standard of whoever stands in between.
+/// A server that could not commit, and cannot tell how far it had come, answers so: 1180 of a
+/// storage engine, 8501 of `TiDB`, and the standard's states of a proxy in between.
 #[tokio::test]
 async fn a_server_that_does_not_know_what_became_of_a_commit_is_believed() {
     let fixture = Fixture::<MySql>::new().await;

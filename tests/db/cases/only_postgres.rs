@@ -75,13 +75,14 @@ async fn a_deferred_constraint_fails_the_one_commit_and_no_rollback_follows() {
     assert_eq!((db.status().idle, db.status().open), (1, 1));
 }
 
-/// The server's own limit, whose message lies in wait for the next statement.
+/// The server's own limit ends the session, and its message lies in wait for the next statement.
 #[tokio::test]
 async fn a_session_that_the_server_closed_for_idleness_is_replaced_at_begin() {
     let (fixture, _proxy, db) = by_proxy().await;
     let mut session = db.session().await.unwrap();
     let id = session.fetch_one(Postgres::BACKEND).await.unwrap();
-    // The last that it is asked, or a slow machine would find it gone before.
+    // This is the last statement before the wait, or a slow machine would find the session gone
+    // before.
     session
         .execute("SET idle_session_timeout = '20ms'")
         .await
@@ -95,7 +96,7 @@ async fn a_session_that_the_server_closed_for_idleness_is_replaced_at_begin() {
     assert_eq!((db.status().idle, db.status().open), (1, 1));
 }
 
-/// Likewise: the transaction and its session are gone, which is more than a failed statement.
+/// Here, too, the transaction and its session are gone, which is more than a failed statement.
 #[tokio::test]
 async fn a_transaction_that_the_server_ended_for_idleness_was_lost_with_its_connection() {
     let (fixture, _proxy, db) = by_proxy().await;
@@ -117,7 +118,7 @@ async fn a_transaction_that_the_server_ended_for_idleness_was_lost_with_its_conn
     assert!(fixture.ids().await.is_empty());
 }
 
-/// Two rows, and then the error of a division by zero.
+/// A query that returns two rows, and then the error of a division by zero.
 const FAILS_HALF_WAY: &str = "SELECT 6 / (3 - n) FROM generate_series(1, 3) n";
 
 #[tokio::test]
@@ -166,7 +167,7 @@ async fn a_role_that_may_not_change_settings_has_sessions_all_the_same() {
     tx.commit().await.unwrap();
 }
 
-/// What the server says last is what counts: a transaction that it goes on with was not committed.
+/// The last answer of the server counts: a transaction that it goes on with was not committed.
 #[tokio::test]
 async fn a_server_that_goes_on_with_the_transaction_after_its_commit_is_no_success() {
     const OUTSIDE: &[u8] = b"Z\0\0\0\x05I";
@@ -189,11 +190,11 @@ async fn a_server_that_goes_on_with_the_transaction_after_its_commit_is_no_succe
         insert(&mut tx, id).await.unwrap();
         tx.commit().await.unwrap();
     }
-    // The server has committed, and says otherwise only here.
+    // The server has committed, and only the forged answer says otherwise.
     assert_eq!(fixture.ids().await, [1, 2, 3]);
 }
 
-/// Who a session is must be known for a cancel, by its server's name or by when it began.
+/// A cancel must know the session by its server's name or by when it began.
 #[tokio::test]
 async fn a_drop_is_settled_whatever_the_role_may_not_see() {
     let server = Postgres::server().start().unwrap();
@@ -225,7 +226,7 @@ async fn a_drop_is_settled_whatever_the_role_may_not_see() {
         drop(tx);
         db.settled().await;
         assert_eq!(db.status().idle, kept, "{hides} {role:?}");
-        // It is not tried until its time is over.
+        // The cancel is not tried until its time is over.
         let left = warnings.with("left to its server");
         assert_eq!(left, 1 - kept, "{hides} {role:?}: {:?}", warnings.all());
     }

@@ -1,4 +1,4 @@
-//! Codes that tell of a connection, raised by a function over a connection that lives on.
+//! A function raises codes that tell of a lost connection, over a connection that lives on.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,7 +8,7 @@ use txn::{Db, Error, Postgres, Tx, transactional};
 use super::{Fixture, insert, number};
 use crate::support::server_engine::{Remote, until_gone};
 
-/// As dblink and foreign-data wrappers do.
+/// Raises the code as dblink and foreign-data wrappers do.
 fn raise(code: &str) -> String {
     format!("DO $$ BEGIN RAISE 'from elsewhere' USING ERRCODE = '{code}'; END $$")
 }
@@ -36,7 +36,7 @@ async fn an_error_of_class_08_over_a_living_link_is_a_plain_failure() {
     assert_eq!((status.open, status.idle), (1, 1), "{status:?}");
 }
 
-/// What it raises when the transaction of its insert commits.
+/// Sets up a code to be raised when the transaction of an insert commits.
 async fn raising_at_commit(db: &Db<Postgres>, code: &str) {
     let body = format!("BEGIN RAISE 'at the commit' USING ERRCODE = '{code}'; END");
     let function = format!("CREATE OR REPLACE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$");
@@ -77,7 +77,7 @@ async fn a_server_that_does_not_know_what_became_of_a_commit_is_believed() {
             let ran = AtomicU32::new(0);
             let error = inserts(&*db, &ran).await.unwrap_err();
             assert_eq!(error.code().as_deref(), Some(code), "{error}");
-            // Where it can be asked, it says that it was not committed.
+            // A server that can be asked says that the transaction was not committed.
             assert_eq!(error.is_commit_unknown(), !verify, "{error}");
             assert!(!error.is_retryable() && !error.is_connection(), "{error}");
             assert_eq!(ran.into_inner(), 1, "{code}");
@@ -88,7 +88,7 @@ async fn a_server_that_does_not_know_what_became_of_a_commit_is_believed() {
     }
 }
 
-/// Elsewhere than at a COMMIT they say nothing of the transaction.
+/// Such codes say nothing of the transaction elsewhere than at a COMMIT.
 #[tokio::test]
 async fn a_statement_that_may_have_been_completed_is_a_failed_statement() {
     let db = Fixture::<Postgres>::of_sessions(1).await;
@@ -100,7 +100,7 @@ async fn a_statement_that_may_have_been_completed_is_a_failed_statement() {
     }
 }
 
-/// It never was to be committed.
+/// The transaction never was to be committed.
 #[tokio::test]
 async fn what_a_sandbox_would_commit_is_known() {
     let db = Fixture::<Postgres>::of_sessions(1).await;
@@ -112,7 +112,7 @@ async fn what_a_sandbox_would_commit_is_known() {
     assert_eq!(ran.into_inner(), 1);
 }
 
-/// The driver loses its place, and the session goes; but to run it again would be no use.
+/// The driver loses its place, and the session goes; but to run the scope again would be no use.
 #[tokio::test]
 async fn a_copy_that_is_run_as_a_statement_is_an_error_of_the_program() {
     let db = Fixture::<Postgres>::of_sessions(1).await;
@@ -130,15 +130,15 @@ async fn a_copy_that_is_run_as_a_statement_is_an_error_of_the_program() {
 async fn idles(tx: &mut Tx<Postgres>, other: &Db<Postgres>, ran: &AtomicU32) -> Result<(), Error> {
     ran.fetch_add(1, Ordering::Relaxed);
     let session = number(tx, Postgres::BACKEND).await?;
-    // Last, so that it is idle for certain when its time is over.
+    // This comes last, so that the session is idle for certain when its time is over.
     tx.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'").await?;
     until_gone(other, session).await;
     Ok(insert(tx, 5).await?)
 }
 
-/// It would be as slow the next time. Over TCP, where the server's last words can be read however
-/// long ago it hung up; on a unix socket whoever writes first loses them, and meets a connection that
-/// is lost.
+/// The scope would be as slow the next time. The connection is over TCP, where the server's last
+/// words can be read however long ago it hung up; on a unix socket whoever writes first loses them,
+/// and meets a lost connection.
 #[tokio::test]
 async fn a_body_that_is_too_slow_for_the_server_is_not_run_again() {
     let server = Postgres::server().tcp(true).start().unwrap();

@@ -158,7 +158,8 @@ async fn a_begin_on_a_locked_database_is_retried_and_then_says_how_often() {
     assert_eq!(fixture.ids().await, [1]);
 }
 
-/// It waits in the queue of writers and not in SQLite, where a drop would go unnoticed until `busy_timeout`.
+/// The writer waits in the queue of writers and not in SQLite, where a drop would go unnoticed
+/// until `busy_timeout`.
 #[tokio::test]
 async fn an_autocommit_write_waits_for_its_turn_and_can_be_dropped() {
     let db = Fixture::<Sqlite>::new().await;

@@ -1,4 +1,4 @@
-//! Open scopes, as an operator sees them.
+//! An operator sees the open scopes.
 
 use sqlx::Executor;
 use txn::{Error, OpenScope, ScopeState, Tx, WaitsFor, transactional};
@@ -11,7 +11,7 @@ mod warnings;
 const HERE: u32 = line!();
 
 #[transactional]
-/// Its location is this function's, not the attribute's.
+/// The scope's location is this function's, and not the attribute's.
 async fn shown(tx: &mut Tx<DB>) -> Result<String, Error> {
     Ok(format!("{tx:?}"))
 }
@@ -97,7 +97,8 @@ async fn fails(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Of drops at each poll `assert_at_rest` and `assert_recovered` ask.
+/// Nothing is listed after a drop. (`assert_at_rest` and `assert_recovered` ask for the same after
+/// drops at each poll.)
 #[tokio::test]
 async fn a_scope_that_has_ended_is_gone_however_it_ended() {
     let db = Fixture::<DB>::of_sessions(1).await;
@@ -205,7 +206,8 @@ async fn who_waits_is_listed_with_those_it_waits_on() {
     db.assert_at_rest().await;
 }
 
-/// What it waited for is there: it waits for nobody but the one who should poll it, and the others wait for it.
+/// The lock that the scope waited for is there: it waits for nobody but its own caller, who should
+/// poll it, and the others wait for it.
 #[tokio::test]
 async fn who_could_go_on_and_is_not_polled_is_listed_as_such() {
     let db = Fixture::<DB>::of_sessions(1).await;

@@ -1,4 +1,5 @@
-//! A scope that waits for another's lock. (Two that wait for each other are none for long: the server looks at each wait.)
+//! A scope waits for another's lock. (Two scopes do not wait for each other for long: the server
+//! looks at each wait.)
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ async fn a_scope_that_waits_for_a_lock_is_named_with_the_one_that_has_it() {
     let seen = async {
         let mut scopes = Vec::new();
         until("it is seen to wait", async || {
-            // It tells news only to those who have not asked for a while.
+            // The server tells news only to those who have not asked for a while.
             tokio::time::sleep(Duration::from_millis(150)).await;
             scopes = db.scopes().await;
             scopes.len() == 2 && scopes[1].waits_for == Some(WaitsFor::Lock)

@@ -1,4 +1,4 @@
-//! Open scopes where a server has the sessions.
+//! Open scopes of engines whose sessions a server has.
 
 use sqlx::Executor;
 use tokio::sync::Notify;
@@ -9,7 +9,7 @@ use crate::support::observer::{Observed, until};
 use crate::support::drop_points::is_pending;
 use crate::support::server_engine::Remote;
 
-/// Deterministic here: the server's answer does not come.
+/// This is deterministic here: the server's answer does not come.
 #[tokio::test]
 async fn a_scope_is_shown_in_the_state_in_which_it_hangs() {
     let place = DB::place().await;
@@ -133,7 +133,7 @@ async fn who_waits_for_a_second_session_is_shown_with_those_who_have_it() {
     db.assert_at_rest().await;
 }
 
-/// A lock of somebody of whom this handle knows nothing.
+/// Somebody of whom this handle knows nothing has the lock.
 #[tokio::test]
 async fn a_lock_of_a_stranger_is_shown_with_its_session() {
     let db = Fixture::<DB>::of_sessions(2).await;

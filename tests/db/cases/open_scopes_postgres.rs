@@ -1,4 +1,4 @@
-//! Two scopes that wait for each other, before PostgreSQL ends that.
+//! Two scopes wait for each other, before PostgreSQL ends that.
 
 use sqlx::Executor;
 use tokio::sync::Barrier;
@@ -17,7 +17,7 @@ async fn second(tx: &mut Tx<DB>, both: &Barrier) -> Result<(), Error> {
     crossing(tx, 2, 1, both).await
 }
 
-/// Not to be found by the server's own search during this test.
+/// The server's own search must not find this deadlock during the test.
 async fn crossing(tx: &mut Tx<DB>, own: i64, other: i64, both: &Barrier) -> Result<(), Error> {
     tx.execute("SET LOCAL deadlock_timeout = '1h'").await?;
     insert(tx, own).await?;

@@ -1,4 +1,5 @@
-//! The guide to operations quotes what its reader has seen: each text is brought about here, and what is not is not quoted.
+//! The guide to operations quotes what its reader has seen: each quoted text is brought about here,
+//! and no text that is seen here is missing there.
 
 use std::future::pending;
 use std::time::Duration;
@@ -16,10 +17,10 @@ use crate::support::route::Way;
 
 mod conflicts;
 
-/// More than a server needs, and less than anybody has set.
+/// This is more than a server needs, and less than anybody has set.
 const SOON: Duration = Duration::from_millis(500);
 
-/// The texts so far.
+/// The texts that were seen so far.
 #[derive(Default)]
 struct Seen(Vec<String>);
 
@@ -33,7 +34,7 @@ impl Seen {
         self.0.push(plain);
     }
 
-    /// Of what is quoted nothing is missing but what is seen on other engines only.
+    /// Asserts that each quoted text was seen, or is seen on other engines only.
     fn are_all(&self) {
         for quote in quotes() {
             let is_seen = self.0.iter().any(|text| fits(&quote, text));
@@ -43,7 +44,7 @@ impl Seen {
     }
 }
 
-/// Parts of what is quoted for other engines.
+/// Parts of the texts that are quoted for other engines.
 fn elsewhere() -> &'static [&'static str] {
     match <DB as txn::Engine>::SYSTEM {
         "sqlite" => &[
@@ -89,14 +90,14 @@ async fn balance(tx: &mut Tx<DB>) -> Result<i64, Error> {
     Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
 }
 
-/// Never comes to an end.
+/// This scope never comes to an end.
 #[transactional(name = "bank.report")]
 async fn report(tx: &mut Tx<DB>) -> Result<(), Error> {
     insert(tx, 1).await?;
     pending().await
 }
 
-/// Until it holds its session, between two statements.
+/// Polls the report until it holds its session, between two statements.
 async fn holding(db: &Db<DB>, report: &mut (impl Future + Unpin)) {
     until("it is between statements", async || {
         assert!(is_pending(report).await);
@@ -146,7 +147,8 @@ async fn second_sessions(seen: &mut Seen) {
     seen.note(&audited(&*db).await.unwrap_err());
 }
 
-/// Sessions come and go, and there are always more callers.
+/// Returns the error of a caller that was refused while sessions come and go, and there are always
+/// more callers.
 async fn herd(db: &Db<DB>, writes: bool) -> Error {
     let refused = async |_| loop {
         let ended = match writes {
@@ -253,7 +255,7 @@ async fn commits_unknown(seen: &mut Seen) {
     proxy.release();
 }
 
-/// Gives up a statement, and goes on.
+/// This scope gives up a statement, and goes on.
 #[transactional(name = "bank.transfer")]
 async fn careless(tx: &mut Tx<DB>, sends_more: bool) -> Result<(), Error> {
     insert(tx, 1).await?;

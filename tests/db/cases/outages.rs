@@ -1,4 +1,4 @@
-//! A server that is killed and started again, or that refuses; with callers all the time.
+//! A server is killed and started again, or refuses, with callers all the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -17,7 +17,7 @@ async fn read(tx: &mut Tx<DB>) -> Result<i64, Error> {
     Ok(number(tx, "SELECT COUNT(*) FROM t").await?)
 }
 
-/// What has come of callers that never stop.
+/// The results of callers that never stop.
 #[derive(Default)]
 struct Callers {
     over: AtomicBool,
@@ -77,7 +77,7 @@ async fn service_resumes_by_itself_when_a_killed_server_is_back() {
     assert_eq!((status.in_use, status.waiting), (0, 0), "{status:?}");
 }
 
-/// It has answered: that it refuses is not for the breaker to hide.
+/// The server has answered, and the breaker must not hide that it refuses.
 #[tokio::test]
 async fn a_password_that_is_wrong_from_now_on_opens_no_breaker() {
     let server = DB::server().tcp(true).start().unwrap();

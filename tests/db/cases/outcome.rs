@@ -1,4 +1,4 @@
-//! The return type decides.
+//! The return value decides how a scope ends.
 
 use std::panic::AssertUnwindSafe;
 
@@ -170,7 +170,7 @@ async fn joins_guarded(tx: &mut Tx<DB>, result: Result<i64, ShopError>) -> Resul
     Ok(())
 }
 
-/// The verdict of a joined scope is that of its own rules; what they let commit, its root may still roll back.
+/// A joined scope follows its own rules; what they let commit, its root may still roll back.
 #[tokio::test]
 async fn a_joined_scope_whose_err_commits_does_not_fail_the_transaction() {
     let db = Fixture::<DB>::new().await;

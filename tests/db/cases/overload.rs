@@ -1,4 +1,5 @@
-//! More is asked of a pool than it can do: callers are refused early, and no longer than that lasts.
+//! More is asked of a pool than it can do: callers are refused early, and for no longer than the
+//! overload lasts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -16,7 +17,7 @@ use crate::support::drop_points::{at_every_point, is_pending};
 
 const TARGET: Duration = Duration::from_millis(1);
 const INTERVAL: Duration = Duration::from_millis(20);
-/// Much longer than the target.
+/// This is much longer than the target.
 const SLOW: Duration = Duration::from_millis(10);
 
 fn impatient(builder: DbBuilder<DB>) -> DbBuilder<DB> {
@@ -33,14 +34,14 @@ async fn slow(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// What has come of a herd.
+/// The results of many callers at a time.
 #[derive(Default)]
 struct Herd {
     next: AtomicUsize,
     over: AtomicBool,
     served: AtomicUsize,
     refused: AtomicUsize,
-    /// Of these, those that were told that it is an overload.
+    /// The refused callers that were told of an overload.
     advised: AtomicUsize,
 }
 
@@ -143,7 +144,7 @@ async fn everybody_waits(configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>) {
     assert!(!db.status().shedding);
 }
 
-/// Its time is spent on the connection, not in the queue.
+/// The caller's time is spent on the connection, and not in the queue.
 #[tokio::test]
 async fn who_opens_a_connection_does_not_wait() {
     let configure = |builder: DbBuilder<DB>| {
@@ -179,7 +180,7 @@ async fn one_more_than_may_wait_is_refused_at_once() {
     db.assert_at_rest().await;
 }
 
-/// Uses up what tokio gives a task for one turn: whatever of tokio's it asks for is busy then.
+/// Uses up what tokio gives a task for one turn: every resource of tokio's is busy for it then.
 async fn use_up_the_turn() {
     while coop::has_budget_remaining() {
         coop::consume_budget().await;
@@ -220,7 +221,7 @@ async fn who_has_used_up_its_turn_does_not_wait_for_others() {
     db.assert_at_rest().await;
 }
 
-/// The error of one who waits for what it holds itself.
+/// Asserts that this is the error of a caller who waits for what it holds itself.
 #[track_caller]
 fn assert_told(error: &Error, holder: &str) {
     let text = error.to_string();
@@ -230,7 +231,7 @@ fn assert_told(error: &Error, holder: &str) {
     assert_eq!(error.holders().len(), 1, "{text}");
 }
 
-/// Holds the only session in each way that there is, and asks for another.
+/// Holds the only session in each way that there is, and asks for another one.
 async fn waits_for_itself(db: &Db<DB>) -> Vec<(Error, &'static str)> {
     const AUTOCOMMIT: &str = "a session in autocommit mode";
     const BY_HAND: &str = "a transaction begun by hand";
@@ -264,7 +265,7 @@ async fn who_waits_for_what_it_holds_itself_is_told_so() {
     }
 }
 
-/// It is handed the session, and keeps it from everybody.
+/// The caller is handed the session, and keeps it from everybody.
 #[tokio::test]
 async fn a_future_that_nobody_polls_is_named_by_those_who_wait_for_it() {
     for limit in [true, false] {
@@ -290,7 +291,7 @@ async fn a_future_that_nobody_polls_is_named_by_those_who_wait_for_it() {
     }
 }
 
-/// Also those who are given what they wait for as they are dropped.
+/// This includes callers who are given what they wait for as they are dropped.
 #[tokio::test]
 async fn a_waiter_dropped_anywhere_is_counted_no_more() {
     let configure = |builder: DbBuilder<DB>| {

@@ -1,4 +1,4 @@
-//! tokio's clock is paused, as in tests of what takes long: a database takes its time all the same.
+//! tokio's clock is paused, as in tests of long waits: a database takes its time all the same.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn what_is_dropped_in_flight_is_settled() {
     db.assert_at_rest().await;
 }
 
-/// One session, and a holder who sleeps: both live in the same time.
+/// There is one session, and its holder sleeps: both live in the same time.
 #[tokio::test(start_paused = true)]
 async fn a_caller_waits_in_the_time_of_the_clock_for_a_session_of_anothers() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).acquire_timeout(LONG)).await;
@@ -75,13 +75,13 @@ async fn a_caller_waits_in_the_time_of_the_clock_for_a_session_of_anothers() {
         held.commit().await.unwrap();
     };
     let (served, ()) = tokio::join!(timeout(LONG, writes(&*db, 1)), holder);
-    // Its own time has run out meanwhile: the wait belongs to it.
+    // The caller's own time has run out meanwhile: the wait is part of it.
     assert!(served.unwrap().unwrap_err().is_timeout());
     db.begin().await.unwrap().commit().await.unwrap();
     db.assert_at_rest().await;
 }
 
-/// It lasts as long as its one session does.
+/// The database lasts as long as its one session does.
 #[tokio::test(start_paused = true)]
 async fn a_database_in_memory_outlives_a_scope_that_was_too_late() {
     if !DB::ONE_WRITER {

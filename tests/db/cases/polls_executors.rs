@@ -1,5 +1,4 @@
-//! Everything that a handle, a session or a transaction can be asked for is dropped after every
-//! number of polls.
+//! Every operation of a handle, a session or a transaction is dropped after every number of polls.
 
 use futures_util::TryStreamExt;
 use sqlx::{Executor, SqlSafeStr};
@@ -9,7 +8,7 @@ use crate::support::dialect::Differs;
 use crate::support::observer::Observed;
 use crate::support::drop_trial::Trial;
 
-/// Everything that an executor can be asked for.
+/// The operations of an executor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Asked {
     Execute,
@@ -66,7 +65,8 @@ async fn ask<'c>(executor: impl Executor<'c, Database = DB>, asked: Asked) {
     }
 }
 
-/// In autocommit mode nobody knows of a dropped statement whether it took effect.
+/// Asserts that the row of a dropped statement is written or not: in autocommit mode nobody knows
+/// whether the statement took effect.
 async fn assert_written_or_not(trial: &Trial<DB>, asked: Asked, complete: bool) {
     let writes = matches!(asked, Asked::Execute | Asked::ExecuteWithBinds);
     match &trial.ids().await[..] {

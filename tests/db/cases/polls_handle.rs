@@ -1,4 +1,5 @@
-//! The futures of a handle itself, from `connect` to `close`, are dropped after every number of polls.
+//! The futures of a handle itself, from `connect` to `close`, are dropped after every number of
+//! polls.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::support::drop_points::{Point, at_every_point};
 use crate::support::proxy::Proxy;
 use crate::support::drop_trial::Trial;
 
-/// What servers send to greet a client is long.
+/// The size of the pieces, because servers send much to greet a client.
 const PIECES: Option<usize> = Some(9);
 
 /// A database that nobody has open: SQLite closes no file that the process has open elsewhere.
@@ -77,7 +78,7 @@ async fn connecting_a_handle() {
     .await;
 }
 
-/// With nothing in the pool, so that it has to connect.
+/// Nothing is in the pool, so that the handle has to connect.
 #[tokio::test]
 async fn beginning_on_a_session_that_has_to_be_opened() {
     let mut untouched = Untouched::new().await;
@@ -134,7 +135,7 @@ async fn closing_with_a_session_out_and_one_that_is_settling() {
     .await;
 }
 
-/// Whoever waits for a cleanup is no part of it.
+/// A caller who waits for a cleanup is no part of it.
 #[tokio::test]
 async fn waiting_until_a_dropped_transaction_is_settled() {
     let mut trial = Trial::<DB>::of_sessions(2).await;

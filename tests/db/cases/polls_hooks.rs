@@ -121,7 +121,8 @@ async fn a_scope_that_a_hook_before_the_commit_fails() {
         .await;
 }
 
-/// The transaction around it goes on, and commits: no hook of the dropped scope's commit may run with it.
+/// The transaction around the dropped scope goes on and commits, and no hook of the scope's commit
+/// may run with it.
 #[tokio::test]
 async fn a_nested_scope_with_hooks_in_a_transaction_that_goes_on() {
     let mut trial = Trial::<DB>::of_sessions(2).await;

@@ -81,7 +81,7 @@ async fn a_nested_scope_with_nested_ones_inside_is_lost_alone() {
         .await;
 }
 
-/// The RELEASE of the first rides in front of the second.
+/// The RELEASE of the first rides in front of the SAVEPOINT of the second.
 #[tokio::test]
 async fn a_sibling_of_a_nested_scope_is_lost_alone() {
     #[transactional(nested)]
@@ -127,7 +127,7 @@ async fn independent(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
     Ok(())
 }
 
-/// It commits on its own; the transaction that it is called in never had to do with it.
+/// The scope commits on its own; the transaction that it is called in has nothing to do with it.
 #[tokio::test]
 async fn a_scope_on_a_second_session_is_lost_alone_and_costs_the_first_nothing() {
     if <DB as super::TestEngine>::ONE_WRITER {
@@ -150,8 +150,8 @@ async fn a_scope_on_a_second_session_is_lost_alone_and_costs_the_first_nothing()
     .await;
 }
 
-/// Polled while the rows are not there yet it is a statement in flight; between two rows it costs nothing. Either way
-/// nobody is told that something was written which was not.
+/// A stream that is polled while its rows are not there yet is a statement in flight; between two
+/// rows it costs nothing. Either way nobody is told that something was written which was not.
 #[tokio::test]
 async fn a_row_stream_leaves_a_transaction_that_is_whole_or_refused() {
     trial().await.at_every_point(async |trial, point| {

@@ -1,4 +1,4 @@
-//! Sessions: who has one, who waits for one, and that there are never too many.
+//! Sessions go to those who wait for one, in turn, and there are never too many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use super::{DB, Fixture, insert, number};
 use crate::support::dialect::Differs;
 use crate::support::drop_points::{is_pending, poll_at_most};
 
-/// A waiting time that no test reaches.
+/// A time that no test waits for.
 const NEVER: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn there_are_never_more_sessions_than_allowed() {
     for id in 0..60 {
         let (db, inside) = (Db::clone(&db), Arc::clone(&inside));
         callers.spawn(async move {
-            // A third of them give up somewhere on the way.
+            // A third of the callers give up somewhere on the way.
             match id % 3 {
                 0 => poll_at_most(2 + id % 5, db.begin()).await.map_or(0, |_| 1),
                 _ => counted(&db, id.try_into().unwrap(), &inside).await.unwrap(),
@@ -93,7 +93,7 @@ async fn there_are_never_more_sessions_than_allowed() {
     db.assert_at_rest().await;
 }
 
-/// Where there is more than one writer, all of them have written before the first one reads.
+/// If there is more than one writer, all of them have written before the first one reads.
 #[transactional]
 async fn sees_its_own(tx: &mut Tx<DB>, id: i64, all_written: &Barrier) -> Result<i64, txn::Error> {
     insert(tx, id).await?;

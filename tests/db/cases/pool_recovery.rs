@@ -108,7 +108,7 @@ async fn waiters_and_holders_cancelled_in_reverse_leave_all_sessions_idle() {
     trial.assert_recovered("all cancelled").await;
 }
 
-/// Whatever is out of the pool comes back, in every order; the handle itself may go first.
+/// Everything that is out of the pool comes back, in every order; the handle itself may go first.
 #[tokio::test]
 async fn cleanup_order_does_not_matter() {
     const ORDERS: [[usize; 3]; 6] = [

@@ -21,11 +21,11 @@ async fn burst(db: &Db<DB>) {
 
 #[transactional(read_only)]
 async fn which(tx: &mut Tx<DB>) -> Result<String, Error> {
-    // What it is called is in its `Debug` text.
+    // The number of the session is in its `Debug` text.
     Ok(format!("{:?}", tx.db().scopes().await[0].session))
 }
 
-/// Nobody takes one.
+/// Nobody takes a session meanwhile.
 #[tokio::test]
 async fn sessions_that_lie_idle_are_closed_by_themselves() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(BURST).idle_timeout(SOON)).await;
@@ -44,7 +44,7 @@ async fn so_are_those_that_are_too_old() {
     let db = Fixture::<DB>::with(limits).await;
     burst(&db).await;
     until("the pool is empty", async || db.status().open == 0).await;
-    // One that is in use is not, until it is back.
+    // A session that is in use is not closed until it is back.
     let session = db.session().await.unwrap();
     tokio::time::sleep(2 * SOON).await;
     db.assert_sessions(1, 0, 1, 0);
@@ -52,7 +52,7 @@ async fn so_are_those_that_are_too_old() {
     until("it is closed", async || db.status().open == 0).await;
 }
 
-/// The server has heard of it.
+/// The server has heard of the end of the session.
 #[tokio::test]
 async fn their_connections_are_gone() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(BURST).idle_timeout(SOON)).await;
@@ -65,7 +65,7 @@ async fn their_connections_are_gone() {
     .await;
 }
 
-/// The one used last is used next, so that the others are idle.
+/// The session that was used last is used next, so that the others are idle.
 #[tokio::test]
 async fn after_a_burst_one_caller_is_served_by_one_session() {
     let db = Fixture::<DB>::of_sessions(BURST).await;
@@ -107,7 +107,7 @@ async fn a_handle_that_is_dropped_or_closed_leaves_no_task_behind() {
     }
 }
 
-/// It cannot shrink: what is in it would be gone.
+/// The pool cannot shrink, because the database would be gone with its session.
 #[tokio::test]
 async fn a_database_in_memory_stays() {
     let Some(url) = <DB as TestEngine>::ONE_WRITER.then_some("sqlite::memory:") else { return };

@@ -1,4 +1,4 @@
-//! PostgreSQL: a prepared transaction belongs to no session, and is ended outside of any scope.
+//! A prepared transaction belongs to no session of PostgreSQL's, and is ended outside of any scope.
 
 use sqlx::{AssertSqlSafe, Executor};
 use txn::Postgres;

@@ -1,4 +1,5 @@
-//! Errors of the program that the driver, or the server, calls errors of the protocol or of a connection.
+//! The driver, or the server, calls some errors of the program errors of the protocol or of a
+//! connection.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,7 +10,7 @@ use txn::{Error, Tx, transactional};
 use super::{DB, Fixture, TestEngine, insert, number};
 use crate::support::dialect::Differs;
 
-/// Of one session, so that it is seen whether that is kept.
+/// A fixture with one session, so that the test sees whether the session is kept.
 async fn of_one_session() -> Fixture<DB> {
     let db = Fixture::<DB>::of_sessions(1).await;
     db.execute("INSERT INTO t (id, n) VALUES (1, 10)").await.unwrap();
@@ -30,7 +31,7 @@ async fn assert_kept(db: &Fixture<DB>, before: i64) {
     assert_eq!(mark(db).await, before, "another session");
 }
 
-/// What a session has of its own.
+/// Marks the session by something of its own.
 async fn mark(db: &Fixture<DB>) -> i64 {
     let mut session = db.session().await.unwrap();
     session.execute("CREATE TEMPORARY TABLE IF NOT EXISTS mark (n BIGINT)").await.unwrap();
@@ -120,7 +121,7 @@ async fn a_sandbox_survives_a_forgotten_bind() {
     assert_eq!(ran.into_inner(), 1);
 }
 
-/// So many that no message can hold them.
+/// There are so many arguments that no message can hold them.
 #[tokio::test]
 async fn too_many_binds_are_an_error_of_the_program() {
     let db = of_one_session().await;
@@ -135,7 +136,7 @@ async fn too_many_binds_are_an_error_of_the_program() {
     assert_kept(&db, 1).await;
 }
 
-/// A question mark is not always a place for a bind.
+/// A question mark is not always the place of a bind.
 #[tokio::test]
 async fn binds_beside_question_marks_in_the_text_go_where_they_belong() {
     let db = of_one_session().await;
@@ -145,7 +146,7 @@ async fn binds_beside_question_marks_in_the_text_go_where_they_belong() {
         let row = query.bind(1_i64).fetch_one(&*db).await.unwrap();
         assert_eq!((row.get::<i64, _>(0), row.get::<String, _>(1)), (10, "why?".into()));
     }
-    // More than there are places for, which SQLite does not mind.
+    // There are more arguments than places for them, which SQLite does not mind.
     let query = sqlx::query(DB::SELECT_WITH_BIND).bind(1_i64).bind(2_i64);
     if let Err(error) = query.fetch_one(&*db).await {
         assert_of_the_program(error);

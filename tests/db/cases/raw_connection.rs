@@ -1,4 +1,4 @@
-//! Code that is given the raw connection of a scope, and begins a transaction of its own on it.
+//! Code is given the raw connection of a scope, and begins a transaction of its own on it.
 
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use txn::{Db, Error, Sandbox, Tx, transactional};
@@ -37,7 +37,7 @@ impl End {
     }
 }
 
-/// 1 is the scope's own, 2 the library's, 3 what it undoes, 4 the scope's again.
+/// The rows 1 and 4 are the scope's own; 2 is the library's, and 3 is what it undoes.
 #[transactional]
 async fn calls_a_library(tx: &mut Tx<DB>, end: End) -> Result<(), sqlx::Error> {
     insert(tx, 1).await?;
@@ -111,7 +111,7 @@ async fn what_a_library_commits_in_a_sandbox_goes_with_its_scope() {
     db.assert_at_rest().await;
 }
 
-/// The driver counts none any more when the session comes back: its own BEGIN is one.
+/// The driver counts no transaction any more when the session comes back, and its own BEGIN is one.
 #[tokio::test]
 async fn a_session_that_was_lent_to_a_library_begins_anew_for_the_next() {
     let db = Fixture::<DB>::of_sessions(1).await;
@@ -175,7 +175,7 @@ async fn a_begin_that_the_driver_refuses_takes_ours_with_it_and_the_commit_says_
     assert_eq!(db.status().open, 1);
 }
 
-/// Whatever the driver does then, it is all or nothing, and the commit says which.
+/// The transaction is all or nothing, whatever the driver does then, and the commit says which.
 #[tokio::test]
 async fn a_scope_that_calls_a_library_is_all_or_nothing_wherever_it_is_dropped() {
     let mut trial = Trial::<DB>::of_sessions(2).await.in_pieces_of(24);
@@ -191,7 +191,8 @@ async fn a_scope_that_calls_a_library_is_all_or_nothing_wherever_it_is_dropped()
         .await;
 }
 
-/// What it had begun is undone, or the transaction is lost with it and the commit says so.
+/// The library's transaction is undone, or that of the scope is lost with it and the commit says
+/// so.
 #[tokio::test]
 async fn a_library_that_is_dropped_costs_itself_or_the_transaction() {
     let mut trial = Trial::<DB>::of_sessions(2).await.in_pieces_of(24);
@@ -209,7 +210,7 @@ async fn a_library_that_is_dropped_costs_itself_or_the_transaction() {
                 Ok(()) if complete => assert_eq!(written, [1, 2, 9], "{point:?}"),
                 Ok(()) => {
                     went_on.unwrap();
-                    // Its own commit may have been on its way.
+                    // The library's commit may have been on its way.
                     let kept = [[1, 9].as_slice(), &[1, 2, 9]];
                     assert!(kept.contains(&&*written), "{point:?}: {written:?}");
                 }
@@ -224,7 +225,7 @@ async fn a_library_that_is_dropped_costs_itself_or_the_transaction() {
         .await;
 }
 
-/// The raw connection of a transaction that refuses everything would only be refused further.
+/// The raw connection of a transaction that refuses everything is refused as well.
 #[tokio::test]
 async fn there_is_no_raw_connection_after_a_failed_statement() {
     if !DB::FAILURE_ABORTS {

@@ -1,4 +1,4 @@
-//! A server whose accounts may only read, for as long as its option says.
+//! The accounts of a server may only read, for as long as its option says.
 
 use sqlx::Executor;
 use sqlx::mysql::MySqlConnectOptions;

@@ -1,4 +1,4 @@
-//! Sessions that were opened while the server only read, and go on to when it takes writes again.
+//! Sessions were opened while the server only read, and live on to when it takes writes again.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ use crate::support::server_engine::Remote;
 const SESSIONS: usize = 3;
 const COUNT: &str = "SELECT COUNT(*) FROM t";
 
-/// A server that can be told to only read; a handle on it whose sessions were all opened meanwhile.
+/// A server that can be told to only read, and a handle on it whose sessions were all opened
+/// meanwhile.
 struct Reader {
     db: Db<DB>,
     admin: Db<DB>,
@@ -37,7 +38,7 @@ impl Reader {
         Self { db, admin, _server: server }
     }
 
-    /// The server takes writes again.
+    /// Lets the server take writes again.
     async fn write(&self) {
         self.admin.execute(DB::ONLY_READ[1]).await.unwrap();
     }
@@ -47,7 +48,7 @@ impl Reader {
         DB::number(&row)
     }
 
-    /// Asks until all has been written that was asked for; says how often it was refused.
+    /// Asks until everything is written that was asked for, and returns how often it was refused.
     async fn refusals(&self, mut write: impl AsyncFnMut(i64) -> Result<(), Error>) -> usize {
         let mut refused = 0;
         for id in 0..10 {
@@ -143,7 +144,7 @@ async fn and_with_a_sandbox() {
     assert_eq!(reader.refusals(async |id| write(&reader.db, id).await).await, 0);
 }
 
-/// It was asked for.
+/// The scope has asked to only read.
 #[tokio::test]
 async fn a_scope_that_is_read_only_itself_costs_no_session() {
     let reader = Reader::new().await;
@@ -176,7 +177,7 @@ async fn a_check_that_writes_tells_and_replaces_them() {
     assert_eq!(reader.refusals(async |id| write(&reader.db, id).await).await, 0);
 }
 
-/// Where it finds a session in the pool, and where it opens a connection of its own.
+/// The caller finds a session in the pool, or opens a connection of its own.
 #[tokio::test]
 async fn it_leaves_nothing_behind() {
     let reader = Reader::new().await;

@@ -1,4 +1,4 @@
-//! A file that may only be read.
+//! A database file may only be read.
 
 use sqlx::sqlite::SqliteConnectOptions;
 use txn::{Db, Error, Sqlite, Tx, transactional};
@@ -33,7 +33,7 @@ async fn a_check_that_writes_tells_of_it() {
     assert!(place.ids().await.is_empty());
 }
 
-/// There it would be lost with what is in it.
+/// A database in memory would be lost with its session.
 #[tokio::test]
 async fn the_session_of_a_database_in_memory_is_kept() {
     let db = Db::<Sqlite>::connect("sqlite::memory:").await.unwrap();
@@ -50,7 +50,7 @@ async fn the_session_of_a_database_in_memory_is_kept() {
     db.check_writable().await.unwrap();
 }
 
-/// Its turn is nothing to wait for.
+/// The check does not wait for the turn of the writer.
 #[tokio::test]
 async fn a_writer_at_work_proves_it() {
     let db = Fixture::<Sqlite>::of_sessions(2).await;

@@ -1,4 +1,4 @@
-//! A server that refuses a part of the greeting: its sessions are opened without that part.
+//! A server refuses a part of the greeting, and its sessions are opened without that part.
 
 use sqlx::Executor;
 use txn::{Db, Tx, transactional};
@@ -12,7 +12,7 @@ async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), txn::Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// A handle that does without, and a proxy that has seen three of its sessions greeted.
+/// A handle that does without that part, and a proxy that has seen three of its sessions greeted.
 async fn three_sessions([said, heard]: [&'static str; 2]) -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
@@ -26,7 +26,7 @@ async fn three_sessions([said, heard]: [&'static str; 2]) -> (Fixture<DB>, Proxy
     (fixture, proxy, db)
 }
 
-/// For PostgreSQL that is a platform on which the setting cannot be made (22023).
+/// PostgreSQL refuses so on a platform on which the setting cannot be made (22023).
 #[tokio::test]
 async fn sessions_are_opened_without_what_the_server_refuses() {
     for refused in DB::REFUSED_GREETINGS {
@@ -36,7 +36,7 @@ async fn sessions_are_opened_without_what_the_server_refuses() {
     }
 }
 
-/// It would write each refusal into its log.
+/// The server would write each refusal into its log.
 #[tokio::test]
 async fn what_the_server_refused_once_is_not_asked_of_it_for_every_session() {
     for refused in DB::REFUSED_GREETINGS {
@@ -46,7 +46,7 @@ async fn what_the_server_refused_once_is_not_asked_of_it_for_every_session() {
     }
 }
 
-/// That is no refusal, and the next session is greeted in full.
+/// A lost connection is no refusal, and the next session is greeted in full.
 #[tokio::test]
 async fn a_greeting_that_was_cut_off_is_said_again_in_full() {
     let fixture = Fixture::<DB>::new().await;

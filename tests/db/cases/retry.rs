@@ -1,4 +1,4 @@
-//! `retry`: a root scope is run again after a conflict.
+//! A root scope with `retry` is run again after a conflict.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use super::{DB, Fixture, insert, number, patient};
 use crate::support::proxy::Proxy;
 use crate::support::server_engine::Remote;
 
-/// Says nothing of what was behind it.
+/// An error that says nothing of its cause.
 #[derive(Debug, PartialEq)]
 struct Opaque(&'static str);
 
@@ -76,7 +76,7 @@ async fn a_retry_without_figures_takes_them_from_the_database() {
 #[transactional(retry = 2)]
 async fn never_lucky(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Error> {
     ran.fetch_add(1, Ordering::Relaxed);
-    // Swallowed, and found out at the end.
+    // The loss is swallowed, and found out at the end.
     lose_connection_until(tx, 9).await.unwrap_err();
     Ok(())
 }
@@ -181,7 +181,7 @@ async fn out_of_time(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Error> {
     std::future::pending().await
 }
 
-/// The time is that of all attempts.
+/// The time is that of all attempts together.
 #[tokio::test]
 async fn a_timeout_is_not_begun_anew() {
     let db = Fixture::<DB>::new().await;
@@ -192,7 +192,7 @@ async fn a_timeout_is_not_begun_anew() {
     db.assert_at_rest().await;
 }
 
-/// Both read before either writes, the first time.
+/// Both scopes read before either writes, the first time.
 #[transactional(isolation = serializable, retry = 10)]
 async fn count_then_write(tx: &mut Tx<DB>, id: i64, both: &Barrier) -> Result<u32, Error> {
     number(tx, "SELECT COUNT(*) FROM t").await?;
@@ -203,7 +203,8 @@ async fn count_then_write(tx: &mut Tx<DB>, id: i64, both: &Barrier) -> Result<u3
     Ok(tx.attempt())
 }
 
-/// On PostgreSQL a serialization failure, on MySQL a deadlock of the locks that reading takes.
+/// PostgreSQL reports a serialization failure, and MySQL a deadlock of the locks that reading
+/// takes.
 #[tokio::test]
 async fn two_writers_that_conflict_both_succeed_in_the_end() {
     let db = Fixture::<DB>::new().await;

@@ -1,4 +1,4 @@
-//! What is a reason to run a scope again, and what is none.
+//! Some failures are a reason to run a scope again, and others are not.
 
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use txn::{Error, Tx, transactional};
 use super::{DB, Fixture, insert};
 use crate::support::server_engine::Remote;
 
-/// The application's own.
+/// The error of the application.
 #[derive(Debug, thiserror::Error)]
 enum Shop {
     #[error("there is no such thing")]
@@ -21,7 +21,7 @@ enum Shop {
     Sqlx(#[from] sqlx::Error),
 }
 
-/// Says nothing of what was behind it.
+/// An error that says nothing of its cause.
 #[derive(Debug)]
 struct Opaque;
 
@@ -31,7 +31,8 @@ impl From<Error> for Opaque {
     }
 }
 
-/// A failure that another attempt may mend: a lock that was not to be had, of the statement alone or of all of it.
+/// Fails in a way that another attempt may mend: a lock was not to be had, for the statement alone
+/// or for all of the transaction.
 async fn conflict(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
     tx.execute(DB::LOCKED).await.map(drop)
 }
@@ -54,7 +55,8 @@ async fn undoes_what_it_kept(tx: &mut Tx<DB>) -> Result<(), Shop> {
     Err(Shop::NotFound)
 }
 
-/// Handled inside; where a failure aborts the transaction, in a scope of its own.
+/// The failure is handled inside; where a failure aborts the transaction, it is handled in a scope
+/// of its own.
 #[transactional(nested)]
 async fn keeps_it(tx: &mut Tx<DB>) -> Result<(), Shop> {
     nested_conflict(tx).await.unwrap_err();
@@ -74,7 +76,8 @@ async fn handles(tx: &mut Tx<DB>, ran: &AtomicU32, how: u32) -> Result<(), Shop>
     Err(Shop::NotFound)
 }
 
-/// Dropped when it has met it, so that it is undone with whatever comes next, or with all.
+/// Drops a scope that has met the conflict, so that it is undone with whatever comes next, or with
+/// all.
 async fn drop_it(tx: &mut Tx<DB>) {
     tokio::select! {
         biased;
@@ -188,7 +191,7 @@ async fn a_conflict_that_the_body_returns_is_a_reason_though_it_was_undone() {
     assert_three_attempts(d, &error);
     let error = passes_on_any(&*db, &e).await.unwrap_err();
     assert_three_attempts(e, &*error);
-    // Where nobody can look into it, it is the body's own, and final.
+    // If nobody can look into the error, it is the body's own, and final.
     hides(&*db, &f).await.unwrap_err();
     assert_eq!(f.into_inner(), 1);
     holder.rollback().await.unwrap();
@@ -251,7 +254,7 @@ async fn handles_a_loss(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Shop> {
     Err(Shop::NotFound)
 }
 
-/// It takes all of the transaction along, not only the nested scope.
+/// The failure takes all of the transaction along, and not only the nested scope.
 #[tokio::test]
 async fn a_connection_that_was_lost_in_a_nested_scope_is_a_reason() {
     let db = Fixture::<DB>::new().await;

@@ -1,4 +1,4 @@
-//! What a transaction costs on the wire, counted by a proxy.
+//! The round trips of a transaction are counted by a proxy.
 
 use txn::{Db, Error, Tx, transactional};
 

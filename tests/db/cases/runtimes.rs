@@ -1,4 +1,4 @@
-//! One handle, and runtimes that come and go: a static `Db`, and a runtime for each test.
+//! One handle outlives runtimes that come and go: a static `Db`, and a runtime for each test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -17,7 +17,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// One whose tasks go on though nobody waits for them.
+/// A runtime whose tasks go on though nobody waits for them.
 fn busy_runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
@@ -46,12 +46,12 @@ async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// Each is the first to meet them.
+/// Each caller is the first to meet the sessions of the runtime before.
 #[test]
 fn sessions_of_a_runtime_that_has_ended_are_replaced_unseen() {
     for form in 0..6 {
         let db = outlived();
-        // And once more, when it was served by this one.
+        // The call is made again after a new runtime has served the handle.
         for round in 0..3 {
             runtime().block_on(async {
                 match form {
@@ -69,7 +69,7 @@ fn sessions_of_a_runtime_that_has_ended_are_replaced_unseen() {
     }
 }
 
-/// Dropped, it is settled where its user is.
+/// A dropped scope is settled in the runtime of its user.
 #[test]
 fn what_is_dropped_is_settled_though_the_handle_s_own_runtime_is_gone() {
     let db = outlived();
@@ -90,7 +90,7 @@ fn what_is_dropped_is_settled_though_the_handle_s_own_runtime_is_gone() {
     }
 }
 
-/// Its caller is dropped, and nobody knows how far it is.
+/// The caller of the commit is dropped, and nobody knows how far it is.
 #[test]
 fn so_a_commit_is_finished() {
     let db = outlived();
@@ -110,7 +110,7 @@ fn so_a_commit_is_finished() {
     });
 }
 
-/// In a thread that is in no runtime at all.
+/// The scope is dropped in a thread that is in no runtime at all.
 #[test]
 fn so_is_what_is_dropped_outside_of_any() {
     let db = outlived();
@@ -125,7 +125,7 @@ fn so_is_what_is_dropped_outside_of_any() {
     runtime.block_on(db.assert_at_rest());
 }
 
-/// What goes on in it goes with it, and is no reason for the next one to fail.
+/// A cleanup ends with its runtime, and is no reason for the next one to fail.
 #[test]
 fn a_runtime_may_end_in_the_middle_of_everything() {
     let db = outlived();

@@ -1,4 +1,4 @@
-//! A database of one transaction that never commits, for tests.
+//! A sandbox is a database of one transaction that never commits, for tests.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -177,7 +177,7 @@ async fn hooks_are_captured_where_that_was_asked_for() {
     assert_eq!(log.take(), ["committed"]);
 }
 
-/// On SQLite it is refused, as it is outside of a sandbox.
+/// SQLite refuses it, as it does outside of a sandbox.
 #[tokio::test]
 async fn requires_new_has_an_outcome_and_hooks_of_its_own() {
     let db = Fixture::<DB>::new().await;
@@ -233,7 +233,7 @@ async fn goes_on_after_that(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// As everywhere, what comes before its end is part of what its limit is for.
+/// The limit of a scope includes all that comes before its end, as everywhere.
 #[tokio::test]
 async fn requires_new_is_over_its_timeout_at_its_end_too() {
     let db = Fixture::<DB>::of_sessions(3).await;
@@ -376,7 +376,8 @@ async fn the_raw_connection_may_be_used_and_not_be_committed() {
     assert!(db.ids().await.is_empty());
 }
 
-/// One drop at each poll of a scope with all that it may have inside: the next scope never sees half of it.
+/// A scope with all that it may have inside is dropped at each poll, and the next scope never sees
+/// half of it.
 #[tokio::test]
 async fn a_scope_dropped_anywhere_leaves_nothing_in_the_sandbox() {
     let db = Fixture::<DB>::new().await;
@@ -394,7 +395,7 @@ async fn a_scope_dropped_anywhere_leaves_nothing_in_the_sandbox() {
                 assert!(committed || done.is_none());
                 put(&sandbox, 11, false).await.unwrap();
             }
-            // There a drop in flight costs the session, and the sandbox with it.
+            // A drop in flight costs the session there, and the sandbox with it.
             Err(error) => assert!(error.to_string().contains("lost its transaction"), "{error}"),
         }
         sandbox.close().await;
@@ -421,7 +422,7 @@ async fn stops(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     std::future::pending().await
 }
 
-/// Each is settled, however often that has been before.
+/// Each drop is settled, however often that has been before.
 #[tokio::test]
 async fn scopes_dropped_one_after_the_other_are_undone_and_the_sandbox_goes_on() {
     let db = Fixture::<DB>::new().await;
@@ -432,7 +433,8 @@ async fn scopes_dropped_one_after_the_other_are_undone_and_the_sandbox_goes_on()
         let dropped = tokio::time::timeout(moment, stops(&*sandbox, id)).await;
         assert!(dropped.is_err(), "{dropped:?}");
         sandbox.settled().await;
-        // Whether the drop fell into a statement is for the clock to say; where that costs the session, it has.
+        // The clock says whether the drop fell into a statement. Where that costs the session, the
+        // sandbox is lost.
         if sandbox.begin().await.is_err() {
             assert!(DB::ENDS_BY_ITSELF);
             return;

@@ -1,4 +1,5 @@
-//! The schema changes while sessions have statements prepared: what they remember is forgotten before it can do more harm.
+//! The schema changes while sessions have statements prepared: what they remember is forgotten
+//! before it can do more harm.
 
 use futures_util::future::join_all;
 use sqlx::{Executor, Row};
@@ -28,7 +29,8 @@ impl Changing {
         changing
     }
 
-    /// Sessions that are all out at the same time are all there are.
+    /// Prepares the statement on all sessions: those that are out at the same time are all there
+    /// are.
     async fn warm(&self) {
         let mut sessions = Vec::new();
         for _ in 0..SESSIONS {
@@ -38,7 +40,7 @@ impl Changing {
         }
     }
 
-    /// As somebody sees it who asks for the first time.
+    /// The number of columns that a session sees which asks for the first time.
     async fn expected(&self) -> usize {
         let fresh = Db::<DB>::connect(self.db.url()).await.unwrap();
         let row = sqlx::query(ALL).fetch_one(&fresh).await.unwrap();
@@ -57,7 +59,7 @@ async fn columns(session: &mut Session<DB>) -> Result<usize, Error> {
     Ok(seen(&row))
 }
 
-/// How many columns the row has; the value of the last one can be had.
+/// Counts the columns of the row; the value of the last one can be read.
 fn seen(row: &<DB as sqlx::Database>::Row) -> usize {
     let columns = row.columns().len();
     let _value: i64 = row.get(columns - 1);
@@ -75,7 +77,7 @@ async fn read_with_retry(tx: &mut Tx<DB>) -> Result<(usize, u32), Error> {
     Ok((seen(&row), tx.attempt()))
 }
 
-/// What comes of asking so often that every session has its turn.
+/// Asks so often that every session has its turn; at most one of the calls may fail.
 async fn failures(changing: &Changing, mut ask: impl AsyncFnMut() -> Result<usize, Error>) {
     let expected = changing.expected().await;
     let mut failed = 0;
@@ -105,7 +107,8 @@ async fn read_beside_others(tx: &mut Tx<DB>, all_are_here: &Barrier) -> Result<u
     Ok(seen(&sqlx::query(ALL).fetch_one(tx).await?))
 }
 
-/// What one session has met is not met again on any other, when that is next begun on.
+/// A change that one session has met is not met again on any other, when a scope is next begun on
+/// it.
 #[tokio::test]
 async fn one_scope_fails_for_all_sessions() {
     let changing = Changing::new().await;
@@ -168,7 +171,7 @@ async fn and_each_of_the_sessions_that_are_out_meanwhile() {
     }
 }
 
-/// In one that goes on, nested scopes are what may be tried again.
+/// In a transaction that goes on, nested scopes may be tried again.
 #[transactional(nested)]
 async fn nested(tx: &mut Tx<DB>) -> Result<usize, Error> {
     Ok(seen(&sqlx::query(ALL).fetch_one(tx).await?))

@@ -1,11 +1,11 @@
-//! What else of a session's memory can be out of date on MySQL and MariaDB.
+//! More of a session's memory can be out of date on MySQL and MariaDB.
 
 use sqlx::{AssertSqlSafe, Executor};
 use txn::{Error, MySql, Tx, transactional};
 
 use super::Fixture;
 
-/// As the server says it.
+/// Raises the error as the server does.
 fn signal(number: u16, words: &str) -> String {
     format!("SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = '{words}'")
 }

@@ -1,4 +1,4 @@
-//! What else of a session's memory can be out of date on PostgreSQL.
+//! More of a session's memory can be out of date on PostgreSQL.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,7 +27,7 @@ async fn one(tx: &mut Tx<Postgres>) -> Result<u32, Error> {
     Ok(tx.attempt())
 }
 
-/// All sessions have it prepared.
+/// Prepares the statement on all sessions.
 async fn warm(db: &Db<Postgres>, max: usize, on: impl AsyncFn(&mut PgConnection)) {
     let mut sessions = Vec::new();
     for _ in 0..max {
@@ -82,7 +82,7 @@ async fn of_ones_own(tx: &mut Tx<Postgres>, tries: &AtomicU32) -> Result<(), Err
     Ok(())
 }
 
-/// It is the program's to prepare it, and no second attempt does.
+/// The program has to prepare the statement, and no second attempt does.
 #[tokio::test]
 async fn a_statement_that_the_user_has_not_prepared_is_no_reason_to_try_again() {
     let db = Fixture::<Postgres>::of_sessions(1).await;
@@ -93,7 +93,7 @@ async fn a_statement_that_the_user_has_not_prepared_is_no_reason_to_try_again() 
     assert_eq!(tries.into_inner(), 1);
 }
 
-/// The words are the server's, in its language; what counts is not.
+/// The words are the server's, in its language, and do not count.
 #[tokio::test]
 async fn an_error_that_only_has_the_code_is_none_of_these() {
     let db = Fixture::<Postgres>::of_sessions(1).await;

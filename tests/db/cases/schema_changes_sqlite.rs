@@ -1,4 +1,4 @@
-//! Columns that come, go and change their names on SQLite, whose driver goes on with those of before.
+//! Columns come, go and change their names on SQLite, whose driver goes on with those of before.
 
 use sqlx::{Column, Executor, Row};
 use txn::{Db, Error, Sqlite, Tx, transactional};
@@ -19,7 +19,8 @@ fn of(row: &sqlx::sqlite::SqliteRow) -> Vec<String> {
     names
 }
 
-/// By each of the sessions, in a scope and outside of one, as rows and as what a statement returns.
+/// Asserts that each session sees these columns, in a scope and outside of one, as rows and as what
+/// a statement returns.
 async fn assert_seen(db: &Db<Sqlite>, max: usize, expected: &[&str]) {
     let mut sessions = Vec::new();
     for _ in 0..max {
@@ -51,7 +52,7 @@ async fn every_session_sees_the_columns_that_there_are() {
     db.assert_at_rest().await;
 }
 
-/// It is the only one there is, and nothing may be lost with it.
+/// The session is the only one, and nothing may be lost with it.
 #[tokio::test]
 async fn so_does_the_one_session_of_a_database_in_memory() {
     let db = Db::<Sqlite>::connect("sqlite::memory:").await.unwrap();
@@ -61,7 +62,7 @@ async fn so_does_the_one_session_of_a_database_in_memory() {
     assert_eq!(names(&db).await.unwrap(), ["id", "m"]);
 }
 
-/// Inside of the transaction that changes it, and after that was rolled back.
+/// The change is seen inside of its transaction, and not after that was rolled back.
 #[tokio::test]
 async fn so_does_the_transaction_that_changes_them() {
     let db = Fixture::<Sqlite>::of_sessions(1).await;

@@ -1,5 +1,6 @@
-//! What a scope protects from, whatever becomes of its future. (The three losses of data that plain sqlx has are in
-//! `data_loss`, beside the same programs with txn; a rollback that fails is in `server_faults` too.)
+//! A scope keeps its promises, whatever becomes of its future. (The three losses of data that plain
+//! sqlx has are in `data_loss`, beside the same programs with txn; a rollback that fails is in
+//! `server_faults` too.)
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +39,7 @@ async fn writes_and_dawdles(
     inside: oneshot::Sender<()>,
 ) -> Result<(), Error> {
     insert(tx, id).await?;
-    // In the same poll in which the query is sent.
+    // This happens in the same poll in which the query is sent.
     inside.send(()).unwrap();
     tx.execute(DB::SLOW_QUERY).await?;
     Ok(())
@@ -170,7 +171,7 @@ async fn nested_scopes() {
     assert_eq!(trial.ids().await, [1, 10, 11, 30, 31]);
 }
 
-/// Every second one is dropped on its way, each at another point.
+/// Every second scope is dropped on its way, each at another point.
 #[tokio::test]
 async fn rapid_creation_and_cleanup() {
     let db = Fixture::<DB>::of_sessions(4).await;
@@ -185,7 +186,7 @@ async fn rapid_creation_and_cleanup() {
     }
     db.assert_at_rest().await;
     assert!(committed >= 5_000);
-    // A dropped one was committed all the same if its COMMIT was on the way.
+    // A dropped scope was committed all the same if its COMMIT was on the way.
     assert!(db.ids().await.len() >= committed);
 }
 

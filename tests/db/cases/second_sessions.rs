@@ -1,4 +1,4 @@
-//! Callers that hold a session and need another.
+//! Callers hold a session and need another.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ async fn audit(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// Waits until all callers hold their first session; goes on without its audit if there is none to be had.
+/// This scope waits until all callers hold their first session, and goes on without its audit if
+/// there is no session for it.
 #[transactional(name = "transfer")]
 async fn transfer(tx: &mut Tx<DB>, id: i64, all: &Barrier) -> Result<Option<Error>, Error> {
     insert(tx, id).await?;
@@ -62,7 +63,7 @@ async fn deeper(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id + 1).await?)
 }
 
-/// A session is held for every level.
+/// Each level holds a session.
 #[tokio::test]
 async fn second_sessions_inside_each_other_count_each() {
     for (max, fits) in [(2, false), (3, true)] {
@@ -87,7 +88,7 @@ async fn with_a_reserve_all_callers_finish() {
     db.assert_at_rest().await;
 }
 
-/// What it has done would be lost, and its session stays taken until it goes on.
+/// The work of the holder would be lost, and its session stays taken until it goes on.
 #[tokio::test]
 async fn under_overload_who_holds_a_session_is_not_refused_another() {
     let tiny = Duration::from_millis(1);

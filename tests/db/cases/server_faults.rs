@@ -9,7 +9,7 @@ use crate::support::warnings::Warnings;
 use crate::support::proxy::Proxy;
 use crate::support::server_engine::{Remote, kill, until_gone};
 
-/// A handle by way of a proxy, beside one that sees what the server has.
+/// A handle by way of a proxy, and a fixture that sees what the server has.
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
@@ -143,7 +143,7 @@ async fn a_statement_on_a_lost_connection_fails_and_so_does_everything_after_it(
     assert!(fixture.ids().await.is_empty());
 }
 
-/// Sessions that lie in the pool, this many.
+/// Opens this many sessions, and gives them back to the pool.
 async fn warm_up(db: &Db<DB>, sessions: usize) {
     let mut open = Vec::new();
     for _ in 0..sessions {
@@ -206,7 +206,7 @@ async fn a_session_that_the_server_closed_for_idleness_costs_no_caller_an_error(
     let mut tx = db.begin().await.unwrap();
     let session = number(&mut tx, DB::BACKEND).await.unwrap();
     tx.rollback().await.unwrap();
-    // Asking keeps the asking session awake.
+    // The question keeps the session awake that asks it.
     let admin = Db::<DB>::connect(&server.url()).await.unwrap();
     until_gone(&admin, session).await;
 
@@ -215,7 +215,8 @@ async fn a_session_that_the_server_closed_for_idleness_costs_no_caller_an_error(
     tx.commit().await.unwrap();
 }
 
-/// An autocommit statement cannot be repeated: a session that lay idle for long is asked before it is used.
+/// An autocommit statement cannot be repeated: a session that lay idle for long is asked before it
+/// is used.
 #[tokio::test]
 async fn a_session_ended_long_ago_costs_no_autocommit_statement_an_error() {
     let server = DB::server().arguments(DB::CLOSE_IDLE).start().unwrap();

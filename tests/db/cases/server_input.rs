@@ -1,4 +1,4 @@
-//! Bad input that needs a server to refuse it.
+//! A server refuses bad input.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn a_wrong_password_is_an_error_with_the_servers_code() {
     );
 }
 
-/// Somebody accepts, and says nothing.
+/// A listener accepts, and says nothing.
 #[tokio::test]
 async fn a_server_that_never_answers_costs_the_acquire_timeout_and_no_more() {
     let limit = Duration::from_millis(200);
@@ -43,7 +43,7 @@ async fn a_server_that_never_answers_costs_the_acquire_timeout_and_no_more() {
     assert!(error.to_string().contains("within 200ms"), "{error}");
 }
 
-/// Somebody else's port.
+/// The port is that of another service.
 #[tokio::test]
 async fn a_server_that_speaks_another_protocol_is_a_connection_error() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -1,5 +1,5 @@
-//! The server's own limits, beside those that a scope with `timeout` brings along: the shorter one holds, and what was
-//! there comes back.
+//! The server has limits of its own beside those of a scope with `timeout`: the shorter one holds,
+//! and the session's own limits come back.
 
 use std::future::pending;
 
@@ -11,7 +11,7 @@ use super::{DB, Fixture, TestEngine, insert, number, patient};
 use crate::support::server_limits::Limited;
 use crate::support::server_engine::Remote;
 
-/// Of a statement in milliseconds, and of an idle transaction in seconds.
+/// The limits of a statement in milliseconds, and of an idle transaction in seconds.
 type Pair = (i64, i64);
 
 async fn of_session(session: &mut Session<DB>) -> Pair {
@@ -45,7 +45,7 @@ async fn slow(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Of one session, whose limits are those that `SET` gave it.
+/// A fixture with one session, whose limits are those that `SET` gave it.
 async fn with_limits_of_its_own() -> Fixture<DB> {
     let db = Fixture::<DB>::of_sessions(1).await;
     let mut session = db.session().await.unwrap();
@@ -111,18 +111,18 @@ async fn the_own_limits_come_back_however_the_scope_ends() {
         () = async { while db.status().in_use == 0 { tokio::task::yield_now().await } } => {}
     }
     db.settled().await;
-    // It may have been dropped in a statement, and its session closed for that.
+    // The scope may have been dropped in a statement, and its session closed for that.
     let (now, fresh) = (outside(&db).await, fresh(&db).await);
     assert!(now == (700_000, 900) || now == fresh, "dropped: {now:?}");
 }
 
-/// As the server gives it to new sessions.
+/// The limits that the server gives to new sessions.
 async fn fresh(db: &Fixture<DB>) -> Pair {
     let other = Db::<DB>::connect(db.url()).await.unwrap();
     outside(&other).await
 }
 
-/// What changes the limits between two scopes is noticed, and costs the next one a question.
+/// A change of the limits between two scopes is noticed, and costs the next scope a question.
 #[tokio::test]
 async fn limits_that_are_set_between_two_scopes_hold() {
     for how in 0..4 {
@@ -152,7 +152,7 @@ async fn limits_that_are_set_between_two_scopes_hold() {
     }
 }
 
-/// All rides along with BEGIN.
+/// The limits ride along with BEGIN.
 #[tokio::test]
 async fn a_limit_costs_no_round_trip() {
     let fixture = Fixture::<DB>::new().await;
@@ -160,7 +160,7 @@ async fn a_limit_costs_no_round_trip() {
     let db = patient(options).max_sessions(1).connect().await.unwrap();
     let mut trips = [0, 0];
     for round in 0..2 {
-        // The first one prepares what it asks.
+        // The first scope prepares its statements.
         let before = proxy.round_trips();
         limited(&db, 2 * round).await.unwrap();
         trips[0] = proxy.round_trips() - before;
@@ -190,7 +190,7 @@ async fn for_ever(tx: &mut Tx<DB>) -> Result<Pair, Error> {
     Ok(inside(tx).await?)
 }
 
-/// Longer than the server can count.
+/// The limit is longer than the server can count.
 #[tokio::test]
 async fn a_limit_beyond_the_server_s_own_is_as_long_as_that_can_be() {
     let db = Fixture::<DB>::of_sessions(1).await;

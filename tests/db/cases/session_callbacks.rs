@@ -1,4 +1,4 @@
-//! The pool's callbacks: what they see, what their callback do, and what their drop leaves.
+//! The pool calls its callbacks at the right time, acts on their answers, and survives their drop.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ enum Answer {
     Yes,
     No,
     Fails,
-    /// The callback never callback.
+    /// The callback never answers.
     Hangs,
     /// The answer is yes, and a transaction is left open on the connection.
     Begins,
@@ -86,7 +86,7 @@ async fn adds(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-// ---- after_connect -------------------------------------------------------------------------------
+// ---- after_connect ------------------------------------------------------------------------------
 
 async fn asking_on_connect(max: usize) -> (Fixture<DB>, Callback) {
     let callback = Callback::default();
@@ -118,7 +118,7 @@ async fn after_connect_is_run_on_each_session_before_anybody_has_it() {
         assert_eq!(DB::text(&row), answer);
     }
     assert_eq!((callback.asked(), db.status().open), (4, 4));
-    // One that lies in the pool is asked; it is no new one.
+    // A session that lies in the pool is asked, and no new one is opened.
     db.check().await.unwrap();
     assert_eq!(callback.asked(), 4);
     db.assert_at_rest().await;
@@ -167,7 +167,7 @@ async fn after_connect_that_is_dropped_takes_its_session_with_it() {
     db.assert_at_rest().await;
 }
 
-// ---- before_acquire ------------------------------------------------------------------------------
+// ---- before_acquire -----------------------------------------------------------------------------
 
 async fn asking_before(
     configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>,
@@ -262,7 +262,7 @@ async fn before_acquire_may_be_dropped_at_every_point() {
     panic!("never complete");
 }
 
-// ---- after_release -------------------------------------------------------------------------------
+// ---- after_release ------------------------------------------------------------------------------
 
 async fn asking_after(max: usize, limit: Duration) -> (Fixture<DB>, Callback) {
     let callback = Callback::default();

@@ -1,4 +1,4 @@
-//! What becomes of a session: given back, replaced, leaked into, closed.
+//! A session is given back, replaced, leaked into, and closed.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn a_raw_connection_left_as_it_was_costs_no_warning_and_no_session() {
     assert_eq!(warnings.all(), [""; 0]);
 }
 
-/// A table that only this session has.
+/// Marks the session by a table that only it has.
 async fn mark(session: &mut Session<DB>) {
     session
         .execute("CREATE TEMPORARY TABLE mark (n BIGINT)")

@@ -1,4 +1,4 @@
-//! What a user leaves on a session, and who sees it.
+//! A user leaves something on a session, and the next one sees it or does not.
 
 use futures_util::FutureExt;
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr, SqlStr};
@@ -8,19 +8,19 @@ use super::{DB, Fixture, insert};
 use crate::support::drop_points::{PLENTY, poll_at_most};
 use crate::support::session_leftovers::Leaves;
 
-/// One session, so that the next user gets what the last one had.
+/// A fixture with one session, so that the next user gets what the last one had.
 async fn fixture(reset: Reset) -> Fixture<DB> {
     Fixture::<DB>::with(|builder| builder.max_sessions(1).reset(reset)).await
 }
 
-/// In the words of one test.
+/// Puts a name of this test's own into the statement.
 fn own(db: &Fixture<DB>, sql: &str) -> SqlStr {
     let name: String = db.place().name.chars().filter(char::is_ascii_alphanumeric).collect();
     let name = format!("left_over_{}", &name[name.len().saturating_sub(20)..]);
     AssertSqlSafe(sql.replace("left_over", &name)).into_sql_str()
 }
 
-/// What the next user sees.
+/// Asks what the next user sees.
 async fn ask(db: &Fixture<DB>, question: &str) -> String {
     db.settled().await;
     let sql = sqlx::raw_sql(own(db, question));
@@ -41,7 +41,7 @@ async fn in_nested(tx: &mut Tx<DB>, sql: SqlStr) -> Result<(), Error> {
     in_scope(tx, sql).await
 }
 
-/// Each way to run a statement.
+/// Runs the statement, in one of the ways that there are.
 async fn leave(db: &Fixture<DB>, form: usize, sql: &str) -> Result<(), Error> {
     let sql = own(db, sql);
     match form {
@@ -95,7 +95,7 @@ async fn everything_is_undone_before_the_next_user_comes() {
     assert_nothing_is_left(Reset::Everything).await;
 }
 
-/// As always.
+/// This is the default.
 #[tokio::test]
 async fn unless_asked_for_nothing_is_undone() {
     for (sql, question) in DB::REMAINS {
@@ -126,7 +126,7 @@ async fn a_scope_that_does_not_commit_leaves_nothing_either() {
     }
 }
 
-/// What a function does out of sight.
+/// A function changes a setting out of sight.
 #[tokio::test]
 async fn only_everything_undoes_what_was_not_seen() {
     let Some(hidden) = DB::HIDDEN else {
@@ -139,7 +139,7 @@ async fn only_everything_undoes_what_was_not_seen() {
         drop(session);
         let before = ask(&db, hidden.ask).await;
         in_scope(&*db, own(&db, hidden.call)).await.unwrap();
-        // A scope finds it so too.
+        // A scope finds the setting so, too.
         let mut tx = db.begin().await.unwrap();
         let row = tx.fetch_one(own(&db, hidden.ask)).await.unwrap();
         assert_eq!(DB::text(&row) == before, undone, "{reset:?}");
@@ -159,7 +159,7 @@ async fn takes_back(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Err(sqlx::Error::RowNotFound.into())
 }
 
-/// What rides in front of a BEGIN is no part of the transaction, and does not bring it to an end.
+/// A statement that rides in front of a BEGIN is no part of the transaction, and does not end it.
 #[tokio::test]
 async fn scopes_are_what_they_are_on_sessions_that_are_reset() {
     for reset in [Reset::Noticed, Reset::Everything] {
@@ -174,7 +174,7 @@ async fn scopes_are_what_they_are_on_sessions_that_are_reset() {
     }
 }
 
-/// A session that nobody noticed anything on goes back at once; that is what it costs.
+/// A session on which nobody noticed anything goes back at once.
 #[tokio::test]
 async fn a_session_on_which_nothing_was_seen_goes_back_at_once() {
     let db = fixture(Reset::Noticed).await;
@@ -203,7 +203,7 @@ async fn a_session_that_is_reset_is_dropped_nowhere_on_the_way() {
     panic!("never complete");
 }
 
-/// Dropped while the reset rides in front of its BEGIN, or goes before its statement.
+/// The caller is dropped while the reset rides in front of its BEGIN, or goes before its statement.
 #[tokio::test]
 async fn a_user_who_is_dropped_while_the_session_is_reset_leaves_it_for_the_next() {
     let Some(hidden) = DB::HIDDEN else {
@@ -235,7 +235,7 @@ fn set_up(builder: DbBuilder<DB>) -> DbBuilder<DB> {
     })
 }
 
-/// It is no leftover.
+/// The setting is no leftover.
 #[tokio::test]
 async fn what_after_connect_sets_holds_after_a_reset() {
     for reset in [Reset::Noticed, Reset::Everything] {
@@ -261,7 +261,8 @@ async fn a_session_is_brought_back_where_that_can_be_done_and_else_closed() {
     adds(&*db, 1).await.unwrap();
 }
 
-/// Its scopes share a session anyway; when it ends, the session is cleaned for others.
+/// The scopes of a sandbox share a session anyway; when the sandbox ends, the session is cleaned
+/// for others.
 #[tokio::test]
 async fn a_sandbox_leaves_nothing_behind_when_it_ends() {
     for reset in [Reset::Noticed, Reset::Everything] {

@@ -1,4 +1,4 @@
-//! What a reset costs on PostgreSQL, and what it leaves as it is.
+//! A reset on PostgreSQL has its costs, and leaves some things as they are.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn adds(tx: &mut Tx<Postgres>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// It rides in front of the next BEGIN.
+/// The reset rides in front of the next BEGIN.
 #[tokio::test]
 async fn everything_is_undone_at_no_round_trip() {
     let (fixture, proxy, db) = by_proxy(Reset::Everything).await;
@@ -48,7 +48,7 @@ async fn what_was_seen_is_undone_in_the_background_at_one_round_trip() {
     assert_eq!(proxy.round_trips() - before, 4);
 }
 
-/// They belong to the driver, which goes on to use them.
+/// The statements belong to the driver, which goes on to use them.
 #[tokio::test]
 async fn the_statements_that_the_driver_has_prepared_are_kept() {
     for reset in [Reset::Noticed, Reset::Everything] {
@@ -132,7 +132,7 @@ async fn limit(tx: &mut Tx<Postgres>) -> Result<String, Error> {
     Ok(sqlx::query_scalar("SHOW statement_timeout").fetch_one(tx).await?)
 }
 
-/// The shorter one holds, also after the session was reset.
+/// The shorter limit holds, also after the session was reset.
 #[tokio::test]
 async fn a_limit_that_a_callback_has_set_is_not_loosened_by_that_of_a_scope() {
     for reset in [Reset::Nothing, Reset::Noticed, Reset::Everything] {
@@ -165,7 +165,7 @@ async fn a_limit_that_a_callback_has_set_is_not_loosened_by_that_of_a_scope() {
     assert_eq!(limit(&*db).await.unwrap(), "6s");
 }
 
-/// It is asked for before the scope begins, on a session that is as it was opened then.
+/// The session's own limit is asked for before the scope begins, when it is as it was opened.
 #[tokio::test]
 async fn a_limit_that_a_function_has_set_out_of_sight_is_undone_before_a_scope_with_one_begins() {
     let db = Fixture::<Postgres>::with(|builder| builder.max_sessions(1).reset(Reset::Everything)).await;

@@ -1,4 +1,4 @@
-//! The span of a scope.
+//! A scope has a span.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -19,7 +19,7 @@ use crate::support::warnings::beside_another_listener;
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<(Id, Fields)>>>, Links);
 
-/// Which span follows from which.
+/// The pairs of spans of which one follows from the other.
 type Links = Arc<Mutex<Vec<(Id, Id)>>>;
 
 #[derive(Clone, Default)]

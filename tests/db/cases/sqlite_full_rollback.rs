@@ -1,5 +1,5 @@
-//! A statement that takes the whole SQLite transaction with it, in a nested scope: what it failed with is the cause of all
-//! that fails after it.
+//! A statement takes the whole SQLite transaction with it, in a nested scope: its error is the
+//! cause of all that fails after it.
 
 use sqlx::{AssertSqlSafe, Executor};
 use txn::{Error, Sqlite, Tx, transactional};
@@ -39,7 +39,7 @@ async fn fails(tx: &mut Tx<Sqlite>, sql: &'static str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whatever the nested one made of its error.
+/// This scope swallows the error of its statement.
 #[transactional(nested)]
 async fn swallows(tx: &mut Tx<Sqlite>, sql: &'static str) -> Result<(), Error> {
     insert(tx, 2).await?;
@@ -111,7 +111,7 @@ async fn a_commit_after_a_nested_scope_that_took_everything_names_the_cause() {
     db.assert_at_rest().await;
 }
 
-/// It is no failed rollback: there was nothing left of the savepoint to roll back to.
+/// The rollback has not failed: there was nothing left of the savepoint to roll back to.
 #[tokio::test]
 async fn a_nested_scope_that_took_everything_is_no_failed_rollback() {
     let db = fixture().await;
@@ -134,7 +134,7 @@ async fn a_statement_that_fails_by_itself_takes_no_more_than_its_nested_scope() 
     assert_eq!(sqlx::Row::get::<i64, _>(&pages.unwrap(), 0), 160);
 }
 
-/// What a sandbox holds is lost with its transaction, and it says so.
+/// A sandbox loses all that it holds with its transaction, and says so.
 #[tokio::test]
 async fn a_sandbox_whose_transaction_was_taken_names_the_cause_and_is_over() {
     let db = fixture().await;

@@ -1,4 +1,4 @@
-//! Where a SQLite database is: a file that cannot be written, or no file at all.
+//! A SQLite database is in a file that cannot be written, or in no file at all.
 
 use std::path::Path;
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn only_counts(tx: &mut Tx<Sqlite>) -> Result<i64, Error> {
     Ok(sqlx::query_scalar("SELECT COUNT(*) FROM t").fetch_one(tx).await?)
 }
 
-/// Each way to say so.
+/// The test tries each way to say so.
 #[tokio::test]
 async fn a_file_that_is_opened_for_reading_is_read_and_keeps_its_journal() {
     let (_directory, path) = file().await;
@@ -67,7 +67,7 @@ async fn a_file_that_is_opened_for_reading_is_read_and_keeps_its_journal() {
     assert_eq!(std::fs::read(&path).unwrap(), written);
 }
 
-/// Its log has to be there, or to be made: nothing changes about that.
+/// The log of the file has to be there, or to be made, as without txn.
 #[tokio::test]
 async fn a_file_with_a_write_ahead_log_is_read_by_those_who_may_only_read() {
     let (_directory, path) = file().await;
@@ -95,7 +95,8 @@ async fn a_file_gets_a_write_ahead_log_unless_its_user_chose_another_journal() {
     assert_eq!(journal(options).await, "wal");
 }
 
-/// Each way to say so; the ones that are shared too, which would be lost with their last session.
+/// The test tries each way to say so, also the shared ones, which would be lost with their last
+/// session.
 #[tokio::test]
 async fn a_database_without_a_file_is_one_for_all_scopes_and_outlives_every_limit() {
     for options in [

@@ -1,4 +1,5 @@
-//! The one session of a database in memory is brought back and not closed; and what each session of a file is given.
+//! The one session of a database in memory is reset and not closed. Each session of a file is given
+//! its settings.
 
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -43,7 +44,7 @@ async fn a_database_in_memory_is_kept_and_everything_else_undone() {
     }
 }
 
-/// They are how it was opened.
+/// These settings are how the session was opened.
 #[tokio::test]
 async fn what_options_and_after_connect_have_set_up_in_memory_stays() {
     let options: SqliteConnectOptions = "sqlite::memory:".parse().unwrap();

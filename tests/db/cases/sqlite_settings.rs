@@ -1,4 +1,4 @@
-//! Settings of SQLite that would do nothing where they stand, or harm.
+//! Some settings of SQLite would do nothing where they stand, or harm.
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -7,7 +7,7 @@ use txn::{Db, Error, Sqlite, Tx, transactional};
 
 use super::{Fixture, patient};
 
-/// A parent whose children go with it.
+/// A parent row whose children are deleted with it.
 async fn family() -> Fixture<Sqlite> {
     let db = Fixture::<Sqlite>::new().await;
     let tables = "CREATE TABLE parent (id INTEGER PRIMARY KEY); \
@@ -22,7 +22,8 @@ async fn children(db: &Db<Sqlite>) -> i64 {
     count.fetch_one(db).await.unwrap()
 }
 
-/// What people write to change a table: <https://www.sqlite.org/lang_altertable.html#otheralter>.
+/// The statements that people write to change a table:
+/// <https://www.sqlite.org/lang_altertable.html#otheralter>.
 const REBUILD: &str = "PRAGMA foreign_keys = OFF; CREATE TABLE new_parent (id INTEGER PRIMARY KEY, name TEXT); \
     INSERT INTO new_parent (id) SELECT id FROM parent; DROP TABLE parent; ALTER TABLE new_parent RENAME TO parent; \
     PRAGMA foreign_keys = ON;";
@@ -33,7 +34,7 @@ fn assert_refused(error: impl Into<Error>, words: &str) {
     assert!(text.contains("was refused") && text.contains(words), "{text}");
 }
 
-/// Each way to have it run, and each way to write it.
+/// The test tries each way to run the statement, and each way to write it.
 #[tokio::test]
 async fn foreign_keys_turned_off_inside_of_a_transaction_are_refused_with_the_way_that_works() {
     let db = family().await;
@@ -100,7 +101,7 @@ async fn reader(tx: &mut Tx<Sqlite>, sql: &'static str) -> Result<(), Error> {
 }
 
 async fn in_every_form(db: &Db<Sqlite>, sql: &'static str, words: &str) {
-    // Refused before it was sent, it harms nothing: the scope goes on, and commits.
+    // A statement that is refused before it was sent harms nothing: the scope goes on, and commits.
     scope(db, sql).await.unwrap();
     reader(db, sql).await.unwrap();
     let mut tx = db.begin().await.unwrap();
@@ -138,7 +139,7 @@ async fn a_migration_that_turns_foreign_keys_off_is_refused_unless_it_is_in_no_t
     db.assert_at_rest().await;
 }
 
-/// One that has run before is history.
+/// A migration that has run before is not looked at.
 #[tokio::test]
 async fn a_migration_that_was_run_by_others_before_is_not_refused() {
     let db = family().await;
@@ -149,7 +150,7 @@ async fn a_migration_that_was_run_by_others_before_is_not_refused() {
     db.migrate(&migrator).await.unwrap();
 }
 
-/// What is advised.
+/// This is what the error advises.
 #[tokio::test]
 async fn foreign_keys_are_off_in_a_handle_that_was_opened_so_and_on_a_session() {
     let db = family().await;
@@ -157,7 +158,7 @@ async fn foreign_keys_are_off_in_a_handle_that_was_opened_so_and_on_a_session() 
     let without = patient::<Sqlite>(options.foreign_keys(false));
     let without = without.connect().await.unwrap();
     let mut tx = without.begin().await.unwrap();
-    // Here it is this one that a transaction would ignore.
+    // The keys are off here, so this is the statement that a transaction would ignore.
     assert_refused(tx.execute("PRAGMA foreign_keys = ON").await.unwrap_err(), "ignores it");
     tx.execute("DELETE FROM parent").await.unwrap();
     tx.commit().await.unwrap();
@@ -171,7 +172,7 @@ async fn foreign_keys_are_off_in_a_handle_that_was_opened_so_and_on_a_session() 
     assert_eq!(children(&db).await, 1);
 }
 
-/// They are on: nothing is lost by saying so again.
+/// The keys are on, and to say so again loses nothing.
 #[tokio::test]
 async fn foreign_keys_that_are_on_may_be_turned_on_everywhere() {
     let db = family().await;
@@ -208,7 +209,7 @@ async fn what_would_reach_one_session_of_many_is_refused_with_the_way_that_works
     db.assert_at_rest().await;
 }
 
-/// There all is on the one session.
+/// Everything is on the one session there.
 #[tokio::test]
 async fn a_pool_of_one_session_takes_settings_through_its_handle() {
     let db = Db::<Sqlite>::connect("sqlite::memory:").await.unwrap();
@@ -219,7 +220,7 @@ async fn a_pool_of_one_session_takes_settings_through_its_handle() {
     assert_eq!(size, 99);
 }
 
-/// A scope could not be rolled back on it.
+/// A scope on this session could not be rolled back.
 #[tokio::test]
 async fn a_session_cannot_be_robbed_of_its_journal() {
     let db = family().await;
@@ -231,7 +232,8 @@ async fn a_session_cannot_be_robbed_of_its_journal() {
     assert_refused(memory.execute(off).await.unwrap_err(), "connect options");
 }
 
-/// What it forgot to turn on again, and what one that failed could not.
+/// The session gets back the setting that a migration forgot to turn on again, or that a failed one
+/// could not.
 #[tokio::test]
 async fn foreign_keys_are_enforced_after_a_migration_that_left_them_off() {
     for (sql, fails) in [
@@ -247,7 +249,7 @@ async fn foreign_keys_are_enforced_after_a_migration_that_left_them_off() {
     }
     let options: SqliteConnectOptions = "sqlite::memory:".parse().unwrap();
     let db = Db::<Sqlite>::builder(options.foreign_keys(false)).connect().await.unwrap();
-    // The first one says that they are to be on, in a transaction.
+    // The first migration says that the keys are to be on, in a transaction.
     let refused = db.migrate(&migrator("SELECT 1", true)).await;
     assert_refused(refused.unwrap_err(), "ignores it");
 }

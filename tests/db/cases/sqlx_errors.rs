@@ -1,5 +1,5 @@
-//! Errors of transactions as code sees them that was written for sqlx: the variant that sqlx would have given, the driver's own
-//! error inside, and ours found in there.
+//! Code that was written for sqlx sees the errors of transactions: in the variant that sqlx would
+//! have given, with the driver's own error inside, and ours found in there.
 
 use std::io::ErrorKind;
 use std::mem::discriminant;
@@ -20,7 +20,7 @@ async fn writes(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
     insert(tx, 1).await
 }
 
-/// Each way to a session, through the types of sqlx.
+/// Gets a session in each way, through the types of sqlx.
 async fn on_every_way(db: &Db<DB>) -> Vec<sqlx::Error> {
     let write = "INSERT INTO t (id, n) VALUES (9, 0)";
     let (mut one, mut two) = (db.fetch(write), db.fetch(write));
@@ -66,7 +66,7 @@ async fn where_no_session_is_to_be_had_it_is_as_with_a_pool_of_sqlx() {
     held.rollback().await.unwrap();
 }
 
-/// As `?` does, where the function returns our own error.
+/// The error is converted as `?` does it, where the function returns our own error.
 #[tokio::test]
 async fn turned_back_at_once_it_says_who_held_the_sessions() {
     let (db, held) = with_one_session_taken().await;
@@ -81,7 +81,7 @@ async fn turned_back_at_once_it_says_who_held_the_sessions() {
     held.rollback().await.unwrap();
 }
 
-/// No figures rather than those of another.
+/// An error says no figures rather than those of another pool.
 #[tokio::test]
 async fn of_two_at_once_nobody_can_say_which_is_which() {
     let (db, held) = with_one_session_taken().await;
@@ -100,7 +100,7 @@ async fn in_another_task_it_is_what_it_says_and_no_more() {
     let error = writes(&*db).await.unwrap_err();
     let elsewhere = tokio::spawn(async { Error::from(error) }).await.unwrap();
     assert!(elsewhere.is_acquire_timeout() && elsewhere.holders().is_empty(), "{elsewhere}");
-    // Closing is another matter.
+    // A closed pool is another matter.
     let closed = Error::from(sqlx::Error::PoolClosed);
     assert!(closed.is_closed() && !closed.is_acquire_timeout(), "{closed}");
     held.rollback().await.unwrap();
@@ -177,7 +177,7 @@ async fn callers_that_the_breaker_refuses_are_told_so_too() {
             }
         }
     };
-    // Where the one session is still good there is nothing to refuse.
+    // There is nothing to refuse while the one session is still good.
     let refused = tokio::time::timeout(Duration::from_secs(20), unreachable).await.unwrap();
     if let Some(error) = refused {
         assert!(matches!(error, sqlx::Error::Io(_)), "{error:?}");
@@ -234,8 +234,8 @@ async fn goes_on(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
     insert(tx, 2).await
 }
 
-/// What sqlx knows nothing of is in no variant that says something else, and above all in none whose arms ask for the driver's
-/// own error.
+/// An error that sqlx knows nothing of is in no variant that says something else, and above all in
+/// none whose arms ask for the driver's own error.
 #[tokio::test]
 async fn what_sqlx_does_not_know_is_no_error_of_the_database() {
     let db = Fixture::<DB>::new().await;
@@ -284,7 +284,7 @@ async fn the_drivers_error_is_found_behind_a_hook_that_returned_it() {
     database.downcast::<Driver>();
 }
 
-/// Deferred, so that the COMMIT finds out.
+/// The constraint is deferred, so that the COMMIT finds out.
 #[transactional]
 async fn breaks_a_promise(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
     tx.execute("INSERT INTO child (id, parent) VALUES (1, 7)").await.map(drop)

@@ -1,4 +1,4 @@
-//! What users of `sqlx::Pool` rely on, on `&Db`, `&mut Tx` and `&mut Session`.
+//! Users of `sqlx::Pool` find what they rely on, on `&Db`, `&mut Tx` and `&mut Session`.
 
 
 use futures_util::TryStreamExt;
@@ -67,7 +67,7 @@ async fn rows_are_read_into_types_everywhere() {
     assert_eq!(by_session, by_handle);
 }
 
-/// What `query!` and its siblings expand to.
+/// `query!` and its siblings expand to this.
 #[tokio::test]
 async fn the_expansion_of_the_checked_macros_runs_everywhere() {
     let db = with_lines().await;
@@ -177,7 +177,7 @@ async fn a_migrator_runs_on_a_session_as_on_a_connection_of_sqlx() {
     assert_eq!(cents(&db).await, [1000]);
 }
 
-/// The second one is no SQL.
+/// The second migration is no SQL.
 fn failing() -> Migrator {
     let migration = |version, sql: &'static str| {
         let sql = sql.into_sql_str();
@@ -196,7 +196,7 @@ async fn a_migration_that_fails_is_named_and_holds_no_lock() {
     assert!(error.to_string().contains("migration 2"), "{error}");
     assert!(db.fetch_all("SELECT id FROM first").await.is_ok());
 
-    // Another program migrates: with the lock of the first still held it would wait for ever.
+    // Another program migrates: if the first still held its lock, it would wait for ever.
     let mut other = <DB as Database>::Connection::connect(db.url()).await.unwrap();
     let mut migrator = failing();
     migrator.dangerous_set_table_name("_other_migrations");

@@ -1,4 +1,4 @@
-//! What sqlx has on MySQL/MariaDB.
+//! sqlx has these features on MySQL and MariaDB.
 
 use sqlx::Executor;
 use txn::{MySql, Session, Tx, transactional};
@@ -25,7 +25,7 @@ async fn macros_that_check_a_query_run_in_a_transaction_and_on_the_handle() {
     assert_eq!(count.fetch_one(&*db).await.unwrap(), 1);
 }
 
-/// Names are the server's: this one is of the test's own.
+/// Names of locks are the server's, and this one is of the test's own.
 async fn lock(session: &mut Session<MySql>) -> i64 {
     let lock = "SELECT GET_LOCK(CONCAT(DATABASE(), '_lock'), 0)";
     MySql::number(&session.fetch_one(lock).await.unwrap())

@@ -1,4 +1,4 @@
-//! What sqlx has on PostgreSQL.
+//! sqlx has these features on PostgreSQL.
 
 
 use futures_util::TryStreamExt;

@@ -1,4 +1,4 @@
-//! What sqlx has on SQLite.
+//! sqlx has these features on SQLite.
 
 use sqlx::SqlitePool;
 use txn::{Sqlite, Tx, transactional};

@@ -1,4 +1,4 @@
-//! What a transaction lets through to the server.
+//! A transaction lets some statements through to the server, and refuses others.
 
 use sqlx::Executor;
 use txn::{Error, Tx, transactional};
@@ -78,7 +78,7 @@ async fn a_statement_that_commits_implicitly_is_refused() {
     db.execute("CREATE TABLE u (id INT)").await.unwrap();
 }
 
-/// What the first keyword does not show, the commit does.
+/// A commit that the first keyword does not show is found out by the COMMIT.
 #[tokio::test]
 async fn a_commit_hidden_behind_another_statement_is_no_false_ok() {
     let db = Fixture::<DB>::new().await;
@@ -131,7 +131,7 @@ async fn wrapped(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
     insert_twice(tx, 1).await
 }
 
-/// Whoever matches on sqlx's own error finds it.
+/// Code that matches on sqlx's own error finds it.
 #[tokio::test]
 async fn errors_pass_through_sqlx_and_back_without_loss() {
     let db = Fixture::<DB>::new().await;

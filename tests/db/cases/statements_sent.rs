@@ -1,6 +1,8 @@
-//! What the server is told, and in which order: every option in every place, and the sequences between scopes.
+//! The server is sent these statements, in this order: for every option in every place, and from
+//! scope to scope.
 //!
-//! A line of a table has one column per engine: PostgreSQL, MySQL, SQLite. Where it is empty nothing is sent.
+//! A line of a table has one column per engine: PostgreSQL, MySQL, SQLite. Nothing is sent where a
+//! column is empty.
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -24,7 +26,7 @@ mod places;
 mod scopes;
 mod stories;
 
-/// What is sent is recorded long before.
+/// A statement that is sent is recorded long before.
 const RECORDED: Duration = Duration::from_secs(60);
 
 /// One column per engine.
@@ -86,7 +88,7 @@ thread_local! {
     static STOP: Rc<Notify> = Rc::default();
 }
 
-/// Goes no further: what calls it is to be dropped now.
+/// Goes no further, and lets the test drop the caller.
 async fn stop() -> Ended {
     STOP.with(Rc::clone).notify_one();
     pending().await
@@ -124,7 +126,8 @@ impl Stage {
         }
     }
 
-    /// How a call ends, in a word, and what was sent meanwhile: a `>` in front for each session that had spoken first.
+    /// Returns how a call ends, in a word, and what was sent meanwhile, with a `>` in front for
+    /// each session that had spoken first.
     async fn watch(
         &self,
         call: LocalBoxFuture<'_, Ended>,
@@ -154,7 +157,8 @@ impl Stage {
         (ended, sent.collect())
     }
 
-    /// SQLite's worker answers before it tells what it has done. Returns without it what was not sent.
+    /// Waits until this many statements are recorded, because SQLite's worker answers before it
+    /// logs what it has done. Returns without those that were not sent.
     async fn until_recorded(&self, count: usize) {
         let recorded = async {
             while self.recorder.statements().len() < count {
@@ -200,7 +204,7 @@ fn word(ended: Ended) -> &'static str {
     }
 }
 
-/// What the messages say that refuse to open a scope.
+/// Parts of the messages that refuse to open a scope.
 const REFUSALS: [&str; 5] = [
     "asks for isolation",
     "has one writer",
@@ -209,7 +213,8 @@ const REFUSALS: [&str; 5] = [
     "runs every transaction serializable",
 ];
 
-/// The time that is left when BEGIN is sent is not known beforehand.
+/// The statement without figures, because the time that is left when BEGIN is sent is not known
+/// beforehand.
 fn without_figures(sql: String) -> String {
     if !sql.contains("_timeout = ") {
         return sql;

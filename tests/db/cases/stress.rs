@@ -1,4 +1,4 @@
-//! Cancellation over and over, at every moment of a scope's life.
+//! Scopes are cancelled over and over, at every moment of their life.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     Ok(insert(tx, id).await?)
 }
 
-/// Always asks for one more poll.
+/// This scope always asks for one more poll.
 #[transactional]
 async fn write_and_stay(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     insert(tx, id).await?;
@@ -48,7 +48,7 @@ async fn cancel_right_after_creation() {
         drop(write(&*trial, id));
         poll_at_most(1, Box::pin(write_and_stay(&*trial, id))).await;
         trial.settled().await;
-        // Connects that are given up would pile up at the server.
+        // Connections that are given up would pile up at the server.
         drop(trial.session().await.unwrap());
         let task = tokio::spawn({
             let db = Db::clone(&trial);
@@ -129,7 +129,7 @@ async fn third(tx: &mut Tx<DB>, marks: &Marks, depth: oneshot::Sender<()>) -> Re
     pending().await
 }
 
-/// Of the body's own.
+/// A guard of the body's own.
 struct Guard<'a>(&'a Marks);
 
 impl Drop for Guard<'_> {
@@ -138,7 +138,7 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// Each scope inside goes with it, the body's own guards run, and every hook, once.
+/// Each scope inside is dropped with it, and the body's own guards and every hook run once.
 #[tokio::test]
 async fn cancel_cascading_through_dependent_scopes() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
@@ -199,7 +199,7 @@ async fn resources_under_cancellation() {
     trial.until_disconnected().await;
 }
 
-/// Where the connection survives it is the same session before and after.
+/// The session is the same before and after, where the connection survives.
 #[tokio::test]
 async fn session_reuse_after_cancellation() {
     let mut trial = Trial::<DB>::of_sessions(1).await;
@@ -219,7 +219,8 @@ async fn session_reuse_after_cancellation() {
     trial.assert_recovered("reused").await;
 }
 
-/// Of a batch some are cancelled; the others are not the worse for it, and the cancelled ones can be run again.
+/// Some scopes of a batch are cancelled. The others are not the worse for it, and the cancelled
+/// ones can be run again.
 #[tokio::test]
 async fn partial_cancellation_and_recovery() {
     const BATCH: i64 = 30;

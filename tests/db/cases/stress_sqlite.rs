@@ -1,5 +1,5 @@
-//! What only SQLite does to a dropped operation: it waits for locks where nobody can wake it, is interrupted from
-//! within, and keeps its log for as long as somebody reads.
+//! SQLite alone does this to a dropped operation: it waits for locks where nobody can wake it, is
+//! interrupted from within, and keeps its log for as long as somebody reads.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::observer::PATIENCE;
 use crate::support::drop_points::{eager, poll_at_most};
 use crate::support::drop_trial::Trial;
 
-/// Longer than any machine takes to write so many rows.
+/// A statement that inserts more rows than any machine writes in the time of the test.
 const SLOW_INSERT: &str = "INSERT INTO t (id, n) \
     WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT i, 0 FROM n";
 
@@ -22,7 +22,7 @@ async fn in_haste() -> Fixture<Sqlite> {
     Fixture::with(|builder| builder.max_sessions(2).settle_timeout(limit)).await
 }
 
-/// It waits for the lock of another, where no interrupt reaches it.
+/// The operation waits for the lock of another, where no interrupt reaches it.
 #[tokio::test]
 async fn busy() {
     let db = in_haste().await;
@@ -42,7 +42,7 @@ async fn busy() {
     }
 }
 
-/// With a shared cache a reader waits for the writer's table, asleep until it is told.
+/// A reader with a shared cache waits for the writer's table, asleep until it is told.
 #[tokio::test]
 async fn locked() {
     let place = Fixture::<Sqlite>::new().await;
@@ -74,7 +74,8 @@ async fn writes_for_long(tx: &mut Tx<Sqlite>) -> Result<(), Error> {
     Ok(())
 }
 
-/// An interrupted write takes the whole transaction with it: the outer scope is told, and nothing autocommits.
+/// An interrupted write takes the whole transaction with it: the outer scope is told, and nothing
+/// autocommits.
 #[tokio::test]
 async fn interrupt_of_a_write_in_a_nested_scope() {
     let mut trial = Trial::<Sqlite>::of_sessions(2).await;

@@ -1,4 +1,4 @@
-//! A body has its transaction by `&mut`, and can put another in its place: then neither has all of
+//! A body has its transaction by `&mut`, and can put another in its place. Then neither has all of
 //! what belongs together, and neither commits.
 
 use std::mem::{replace, swap};
@@ -114,7 +114,7 @@ async fn exchanges_twice(#[tx] tx: &mut Tx<DB>, other: &mut Tx<DB>) -> Result<()
     Ok(())
 }
 
-/// What is back in its place in the end is whole.
+/// A transaction that is back in its place in the end is whole.
 #[tokio::test]
 async fn both_commit_when_each_is_back_in_its_place() {
     let [here, there] = two().await;

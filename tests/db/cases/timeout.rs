@@ -1,4 +1,4 @@
-//! `timeout = "…"`: acquiring, beginning and the body together have so long.
+//! A scope with `timeout` has so long for acquiring, beginning and the body together.
 
 use sqlx::Executor;
 use tokio::time::timeout;
@@ -20,7 +20,7 @@ async fn forget_to_return(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
     std::future::pending().await
 }
 
-/// On a machine that is busy the time may be over before the body has begun: then again.
+/// Calls the scope again if the time is over before its body has begun, as on a busy machine.
 async fn late_in_its_body(call: impl AsyncFn() -> Result<(), Error>) -> Error {
     for _ in 0..20 {
         let error = timeout(PATIENCE, call()).await.expect("it ends").unwrap_err();
@@ -44,7 +44,7 @@ async fn a_body_over_its_timeout_is_rolled_back_before_the_error_is_returned() {
         for part in [name, "1s", "running its body"] {
             assert!(text.contains(part), "{text}");
         }
-        // Nothing is left to be done in the background.
+        // No cleanup is left for the background.
         assert_eq!(db.status().settling, 0);
         assert_eq!(db.status().in_use, 0);
     }
@@ -120,7 +120,8 @@ async fn ask_limits(tx: &mut Tx<DB>, ask: &'static str) -> Result<i64, Error> {
     Ok(number(tx, ask).await?)
 }
 
-/// The server ends the transaction too, should this process be gone; and forgets the limit with the transaction.
+/// The server ends the transaction too, should this process be gone; and forgets the limit with the
+/// transaction.
 #[tokio::test]
 async fn the_server_gets_the_remaining_time_for_this_transaction_only() {
     let Some(ask) = DB::ASK_LIMIT else {

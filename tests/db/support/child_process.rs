@@ -6,7 +6,8 @@ use txn_test_servers::{shared_mariadb_url, shared_postgres_url};
 
 const IN_CHILD: &str = "TXN_TEST_IN_CHILD";
 
-/// Whether this is that process. If not, runs the test of this path in one, to its end.
+/// Returns whether this is that process. If it is not, the test at this path is run in such a
+/// process, to its end.
 pub(crate) fn in_a_process_of_its_own(path: &str) -> bool {
     if std::env::var_os(IN_CHILD).is_some() {
         return true;
@@ -28,7 +29,7 @@ pub(crate) fn in_a_process_of_its_own(path: &str) -> bool {
     false
 }
 
-/// What this process has in memory.
+/// The memory of this process that is resident.
 pub(crate) fn resident_kib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,5 @@
-//! What differs between the engines in the tests of bad input, of the pool and of single statements.
+//! The differences between the engines that show in tests of bad input, of the pool and of single
+//! statements.
 
 use std::path::Path;
 
@@ -12,28 +13,28 @@ pub(crate) trait Differs: TestEngine {
     /// The code of a statement on a table that is not there.
     const MISSING_TABLE: &'static str;
     const INSERT_WITH_BINDS: &'static str;
-    /// Of one row.
+    /// A query with a bind that returns one row.
     const SELECT_WITH_BIND: &'static str;
-    /// Of several rows, the first one with this id.
+    /// A query with a bind that returns several rows, the first of them with this id.
     const SELECT_FROM: &'static str;
     /// A statement that asks for a bind which the driver refuses to leave out.
     const UNBOUND: &'static str;
-    /// What the driver makes of what the database says.
+    /// The driver's type for an error of the database.
     type DriverError: sqlx::error::DatabaseError;
     /// A table whose rows must have a parent when the transaction commits.
     const DEFERRED: Option<&'static str>;
-    /// What the driver tells of a row without one.
+    /// Asserts what the driver says of a row without a parent.
     fn assert_details(error: &Self::DriverError);
 
     /// An engine's name as messages have it, and the scheme of its URLs.
     const NAME: &'static str;
     const SCHEME: &'static str;
 
-    /// Addresses where nobody is: a closed port, a missing socket, a missing file.
+    /// Addresses at which no server listens: a closed port, a missing socket, a missing file.
     fn unreachable(directory: &Path) -> Vec<String>;
 }
 
-/// Bound and released: nobody listens there.
+/// A port that was bound and released, so that nobody listens on it.
 fn closed_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()

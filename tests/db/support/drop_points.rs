@@ -1,15 +1,15 @@
-//! Dropping a future at an exact point: after so many polls, not after so much time.
+//! Futures are dropped at an exact point: after so many polls, and not after so much time.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-/// More than any operation here needs.
+/// This is more polls than any operation here needs.
 pub(crate) const PLENTY: usize = 500;
-/// The same where the answers come byte by byte.
+/// This is more polls than any operation needs whose answers come byte by byte.
 const MOST: usize = 5_000;
 
-/// Polls the future this often, each time that it asks for it, and drops it if it is not complete then.
+/// Polls the future at most this often, each time it asks to be polled, and then drops it.
 pub(crate) async fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     if polls == 0 {
         return None;
@@ -27,12 +27,12 @@ pub(crate) async fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F
     .await
 }
 
-/// Whether the future waits for something; it stays as it is.
+/// Polls the future once and returns whether it still waits; the future is kept.
 pub(crate) async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
 }
 
-/// Asks for one more poll after each: what is counted is not how often it can go on.
+/// Polls the future again and again, whether it has asked for it or not.
 pub(crate) async fn eager<F: Future>(future: F) -> F::Output {
     let mut future = Box::pin(future);
     poll_fn(|cx| {
@@ -42,7 +42,8 @@ pub(crate) async fn eager<F: Future>(future: F) -> F::Output {
     .await
 }
 
-/// Where a future is dropped: after so many polls, right away or once it has been woken for the next one.
+/// The point at which a future is dropped: after so many polls, either right away or once the
+/// future has been woken for the next one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) polls: usize,
@@ -50,7 +51,7 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    /// Runs the future to this point and drops it there; its output, if it completes before.
+    /// Runs the future to this point and drops it there. Returns its output if it completes before.
     pub(crate) async fn drop_there<F: Future>(self, future: F) -> Option<F::Output> {
         if self.polls == 0 {
             return None;
@@ -72,9 +73,10 @@ impl Point {
     }
 }
 
-/// Every point at which a future can be dropped, until `trial` says that it was complete before.
+/// Calls `trial` with every point at which a future can be dropped, until it returns that the
+/// future was complete before.
 ///
-/// How many there are varies from run to run, with what is ready when.
+/// The number of points varies from run to run with what is ready when.
 pub(crate) async fn at_every_point(mut trial: impl AsyncFnMut(Point) -> bool) {
     for polls in 0..MOST {
         let right_away = trial(Point {

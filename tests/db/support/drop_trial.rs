@@ -1,5 +1,5 @@
-//! Trials of dropping: a scope is dropped at every point, and each time everything must be as if it had never been, or
-//! as if it had ended.
+//! A scope is dropped at every point, and each time everything must be as if the scope had never
+//! been, or as if it had ended.
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -14,7 +14,7 @@ use crate::support::fixture::{Fixture, insert, patient};
 use crate::support::observer::{Observed, until};
 use crate::support::proxy::Proxy;
 
-/// What a scope says of itself on its way.
+/// The marks that a scope leaves on its way.
 #[derive(Clone, Default)]
 pub(crate) struct Marks(Arc<Mutex<Marked>>);
 
@@ -25,7 +25,8 @@ struct Marked {
 }
 
 impl Marks {
-    /// The last act of a body: from here on the scope commits, whoever is dropped, and these rows are there.
+    /// The last act of a body: from here on the scope commits, even if its caller is dropped, and
+    /// these rows must be there.
     pub(crate) fn commits(&self, ids: &[i64]) {
         self.0.lock().unwrap().ids.extend(ids);
     }
@@ -51,22 +52,24 @@ impl Marks {
     }
 }
 
-/// What a dropped part of a transaction takes with it.
+/// The part of a transaction that is lost with an operation that is dropped inside.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Loses {
-    /// What it has done, and nothing else where the connection survives.
+    /// The operation's own work is lost, and nothing else where the connection survives.
     Itself,
-    /// The transaction, once it has been polled.
+    /// The whole transaction is lost, once the operation has been polled.
     Transaction,
 }
 
-/// Where no wire makes a future wait for every answer, some are there at once: then the points are gone through so often.
+/// The number of times that all points are tried where no wire makes a future wait: some answers
+/// are there at once, so that one round does not meet every point.
 const ROUNDS: usize = 10;
 
-/// A database, and an observer of its sessions.
+/// A database whose sessions are dropped at every point, and an observer of them.
 ///
-/// Between it and its server is a proxy in the same thread, so that no answer is there before somebody waits for it, and
-/// that lets answers drip while a future is on trial. So each future is dropped in the middle of each answer, too.
+/// A proxy in the same thread lies between the database and its server, so that no answer is there
+/// before somebody waits for it. While a future is on trial the proxy lets answers drip, so that
+/// the future is also dropped in the middle of each answer.
 pub(crate) struct Trial<DB: Observed> {
     db: Db<DB>,
     place: Fixture<DB>,
@@ -90,13 +93,13 @@ impl<DB: Observed> Trial<DB> {
         }
     }
 
-    /// Answers come in pieces of this size, where they are long.
+    /// Lets answers come in pieces of this size, where they are long.
     pub(crate) fn in_pieces_of(mut self, bytes: usize) -> Self {
         self.drip = bytes;
         self
     }
 
-    /// Drops `future` at the point, if it is not complete before.
+    /// Drops `future` at the point, unless it is complete before.
     pub(crate) async fn drop_at<F: Future>(&self, point: Point, future: F) -> Option<F::Output> {
         self.dripping(point.drop_there(future)).await
     }
@@ -115,20 +118,21 @@ impl<DB: Observed> Trial<DB> {
         }
     }
 
-    /// Goes through all points; `trial` tells whether the future was complete.
+    /// Calls `trial` for every point, until it returns that the future was complete.
     pub(crate) async fn at_every_point(
         &mut self,
         mut trial: impl AsyncFnMut(&mut Self, Point) -> bool,
     ) {
         let rounds = if self.proxy.is_some() { 1 } else { ROUNDS };
         for _ in 0..rounds {
-            // On the heap: it holds a scope, and all that is looked at after it.
+            // The trial is on the heap, because it holds a scope and all that is looked at after
+            // it.
             let each = async |point| Box::pin(trial(self, point)).await;
             at_every_point(each).await;
         }
     }
 
-    /// The server has none but the test's other sessions.
+    /// Waits until the server has no sessions but the test's other ones.
     pub(crate) async fn until_disconnected(&mut self) {
         if self.proxy.is_none() {
             return; // SQLite closes no file that the process has open elsewhere
@@ -150,7 +154,8 @@ impl<DB: Observed> Trial<DB> {
         self.place.execute("DELETE FROM t").await.unwrap();
     }
 
-    /// Nothing is pending, all slots are free, no session is inside of a transaction, and the server says so too.
+    /// Asserts that nothing is pending, that all slots are free, and that no session is inside of a
+    /// transaction, neither here nor on the server.
     pub(crate) async fn assert_recovered(&mut self, when: impl Debug) {
         self.db.settled().await;
         let status = self.db.status();
@@ -170,7 +175,7 @@ impl<DB: Observed> Trial<DB> {
         })
         .await;
         if DB::DROP_COSTS_SESSION {
-            // Beside those here there may be one to cancel with.
+            // One more session may be open for cancels.
             let known = status.max + 1 + self.place.status().open;
             until("the closed sessions are gone", async || {
                 DB::connected(observer, place).await <= known
@@ -181,7 +186,7 @@ impl<DB: Observed> Trial<DB> {
         self.db.settled().await;
     }
 
-    /// Drops `scope` everywhere; it says what it commits.
+    /// Drops `scope` at every point. The scope marks the rows that it commits.
     pub(crate) async fn everywhere(&mut self, scope: impl AsyncFn(&Db<DB>, &Marks)) {
         self.everywhere_then(scope, |_| ()).await;
     }
@@ -203,7 +208,8 @@ impl<DB: Observed> Trial<DB> {
         .await;
     }
 
-    /// Drops `inner` everywhere, in a transaction that goes on: 1 is written before, 9 after.
+    /// Drops `inner` at every point of a transaction that goes on: the row 1 is written before, and
+    /// the row 9 after.
     pub(crate) async fn everywhere_inside(
         &mut self,
         loses: Loses,

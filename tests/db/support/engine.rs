@@ -1,4 +1,4 @@
-//! What differs between the engines, as seen by a test.
+//! The differences between the engines, as a test sees them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,9 +11,9 @@ use txn_test_servers::{shared_mariadb_url, shared_postgres_url, with_database};
 /// A place for one test's tables.
 pub(crate) struct Place {
     pub(crate) url: String,
-    /// By which the server knows the sessions of this test.
+    /// The name by which the server knows the sessions of this test.
     pub(crate) name: String,
-    /// Removed with its database in it.
+    /// This directory is removed with the database in it.
     _directory: Option<TempDir>,
 }
 
@@ -24,30 +24,33 @@ pub(crate) trait TestEngine: Engine {
     const ONE_WRITER: bool;
     /// A deadlock rolls back the whole transaction, and a CREATE TABLE commits it.
     const ENDS_BY_ITSELF: bool;
-    /// Runs as long as it is let, on the server: an hour and more, so that whoever does not wait for its end proves to have ended it.
+    /// A query that runs for an hour or more on the server, so that a test which does not wait for
+    /// its end proves to have ended it.
     const SLOW_QUERY: &'static str;
 
-    /// Adds `n` up.
+    /// A query that adds up `n`.
     const SUM: &'static str;
-    /// How to ask for the isolation of the transaction, and the answer for `serializable`.
+    /// The query for the isolation of the transaction, and its answer for `serializable`.
     const ISOLATION: Option<(&'static str, &'static str)>;
 
-    /// How to ask for the seconds that the server gives an idle transaction; 0 for ever.
+    /// The query for the seconds that the server gives an idle transaction; 0 is no limit.
     const ASK_LIMIT: Option<&'static str>;
 
-    /// A statement that fails as one does that has met another transaction, where there is such a thing.
+    /// A statement that fails as if it had met another transaction, where there is such a
+    /// statement.
     const CONFLICT: Option<&'static str> = None;
 
-    /// Counts the sessions that run the query whose text follows, where the server looks for clients that are gone.
+    /// A query that counts the sessions which run the query whose text follows, where the server
+    /// notices clients that are gone.
     const RUNNING: Option<&'static str> = None;
 
     /// A new, empty database.
     fn place() -> impl Future<Output = Place> + Send;
-    /// What sqlx reads of `SELECT COUNT(*)` and other whole numbers.
+    /// Reads the whole number in a row, such as that of `SELECT COUNT(*)`.
     fn number(row: &Self::Row) -> i64;
 }
 
-/// Unique across the processes of a run, which share the servers.
+/// A name that is unique across the processes of a run, which share the servers.
 fn name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -130,7 +133,7 @@ impl TestEngine for MySql {
     ));
     const ASK_LIMIT: Option<&'static str> = Some("SELECT CAST(@@SESSION.wait_timeout AS SIGNED)");
 
-    /// Of a deadlock, after which the server would have rolled back.
+    /// The error is that of a deadlock, after which the server would have rolled back.
     const CONFLICT: Option<&'static str> = Some("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213");
 
     async fn place() -> Place {

@@ -1,4 +1,4 @@
-//! What every test starts from: a database with one table, `t (id PRIMARY KEY, n)`.
+//! Every test starts from a database with one table, `t (id PRIMARY KEY, n)`.
 
 use std::ops::Deref;
 
@@ -8,7 +8,8 @@ use txn::{ConnectOptionsOf, Db, DbBuilder, Tx};
 use crate::support::engine::{Place, TestEngine};
 use crate::support::observer::PATIENCE;
 
-/// What a test's handle starts from: no limit that a busy machine could reach. Tests of a limit set their own.
+/// The settings that a test's handle starts from: no limit that a busy machine could reach. A test
+/// of a limit sets its own.
 pub(crate) fn patient<DB: TestEngine>(options: ConnectOptionsOf<DB>) -> DbBuilder<DB> {
     Db::builder(options)
         .acquire_timeout(PATIENCE)
@@ -16,7 +17,8 @@ pub(crate) fn patient<DB: TestEngine>(options: ConnectOptionsOf<DB>) -> DbBuilde
         .check_timeout(PATIENCE)
 }
 
-/// Connects, however short the limit of the test: that is not for opening the first session on a busy machine.
+/// Connects, however short the test's limit is: it is not meant for opening the first session on a
+/// busy machine.
 pub(crate) async fn connect<DB: TestEngine>(
     options: &ConnectOptionsOf<DB>,
     configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>,
@@ -47,7 +49,7 @@ impl<DB: TestEngine> Fixture<DB> {
         Self::at(place, builder.connect().await.unwrap()).await
     }
 
-    /// With an `acquire_timeout` that is to run out: see [`connect`].
+    /// Opens a fixture whose `acquire_timeout` is to run out: see [`connect`].
     pub(crate) async fn in_haste(configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>) -> Self {
         let place = DB::place().await;
         let db = connect(&place.url.parse().unwrap(), configure).await;
@@ -68,7 +70,7 @@ impl<DB: TestEngine> Fixture<DB> {
         Self::with(|builder| builder.max_sessions(max)).await
     }
 
-    /// Opens all the sessions that there may be, however short the limit to wait for one.
+    /// Opens all the sessions that the pool may have, however short the limit to wait for one.
     pub(crate) async fn fill(&self) {
         let mut sessions = Vec::new();
         while sessions.len() < self.db.status().max {
@@ -93,7 +95,7 @@ impl<DB: TestEngine> Fixture<DB> {
         rows.unwrap().iter().map(DB::number).collect()
     }
 
-    /// Everything that must hold when nothing is going on any more: no session is out, none is in a transaction.
+    /// Asserts that nothing is going on any more: no session is out, and none is in a transaction.
     pub(crate) async fn assert_at_rest(&self) {
         self.db.settled().await;
         let status = self.db.status();
@@ -139,7 +141,7 @@ pub(crate) async fn insert_twice<DB: TestEngine>(
     insert(tx, id).await
 }
 
-/// Whole numbers from a query.
+/// Reads a whole number with a query.
 pub(crate) async fn number<DB: TestEngine>(
     tx: &mut Tx<DB>,
     sql: &'static str,

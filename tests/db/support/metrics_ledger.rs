@@ -1,4 +1,4 @@
-//! What the metrics say: a recorder of the test's own, and how far each figure has moved.
+//! The metrics of one test: a recorder of its own, and how far each metric has moved.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,11 @@ const STATES: [&str; 5] = [
     UTILIZATION,
 ];
 
-/// Which handles were made in this thread while it listened says whose figures they are, whoever moves them.
+/// A ledger follows the handles that were made in its thread while it listened, whichever thread
+/// moves their metrics.
 pub(crate) struct Ledger {
     snapshotter: Snapshotter,
-    /// Of gauges, which a snapshot sets back.
+    /// The values of the gauges, which a snapshot sets back.
     states: BTreeMap<String, f64>,
     system: &'static str,
 }
@@ -32,8 +33,9 @@ impl Ledger {
         }
     }
 
-    /// What has moved since this was asked for the last time, and by how much: counters and states by their value,
-    /// times by how many were taken. `name{label label} amount`, in order.
+    /// Returns what has moved since the last call, and by how much: counters and gauges by their
+    /// value, histograms by the number of samples. Each line is `name{label label} amount`, in
+    /// order.
     pub(crate) fn moved(&mut self) -> Vec<String> {
         let mut moved = BTreeMap::new();
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
@@ -60,7 +62,7 @@ impl Ledger {
             .collect()
     }
 
-    /// A share is set, all others are counted up and down; a snapshot makes both 0.
+    /// The utilization is set, all other gauges are counted up and down; a snapshot makes both 0.
     fn state(&mut self, name: &str, value: f64) -> f64 {
         let state = self.states.entry(name.to_owned()).or_default();
         if name == UTILIZATION {
@@ -95,7 +97,7 @@ impl Ledger {
         self.states.get(UTILIZATION).copied().unwrap_or_default()
     }
 
-    /// The states are those of the handle.
+    /// Asserts that the gauges agree with the status of the handle.
     #[track_caller]
     pub(crate) fn assert_agrees_with<DB: Engine>(&mut self, db: &Db<DB>) {
         let status = db.status();
@@ -109,7 +111,7 @@ impl Ledger {
             let shown = self.states.get(*name).copied().unwrap_or_default();
             assert_eq!(shown, expected as f64, "{name}: {status:?}");
         }
-        // Between two of its changes nothing is known of it here.
+        // The utilization is not known here between two of its changes.
         if status.in_use + status.settling == 0 {
             assert_eq!(self.utilization(), 0.0, "{status:?}");
         }

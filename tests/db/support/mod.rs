@@ -1,4 +1,4 @@
-//! What the cases are made of, and nothing that is itself a case.
+//! The helpers that the cases are made of; no module here is itself a case.
 //!
 //! | module | gives a case |
 //! |---|---|

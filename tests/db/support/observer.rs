@@ -1,4 +1,5 @@
-//! What the server itself says of a test's sessions: which are connected, and which are inside of a transaction.
+//! The server itself says which sessions of a test are connected, and which are inside of a
+//! transaction.
 
 use std::time::Duration;
 
@@ -14,31 +15,31 @@ use crate::support::engine::{Place, TestEngine};
 use crate::support::proxy::Proxy;
 use crate::support::server_engine::Remote;
 
-/// Not how long anything may take, but how long a test waits before it says that it takes for ever: also on a machine that has
-/// ten times as much to do as it can.
+/// The time after which a test says that something takes for ever, even on a machine that has ten
+/// times as much to do as it can. No test asserts that anything is done within it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) trait Observed: TestEngine {
     /// A statement dropped in flight costs the session.
     const DROP_COSTS_SESSION: bool;
 
-    /// The database by way of a proxy, where there is a wire to put one on.
+    /// Options for the database by way of a proxy, where there is a wire to put one on.
     fn wired(place: &Place) -> (Option<Proxy>, ConnectOptionsOf<Self>);
     /// A connection that is not one of the test's.
     fn observer(place: &Place) -> impl Future<Output = Self::Connection> + Send;
-    /// How many of the test's sessions are inside of a transaction.
+    /// Counts the test's sessions that are inside of a transaction.
     fn inside(observer: &mut Self::Connection, place: &Place)
     -> impl Future<Output = usize> + Send;
-    /// How many sessions of the test the server has.
+    /// Counts the test's sessions that the server has.
     fn connected(
         observer: &mut Self::Connection,
         place: &Place,
     ) -> impl Future<Output = usize> + Send;
-    /// Whether this very session is inside of a transaction.
+    /// Returns whether this very session is inside of a transaction.
     fn is_inside(session: &mut Self::Connection) -> impl Future<Output = bool> + Send;
 }
 
-/// Waits until the server says so; how soon it notices a lost client is its own affair.
+/// Waits until the condition holds; how soon a server notices a lost client is its own affair.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
@@ -73,7 +74,8 @@ impl Observed for Sqlite {
         count(row.unwrap().get(0))
     }
 
-    /// The descriptors of the file; an observer would keep them open, so that there must be none.
+    /// The open descriptors of the file are counted. An observer would keep them open, so that
+    /// there must be none.
     async fn connected(_: &mut SqliteConnection, place: &Place) -> usize {
         open_files(&place.name)
     }
@@ -83,7 +85,7 @@ impl Observed for Sqlite {
     }
 }
 
-/// How often this process has the file open.
+/// Counts how often this process has the file open.
 pub(crate) fn open_files(name: &str) -> usize {
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
     let files = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -102,7 +104,7 @@ impl Observed for Postgres {
         PgConnection::connect(shared_postgres_url()).await.unwrap()
     }
 
-    /// Statements in autocommit mode that still run included.
+    /// Statements in autocommit mode that still run are counted too.
     async fn inside(observer: &mut PgConnection, place: &Place) -> usize {
         let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1 AND xact_start IS NOT NULL";
         let count_inside = sqlx::query_scalar(sql).bind(&place.name);
@@ -134,7 +136,8 @@ impl Observed for MySql {
         MySqlConnection::connect(url).await.unwrap()
     }
 
-    /// Not from `information_schema.innodb_trx`, which is a copy that is not renewed as long as somebody reads it.
+    /// The table `information_schema.innodb_trx` will not do: it is a copy that is not renewed as
+    /// long as somebody reads it.
     async fn inside(observer: &mut MySqlConnection, place: &Place) -> usize {
         let sql = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?";
         let sessions = sqlx::query_scalar::<_, i64>(sql).bind(&place.name);

@@ -1,4 +1,5 @@
-//! The guide to operations, held against what the runtime says and counts: its readers look for a text that they have seen.
+//! The guide to operations is compared with what the runtime says and counts, because its readers
+//! look for a text that they have seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +18,7 @@ fn section(title: &str) -> &'static str {
     section.split("\n# ").next().unwrap()
 }
 
-/// What stands in code blocks of plain text; one that goes on is indented.
+/// The lines of all code blocks of plain text; a line that goes on is indented there.
 fn blocks(page: &str) -> Vec<String> {
     let blocks = page.split("\n```text\n").skip(1);
     let blocks = blocks.map(|rest| rest.split("\n```").next().unwrap());
@@ -28,7 +29,7 @@ fn blocks(page: &str) -> Vec<String> {
     lines
 }
 
-/// Every text that is quoted, as it would be seen. An ellipsis stands for anything.
+/// Every quoted text in the form of [`plain`]. An ellipsis stands for any text.
 pub(crate) fn quotes() -> Vec<String> {
     let (texts, _) = PAGE.split_once("\n# Figures").unwrap();
     blocks(texts).iter().map(|text| plain(text)).collect()
@@ -50,7 +51,7 @@ pub(crate) fn fits(quote: &str, text: &str) -> bool {
     rest.ends_with(pieces)
 }
 
-/// Without what is another each time: figures, times, places in the source.
+/// Takes out of a text what differs each time: figures, times, and places in the source.
 pub(crate) fn plain(text: &str) -> String {
     let places = text.split('(').map(|part| match part.split_once(".rs:") {
         Some((_, rest)) => format!("@{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())),
@@ -138,7 +139,7 @@ fn events(directory: &Path, found: &mut BTreeSet<(String, String)>) {
     }
 }
 
-/// What is filled in is an ellipsis.
+/// Replaces every argument of a message by an ellipsis.
 fn pattern(message: &str) -> String {
     let mut parts = message.split('{');
     let mut pattern = parts.next().unwrap().to_owned();
@@ -183,7 +184,7 @@ fn every_metric_is_explained_and_no_other() {
     assert_eq!(explained, metrics().into_keys().collect());
 }
 
-/// Every name that a Prometheus sees: of metrics, series and labels.
+/// Every name that Prometheus sees: of metrics, series and labels.
 fn exported() -> BTreeSet<String> {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {

@@ -1,7 +1,8 @@
-//! A hand on the wire between a client and its server: at a word of the client's it holds the answers back, or cuts
-//! the connection. So a test drops a future while its statement is in flight for certain, not by luck.
+//! A proxy between a client and its server: at a word of the client's it holds the answers back, or
+//! cuts the connection. So a test drops a future while its statement is in flight for certain, and
+//! not by luck.
 //!
-//! It parses nothing: a word is looked for in the bytes that the client sends.
+//! The proxy parses nothing: it looks for a word in the bytes that the client sends.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -28,18 +29,18 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Wires {
-    /// Where new connections lead, in turn.
+    /// The sockets that new connections lead to, in turn.
     upstreams: VecDeque<PathBuf>,
-    /// What each direction takes.
+    /// The time that bytes take in each direction.
     latency: Duration,
-    /// What all clients have sent: from which connection, and what was read of it at once.
+    /// Everything that clients have sent: the connection, and the bytes that were read at once.
     sent: Vec<(usize, Vec<u8>)>,
     rule: Option<(&'static str, Then)>,
-    /// What reaches the server instead of what the clients have sent, of the same length.
+    /// A text of the clients', and the text of the same length that reaches the server instead.
     garbled: Option<[&'static str; 2]>,
     /// Connections whose answers are held back.
     held: Vec<usize>,
-    /// A word, and the connection whose requests do not get any further since it has sent it.
+    /// A word, and the connection whose requests are held back since it has sent the word.
     held_request: (Option<&'static str>, Option<usize>),
     /// Connections that end.
     cut: Vec<usize>,
@@ -48,11 +49,11 @@ struct Wires {
     /// Requests that were sent after an answer had come.
     turns: usize,
     answered: bool,
-    /// No answer is passed on, to whomever.
+    /// No answer is passed on to any client.
     stalled: bool,
     /// Answers are passed on in pieces of so many bytes.
     drip: Option<usize>,
-    /// What the next answer with these bytes says in their place, which are as many.
+    /// Bytes of an answer, and those of the same length that its next occurrence is replaced by.
     forged: Option<(&'static [u8], &'static [u8])>,
 }
 
@@ -93,62 +94,64 @@ impl Proxy {
         }
     }
 
-    /// Where its socket is.
+    /// The directory that the proxy's socket is in.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The next request with this word reaches the server; its answer, and what follows it, waits for
+    /// Holds back the answer to the next request with this word, and what follows it, until
     /// [`release`](Self::release).
     pub(crate) fn hold_answer_to(&self, word: &'static str) {
         self.wires
             .send_modify(|wires| wires.rule = Some((word, Then::Hold)));
     }
 
-    /// A request with this word ends its connection, and does not reach the server.
+    /// Cuts the connection at a request with this word, which does not reach the server.
     pub(crate) fn cut_at(&self, word: &'static str) {
         self.wires
             .send_modify(|wires| wires.rule = Some((word, Then::Cut)));
     }
 
-    /// The server hears the second for the first, so that it says what another server would.
+    /// Replaces `said` by `heard` on the way to the server, so that it answers as another server
+    /// would.
     pub(crate) fn garble(&self, said: &'static str, heard: &'static str) {
         assert_eq!(said.len(), heard.len(), "the messages tell their length");
         self.wires
             .send_modify(|wires| wires.garbled = Some([said, heard]));
     }
 
-    /// From now on new connections lead to another server; those that are open stay where they are.
+    /// Leads new connections to another server; those that are open stay where they are.
     pub(crate) fn lead_to(&self, upstream: PathBuf) {
         self.lead_in_turn([upstream]);
     }
 
-    /// The next connection leads to the first of these, the one after it to the second, and so on,
+    /// Leads the next connection to the first of these, the one after it to the second, and so on,
     /// over and over.
     pub(crate) fn lead_in_turn(&self, upstreams: impl IntoIterator<Item = PathBuf>) {
         let upstreams = upstreams.into_iter().collect();
         self.wires.send_modify(|wires| wires.upstreams = upstreams);
     }
 
-    /// Everything takes so long from now on, in each direction, over the connections that are
-    /// opened from now on; to open one takes a round trip, as over TCP.
+    /// Delays everything by this much in each direction, on connections that are opened from now
+    /// on. To open one takes a round trip, as over TCP.
     pub(crate) fn delay(&self, latency: Duration) {
         self.wires.send_modify(|wires| wires.latency = latency);
     }
 
-    /// The next request with this word, and what its connection sends after it, reaches the server
-    /// only after [`release`](Self::release).
+    /// Holds back the next request with this word, and what its connection sends after it, until
+    /// [`release`](Self::release).
     pub(crate) fn hold_request_with(&self, word: &'static str) {
         self.wires
             .send_modify(|wires| wires.held_request = (Some(word), None));
     }
 
-    /// How many connections were opened. They are counted from 1 in the order in which they came.
+    /// Counts the connections that were opened. They are numbered from 1 in the order in which they
+    /// came.
     pub(crate) fn connections(&self) -> usize {
         self.wires.borrow().opened
     }
 
-    /// The answers that come over one connection are held back until [`release`](Self::release).
+    /// Holds back the answers of one connection until [`release`](Self::release).
     pub(crate) fn hold_answers_of(&self, connection: usize) {
         self.wires.send_modify(|wires| wires.held.push(connection));
     }
@@ -158,7 +161,7 @@ impl Proxy {
         self.wires.send_modify(|wires| wires.cut.push(connection));
     }
 
-    /// How often one connection has spoken.
+    /// Counts the requests of one connection.
     pub(crate) fn requests_of(&self, connection: usize) -> usize {
         let wires = self.wires.borrow();
         wires
@@ -168,7 +171,7 @@ impl Proxy {
             .count()
     }
 
-    /// The next request with this word does not reach the server: `request` does, and is what the client gets the answer to.
+    /// Replaces the next request with this word by `request`, whose answer the client gets.
     pub(crate) fn send_instead_of(&self, word: &'static str, request: Vec<u8>) {
         let then = Then::Send(request.leak());
         self.wires
@@ -180,19 +183,20 @@ impl Proxy {
         self.wires.send_modify(|wires| wires.cuts += 1);
     }
 
-    /// Answers come in pieces of so many bytes, so that their reader has to wait for each; all at once with `None`.
+    /// Passes answers on in pieces of so many bytes, so that their reader has to wait for each
+    /// piece; all at once with `None`.
     pub(crate) fn drip(&self, bytes: Option<usize>) {
         self.wires.send_modify(|wires| wires.drip = bytes);
     }
 
-    /// The next answer with these bytes has others in their place, as many.
+    /// Replaces these bytes in the next answer that has them by as many others.
     pub(crate) fn forge(&self, bytes: &'static [u8], instead: &'static [u8]) {
         assert_eq!(bytes.len(), instead.len());
         self.wires
             .send_modify(|wires| wires.forged = Some((bytes, instead)));
     }
 
-    /// Back to a plain wire.
+    /// Takes back all that holds, changes or stalls what is on the wire.
     pub(crate) fn release(&self) {
         self.wires.send_modify(|wires| {
             wires.rule = None;
@@ -203,13 +207,14 @@ impl Proxy {
         });
     }
 
-    /// From now on the server takes everything and answers nothing, new connections included, until
+    /// Lets the server take everything and answer nothing, on new connections too, until
     /// [`release`](Self::release).
     pub(crate) fn stall(&self) {
         self.wires.send_modify(|wires| wires.stalled = true);
     }
 
-    /// From now on the connections that are open swallow what is sent, as after a firewall has forgotten them; new ones do not.
+    /// Lets the connections that are open now swallow what is sent, as after a firewall has
+    /// forgotten them; new ones do not.
     pub(crate) fn forget(&self) {
         self.wires
             .send_modify(|wires| wires.held = (1..=wires.opened).collect());
@@ -221,12 +226,13 @@ impl Proxy {
         self.wires.subscribe().wait_for(held).await.unwrap();
     }
 
-    /// Whether an answer is being held back.
+    /// Returns whether an answer is being held back.
     pub(crate) fn is_holding(&self) -> bool {
         !self.wires.borrow().held.is_empty()
     }
 
-    /// Round trips so far: how often a client has spoken after it was answered. For one client at a time.
+    /// Counts the round trips so far: how often a client has spoken after it was answered. The
+    /// count is right for one client at a time.
     pub(crate) fn round_trips(&self) -> usize {
         self.wires.borrow().turns
     }
@@ -239,12 +245,13 @@ impl Proxy {
         }
     }
 
-    /// What the clients have sent, in the order in which it was read: from which connection, and the bytes.
+    /// Returns what the clients have sent, in the order in which it was read: the connection, and
+    /// the bytes.
     pub(crate) fn chunks(&self) -> Vec<(usize, Vec<u8>)> {
         self.wires.borrow().sent.clone()
     }
 
-    /// How often the clients have sent this word.
+    /// Counts how often the clients have sent this word.
     pub(crate) fn count(&self, word: &str) -> usize {
         let sent: Vec<u8> = self
             .chunks()
@@ -276,7 +283,7 @@ async fn listen(socket: UnixListener, wires: Arc<watch::Sender<Wires>>) {
         let wires = Arc::clone(&wires);
         tokio::spawn(async move {
             sleep(2 * latency).await;
-            // Where there is no server, the client is hung up on.
+            // The client is hung up on if there is no server.
             if let Ok(server) = UnixStream::connect(&upstream).await {
                 connect(client, server, latency, wires).await;
             }
@@ -313,7 +320,7 @@ async fn connect(
     }
 }
 
-/// The end of a wire that takes its time.
+/// One end of a wire that takes its time.
 enum Late {
     AtOnce(OwnedWriteHalf),
     After(Duration, UnboundedSender<(Instant, Vec<u8>)>),
@@ -326,7 +333,7 @@ fn late(mut to: OwnedWriteHalf, latency: Duration) -> Late {
     let (sender, mut arriving) = unbounded_channel::<(Instant, Vec<u8>)>();
     tokio::spawn(async move {
         while let Some((at, bytes)) = arriving.recv().await {
-            // What is due goes at once: timers are coarse.
+            // Bytes that are due go at once, because timers are coarse.
             if at > Instant::now() {
                 sleep_until(at).await;
             }
@@ -363,7 +370,7 @@ async fn requests(
     while let Ok(length @ 1..) = client.read(&mut buffer).await {
         garble(&mut buffer[..length], wires);
         let request = &buffer[..length];
-        // Before it is passed on, so that no answer slips through.
+        // The rule is applied before the request is passed on, so that no answer slips through.
         let request = match apply(this, request, wires) {
             Some(Then::Cut) => return,
             Some(Then::Send(instead)) => instead,
@@ -424,7 +431,7 @@ async fn answers(
     let mut state = wires.subscribe();
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = server.read(&mut buffer).await {
-        // What is waited for is a guard, not to be held on to.
+        // The guard that `wait_for` returns must not be held on to.
         let may_pass = |wires: &Wires| !wires.stalled && !wires.held.contains(&this);
         drop(state.wait_for(may_pass).await);
         wires.send_modify(|wires| {

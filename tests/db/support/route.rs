@@ -1,4 +1,5 @@
-//! The way to a database, blocked for those who connect; sessions that are open already go on.
+//! The network route to a database, which a test can block for new connections. Sessions that are
+//! open already go on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,9 @@ use crate::support::observer::Observed;
 use crate::support::proxy::Proxy;
 
 pub(crate) struct Way<DB: Observed> {
-    /// Whose database it is.
+    /// The fixture that owns the database.
     _fixture: Fixture<DB>,
-    /// Where there is a server.
+    /// The proxy on the route, for an engine with a server.
     pub(crate) proxy: Option<Proxy>,
     options: ConnectOptionsOf<DB>,
     open: PathBuf,
@@ -39,7 +40,7 @@ impl<DB: Observed> Way<DB> {
         }
     }
 
-    /// A handle on this way.
+    /// Opens a handle whose sessions take this route.
     pub(crate) async fn connect(
         &self,
         configure: impl Fn(DbBuilder<DB>) -> DbBuilder<DB>,
@@ -51,7 +52,7 @@ impl<DB: Observed> Way<DB> {
         fs::rename(&self.open, &self.blocked).unwrap();
     }
 
-    /// Whoever connects from now on meets this one.
+    /// Puts another listener in the place of the server, for those who connect from now on.
     pub(crate) fn replace(&self) -> Option<UnixListener> {
         self.proxy.as_ref()?;
         self.block();

@@ -1,13 +1,14 @@
-//! Row streams whose rows come fast at first: more than the server keeps back before it sends some.
+//! Row streams whose first rows come fast: more of them than the server keeps back before it sends
+//! some.
 
 use txn::{MySql, Postgres, Sqlite};
 
 use crate::support::engine::TestEngine;
 
 pub(crate) trait Streams: TestEngine {
-    /// Whose end comes after an hour, or as good as never.
+    /// A stream whose end comes after an hour, or as good as never.
     const ENDLESS_ROWS: &'static str;
-    /// Whose end comes after half a second or more.
+    /// A stream whose end comes after half a second or more.
     const SLOW_ROWS: &'static str;
 }
 

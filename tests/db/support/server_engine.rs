@@ -1,4 +1,4 @@
-//! What differs between the engines that have a server, as far as faults of it go.
+//! The differences between the engines that have a server, for tests of its faults.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,33 +27,36 @@ pub(crate) trait Remote: TestEngine {
     const NO_DATABASE: &'static str;
     /// An outer transaction goes on after a SAVEPOINT was dropped in flight.
     const SURVIVES_DROPS: bool;
-    /// A server option that closes sessions which lie idle for two seconds: longer than any goes unasked.
+    /// A server option that closes sessions which lie idle for two seconds, which is longer than
+    /// any session goes unchecked.
     const CLOSE_IDLE: &'static [&'static str];
 
     /// A statement in which the server hangs up.
     const LOSE_CONNECTION: &'static str;
 
-    /// A word of what ends a session's operation.
+    /// A word of the request that ends a session's operation.
     const CANCEL: &'static str;
-    /// Takes a second or two.
+    /// A query that takes a second or two.
     const SHORT_QUERY: &'static str;
-    /// Whether what is said of the session `ours` reaches `theirs` on another server.
+    /// Makes what is said of the session `ours` reach `theirs` on another server. Returns whether
+    /// that was possible.
     fn is_named_in(proxy: &Proxy, ours: i64, theirs: i64) -> bool;
-    /// Words of the greeting, and as long ones for them with which a server does not tell all that a
-    /// session is known by.
+    /// Words of the greeting, and replacements of the same length with which a server does not tell
+    /// all that identifies a session.
     const TOLD_BY_HALF: &'static [[&'static str; 2]];
     /// A word of the full greeting.
     const GREETING: &'static str;
-    /// A word of the greeting, and one of the same length for it that servers refuse.
+    /// A word of the greeting, and a replacement of the same length that servers refuse.
     const REFUSED_GREETINGS: &'static [[&'static str; 2]];
 
-    /// Asks for a lock that another transaction has on the row 1, and does not wait.
+    /// A query that asks for a lock which another transaction has on the row 1, and does not wait.
     const LOCKED: &'static str;
-    /// Lets sessions that are opened from now on only read, and write again.
+    /// Statements that let sessions only read which are opened from now on, and let them write
+    /// again.
     const ONLY_READ: [&'static str; 2];
-    /// The codes of what they answer to those who write.
+    /// The codes with which such sessions refuse to write.
     const READ_ONLY_CODES: &'static [&'static str];
-    /// Lists all tables.
+    /// A query that lists all tables.
     const TABLES: &'static str;
 
     /// The file name of a server's socket.
@@ -61,20 +64,20 @@ pub(crate) trait Remote: TestEngine {
 
     /// A server of the test's own.
     fn server() -> Options;
-    /// Whoever listens on this port.
+    /// The URL of whoever listens on this port.
     fn tcp_url(port: u16) -> String;
-    /// The same server's database of this name.
+    /// The URL of the same server's database with this name.
     fn in_database(url: &str, name: &str) -> String;
     fn end_session(id: i64) -> String;
     fn count_session(id: i64) -> String;
 
-    /// Asks how long a session has had nothing to do.
+    /// A query for the time that a session has had nothing to do.
     fn idle_seconds(id: i64) -> String;
 
     fn upstream(options: &ConnectOptionsOf<Self>) -> PathBuf;
     fn at(options: ConnectOptionsOf<Self>, directory: &Path) -> ConnectOptionsOf<Self>;
 
-    /// These options by way of a proxy.
+    /// Options for the same database by way of a proxy.
     fn by_proxy(url: &str) -> (Proxy, ConnectOptionsOf<Self>) {
         let options = url.parse().unwrap();
         let proxy = Proxy::new(Self::SOCKET, Self::upstream(&options));
@@ -119,7 +122,7 @@ impl Remote for Postgres {
     const CANCEL: &'static str = "pg_cancel_backend";
     const SHORT_QUERY: &'static str = "SELECT pg_sleep(1.5)";
 
-    /// Process ids cannot be chosen: the server hears another.
+    /// Process ids cannot be chosen, so the server hears another one.
     fn is_named_in(proxy: &Proxy, ours: i64, theirs: i64) -> bool {
         let [ours, theirs] = [ours, theirs].map(|pid| format!("(VALUES ({pid}, "));
         let same = ours.len() == theirs.len();

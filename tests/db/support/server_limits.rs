@@ -1,4 +1,4 @@
-//! What differs between the engines that have a server, as far as its own limits go.
+//! The server's own limits, which differ between the engines that have a server.
 
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use txn::{MySql, Postgres};
@@ -8,18 +8,19 @@ use crate::support::engine::Place;
 use crate::support::server_engine::Remote;
 
 pub(crate) trait Limited: Remote {
-    /// Asks for the milliseconds that a statement may take; 0 for ever.
+    /// A query for the milliseconds that a statement may take; 0 is no limit.
     const STATEMENT: &'static str;
-    /// Asks for the seconds that the server gives an idle transaction; 0 for ever.
+    /// A query for the seconds that the server gives an idle transaction; 0 is no limit.
     const IDLE: &'static str;
-    /// Gives the session 700 s for a statement, and 900 s of idleness.
+    /// A statement that gives the session 700 s for a statement, and 900 s of idleness.
     const SET: &'static str;
-    /// Takes longer than the accounts here have for a statement.
+    /// A query that takes longer than the accounts here have for a statement.
     const SLOW: &'static str;
     /// The code of a statement that took too long.
     const TOO_LONG: &'static str;
 
-    /// The URL of this place for an account with 500 ms for a statement, or 1 s where only whole ones can be given.
+    /// The URL of this place for an account with 500 ms for a statement, or 1 s on an engine whose
+    /// limit is in whole seconds.
     fn short_account(place: &Place) -> impl Future<Output = String> + Send;
 }
 
@@ -53,7 +54,7 @@ impl Limited for MySql {
     const TOO_LONG: &'static str = "1969";
 
     async fn short_account(place: &Place) -> String {
-        // A name has 80 characters there at most, and a user one.
+        // A name has at most 80 characters there, which is also the limit for a user.
         let name = &place.name;
         let mut admin = sqlx::MySqlConnection::connect(shared_mariadb_url())
             .await

@@ -1,4 +1,4 @@
-//! What the user of a session can leave on it, by engine.
+//! The settings and objects that the user of a session can leave on it, by engine.
 
 use sqlx::Row;
 use txn::{MySql, Postgres, Sqlite};
@@ -11,11 +11,12 @@ pub(crate) type Remains = (&'static str, &'static str);
 pub(crate) trait Leaves: TestEngine {
     /// `left_over` stands for a name of the test's own.
     const REMAINS: &'static [Remains];
-    /// A setting that is neither seen nor undone by the end of its transaction; made by [`HIDDEN`](Self::HIDDEN).
+    /// A setting that is neither seen by the runtime nor undone at the end of its transaction. It
+    /// is made by [`HIDDEN`](Self::HIDDEN).
     const HIDDEN: Option<Hidden> = None;
     /// A setting for `after_connect`, the question for it, and its answer.
     const SET_UP: (&'static str, &'static str, &'static str);
-    /// Sessions are brought back, and not closed.
+    /// Sessions are reset, and not closed.
     const IS_BROUGHT_BACK: bool;
 
     fn text(row: &Self::Row) -> String;

@@ -1,4 +1,5 @@
-//! What a database was told, in order: read off the wire where there is one, else what the driver says of it.
+//! The statements that a database was sent, in order: read off the wire where there is one, else
+//! from what the driver logs.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use crate::support::engine::TestEngine;
 use crate::support::server_engine::Remote;
 use crate::support::wire_statements::{self, Protocol, statements};
 
-/// The statements of all sessions, each with a number that tells its session.
+/// The statements of all sessions, each with a number that identifies its session.
 pub(crate) struct Recorder(Box<dyn Fn() -> Vec<(usize, String)>>);
 
 impl Recorder {
@@ -27,7 +28,7 @@ impl Recorder {
 }
 
 pub(crate) trait Recorded: TestEngine {
-    /// Where this engine is in a line of a table.
+    /// The column of this engine in the lines of a table.
     const COLUMN: usize;
 
     /// Options whose sessions are recorded.
@@ -59,7 +60,8 @@ fn on_the_wire<DB: Remote>(url: &str, protocol: Protocol) -> (Recorder, ConnectO
 impl Recorded for Sqlite {
     const COLUMN: usize = 2;
 
-    /// sqlx tells of each statement in the thread that ran it: the thread's name says whose it was.
+    /// sqlx logs each statement in the thread that ran it, and the thread's name identifies the
+    /// session.
     fn recorded(url: &str) -> (Recorder, ConnectOptionsOf<Self>) {
         static RECORDINGS: AtomicU64 = AtomicU64::new(0);
         listen();
@@ -87,14 +89,15 @@ impl Recorded for Sqlite {
 
 const THREAD: &str = "recorded-";
 
-/// By which thread, and what was run.
+/// The statements of all recordings, each with the name of the thread that ran it.
 static SAID: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// For all tests, since the threads are not theirs: a subscriber of one thread would not hear them.
+/// Listens for all tests, because the threads are not theirs: a subscriber of one thread would not
+/// hear them.
 fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| {
-        // The sessions of other tests speak at a level of their own.
+        // The sessions of other tests log at another level.
         let ours = |level: &Level| *level == Level::TRACE;
         let statements =
             filter_fn(move |event| event.target() == "sqlx::query" && ours(event.level()));

@@ -1,4 +1,4 @@
-//! What the runtime says where it returns nothing: its warnings.
+//! The warnings of the runtime, which tell what no return value does.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -8,7 +8,8 @@ use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// Listens for as long as it lives, in the thread that made it: a test on a runtime of one thread.
+/// A listener in the thread that made it, for as long as it lives. The test must run on a runtime
+/// of one thread.
 pub(crate) struct Warnings {
     lines: Lines,
     _listening: DefaultGuard,
@@ -17,9 +18,10 @@ pub(crate) struct Warnings {
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
-/// For who listens in its own thread. As long as there is one listener in all, tracing asks the
-/// thread that comes to an event first whether anybody does, and remembers what it says: another
-/// test's would say no for all. With this one there are two, and it asks them.
+/// Keeps a second listener, for tests that listen in their own thread. As long as there is one
+/// listener in all, tracing asks the thread that comes to an event first whether anybody listens,
+/// and remembers the answer: another test's thread would answer no for all. With a second listener
+/// tracing asks every thread.
 pub(crate) fn beside_another_listener() {
     static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
     LazyLock::force(&ANOTHER);

@@ -1,13 +1,15 @@
-//! The statements in what a client has sent: just enough of the protocols to find them.
+//! Finds the statements in what a client has sent, with just enough of the protocols.
 
 use std::collections::HashMap;
 
-/// The length of the message that the bytes begin with, and the statement in it; `None` if its end is still to come.
+/// A function that returns the length of the message that the bytes begin with, and the statement
+/// in it; `None` if the end of the message is still to come.
 pub(crate) type Protocol = fn(&[u8]) -> Option<(usize, Option<&[u8]>)>;
 
-/// The statements of all connections in the order in which they were complete, each with its connection.
+/// Returns the statements of all connections in the order in which they were complete, each with
+/// its connection.
 ///
-/// A chunk is what was read from a connection at once: part of a message, or several.
+/// A chunk is what was read from a connection at once: part of a message, or several messages.
 pub(crate) fn statements(chunks: &[(usize, Vec<u8>)], protocol: Protocol) -> Vec<(usize, String)> {
     let mut unread: HashMap<usize, Vec<u8>> = HashMap::new();
     let mut found = Vec::new();
@@ -24,9 +26,9 @@ pub(crate) fn statements(chunks: &[(usize, Vec<u8>)], protocol: Protocol) -> Vec
     found
 }
 
-/// Simple queries, and what is prepared.
+/// Finds simple queries, and queries that are prepared.
 pub(crate) fn postgres(bytes: &[u8]) -> Option<(usize, Option<&[u8]>)> {
-    // What is sent before the login has no type; its length begins with a zero.
+    // A message before the login has no type; its length begins with a zero.
     let head = usize::from(*bytes.first()? != 0);
     let length = u32::from_be_bytes(*bytes.get(head..)?.first_chunk()?);
     let end = head + usize::try_from(length).unwrap();
@@ -40,12 +42,12 @@ pub(crate) fn postgres(bytes: &[u8]) -> Option<(usize, Option<&[u8]>)> {
     Some((end, sql))
 }
 
-/// `COM_QUERY` and `COM_STMT_PREPARE`.
+/// Finds `COM_QUERY` and `COM_STMT_PREPARE`.
 pub(crate) fn mysql(bytes: &[u8]) -> Option<(usize, Option<&[u8]>)> {
     let [low, middle, high, sequence] = *bytes.first_chunk()?;
     let end = 4 + usize::try_from(u32::from_le_bytes([low, middle, high, 0])).unwrap();
     let sql = match bytes.get(4..end)? {
-        // A command begins an exchange; what has another number belongs to the login.
+        // A command begins an exchange; a message with another number belongs to the login.
         [0x03 | 0x16, sql @ ..] if sequence == 0 => Some(sql),
         _ => None,
     };
@@ -56,7 +58,7 @@ pub(crate) fn mysql(bytes: &[u8]) -> Option<(usize, Option<&[u8]>)> {
 mod tests {
     use super::*;
 
-    /// However the bytes are cut into chunks.
+    /// Asserts that the statements are found, however the bytes are cut into chunks.
     fn assert_found(bytes: &[u8], protocol: Protocol, expected: &[&str]) {
         for size in 1..=bytes.len() {
             let chunks: Vec<_> = bytes

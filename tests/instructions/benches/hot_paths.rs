@@ -1,4 +1,5 @@
-//! Instructions of the hot paths, in user space and for [`ROUNDS`] rounds: more than these fail the test command.
+//! Instructions of the hot paths, in user space and for [`ROUNDS`] rounds: more than these fail the
+//! test command.
 //!
 //! Each limit is what was counted plus 3 %. Where a change makes a path cheaper, lower its limit.
 

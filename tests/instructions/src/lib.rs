@@ -11,7 +11,7 @@ pub const ROUNDS: u32 = 50;
 
 const WARM_UP: u32 = 10;
 
-/// A runtime, and what the path runs on.
+/// A runtime, and the value that the path runs on.
 pub struct Ready<T> {
     runtime: Runtime,
     on: T,
@@ -94,7 +94,7 @@ async fn begin(_tx: &mut Tx<Postgres>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a joined scope is compared with.
+/// The plain function that a joined scope is compared with.
 #[inline(never)]
 #[expect(clippy::unused_async, reason = "a scope without a transaction")]
 async fn call(_tx: &mut Tx<Postgres>) -> Result<(), Error> {
@@ -148,11 +148,7 @@ pub async fn settled(db: &mut Db<Postgres>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What [`root`] sends, on the driver alone.
-///
-/// # Errors
-///
-/// If the server is gone.
+/// The statements that [`root`] sends, on the driver alone.
 pub async fn driver(connection: &mut PgConnection) -> Result<(), Error> {
     connection.execute("BEGIN").await?;
     connection.execute("SAVEPOINT txn_end; COMMIT").await?;

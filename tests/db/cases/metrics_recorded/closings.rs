@@ -23,7 +23,7 @@ async fn loses_connection(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends the one idle session on the server, by its own hand: it does not hear of it.
+/// Ends the one idle session on the server, over that session, which does not hear of it.
 async fn kill_the_idle_one(place: &Place) {
     let (ask, kill, count) = match DB::SYSTEM {
         "mysql" => (
@@ -136,7 +136,7 @@ async fn of_sessions_that_the_server_has_ended() {
             "before a statement in autocommit mode",
             async |place| {
                 kill_the_idle_one(place).await;
-                // For less time than this it is trusted.
+                // A session that has been idle for less time than this is trusted.
                 tokio::time::sleep(Duration::from_millis(1001)).await;
                 place.db.execute("SELECT 1").await.unwrap();
             },
@@ -150,7 +150,7 @@ async fn of_sessions_that_the_server_has_ended() {
     .await;
 }
 
-/// The one session refuses to write from now on.
+/// Makes the one session refuse to write from now on.
 async fn let_it_only_read(place: &Place) {
     let sql = match DB::SYSTEM {
         "mysql" => "SET SESSION TRANSACTION READ ONLY",

@@ -1,4 +1,4 @@
-//! What a recorder is told of each metric, and what the documentation says of it.
+//! A recorder is told of each metric what the documentation says of it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

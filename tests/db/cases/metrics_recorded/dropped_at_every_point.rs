@@ -1,4 +1,5 @@
-//! Dropped at every point: whatever has happened, a scope is told of once, and nothing is left over.
+//! Scopes are dropped at every point: whatever has happened, a scope is recorded once, and nothing
+//! is left over.
 
 use metrics_util::debugging::DebuggingRecorder;
 use txn::{Error, Tx, transactional};
@@ -20,7 +21,7 @@ async fn nested(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(insert(tx, 2).await?)
 }
 
-/// How often scopes of this name have been told of.
+/// Counts how often scopes of this name have been recorded.
 fn told(moved: &[String], name: &str) -> u32 {
     let of = format!("txn.scope.duration{{{name} ");
     let lines = moved.iter().filter_map(|line| line.strip_prefix(&of));

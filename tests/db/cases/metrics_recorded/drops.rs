@@ -1,4 +1,4 @@
-//! Scopes whose caller is dropped, and bodies that panic.
+//! Metrics of scopes whose caller is dropped, and of bodies that panic.
 
 use std::panic::AssertUnwindSafe;
 
@@ -12,7 +12,7 @@ use super::*;
 use crate::support::observer::until;
 use crate::support::drop_points::is_pending;
 
-/// What a session moves that is settled after an operation was dropped in flight.
+/// The metrics that a session moves which is settled after an operation was dropped in flight.
 macro_rules! settled_in_flight {
     () => {
         "postgresql|sqlite: txn.settle.duration{clean} 1
@@ -76,7 +76,7 @@ async fn wait(there: Sender<()>, go_on: Receiver<()>) {
     go_on.await.ok();
 }
 
-/// Runs the scope until it is there, drops it, and lets what was dropped go on.
+/// Runs the scope until it is at this point, drops it, and lets what was dropped go on.
 async fn drop_there(place: &Place, at: Stop) {
     let (there, is_there) = channel();
     let (go_on, goes_on) = channel();
@@ -103,7 +103,7 @@ async fn drop_at(place: &Place, at: Stop, word: &'static str) {
     proxy.release();
 }
 
-/// Where there is no wire, the one writer is somebody else.
+/// Drops the scope at its BEGIN. Without a wire, somebody else is the one writer.
 async fn drop_at_begin(place: &Place) {
     let word = match DB::SYSTEM {
         "mysql" => "START TRANSACTION",
@@ -214,7 +214,7 @@ async fn of_scopes_that_are_dropped_in_their_end() {
             "in a COMMIT that is not answered in time",
             async |place| {
                 let (there, is_there) = channel();
-                // Nobody tells it to go on.
+                // Nobody tells the scope to go on.
                 let (_go_on, goes_on) = channel();
                 select! {
                     biased;

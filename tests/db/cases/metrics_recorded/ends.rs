@@ -1,4 +1,4 @@
-//! Scopes that end by themselves.
+//! Metrics of scopes that end by themselves.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use txn::{Error, Tx, transactional};
 
 use super::*;
 
-/// What a root scope moves whatever becomes of it, once it has begun.
+/// The metrics that a root scope moves once it has begun, whatever becomes of it.
 macro_rules! begun {
     ($($more:literal)*) => { concat!(
         "db.client.connection.wait_time 1\n",
@@ -143,7 +143,8 @@ async fn of_scopes_inside_of_others() {
     .await;
 }
 
-/// SQLite, which has one writer, would refuse it elsewhere.
+/// The outer scope only reads, because SQLite, which has one writer, would refuse the inner one
+/// otherwise.
 #[transactional(name = "outer", read_only)]
 async fn outer(tx: &mut Tx<DB>) -> Result<(), Error> {
     number(tx, "SELECT COUNT(*) FROM t").await?;

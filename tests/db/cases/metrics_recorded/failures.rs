@@ -1,4 +1,4 @@
-//! What fails: hooks, commits, attempts.
+//! Metrics of hooks, commits and attempts that fail.
 
 use sqlx::{Connection, Executor};
 use txn::{Error, Tx, transactional};

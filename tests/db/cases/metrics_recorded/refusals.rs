@@ -1,4 +1,4 @@
-//! Callers that are turned away early: under overload, and while there is no server.
+//! Metrics of callers that are turned away early: under overload, and while there is no server.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn of_callers_that_may_not_wait() {
     .await;
 }
 
-/// In what a client says of itself to its server.
+/// A word of what a client says of itself to its server.
 fn greeting() -> &'static str {
     match DB::SYSTEM {
         "mysql" => "root",
@@ -35,7 +35,7 @@ fn greeting() -> &'static str {
     }
 }
 
-/// How many callers could not connect, and how many were not let try.
+/// The number of callers that could not connect, and of those that were not let try.
 #[derive(Default)]
 struct Turned {
     failed: u32,

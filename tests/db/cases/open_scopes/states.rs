@@ -1,4 +1,4 @@
-//! What a scope is shown to be doing.
+//! An operator sees what a scope is doing.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use super::{DB, Fixture, TestEngine, insert, the_one};
 use crate::support::observer::until;
 use crate::support::drop_points::is_pending;
 
-/// What is listed whenever the future waits.
+/// Collects what is listed whenever the future waits.
 async fn seen_during<T>(
     db: &Fixture<DB>,
     future: impl Future<Output = T>,
@@ -43,7 +43,7 @@ async fn passes(tx: &mut Tx<DB>, commits: bool) -> Result<(), Error> {
     }
 }
 
-/// Whether the driver waits for each answer is its own affair: it is tried until it did.
+/// The driver need not wait for each answer, so the scope is tried until it did.
 #[tokio::test]
 async fn a_scope_is_seen_to_begin_to_run_to_end_and_to_run_its_hooks_in_this_order() {
     for (commits, end) in [(true, Committing), (false, RollingBack)] {
@@ -57,7 +57,7 @@ async fn a_scope_is_seen_to_begin_to_run_to_end_and_to_run_its_hooks_in_this_ord
             assert!(db.scopes().await.is_empty());
             seen.dedup();
             let place = |state| match state {
-                // The answer to a BEGIN may be read, and the statement not sent.
+                // The answer to a BEGIN may be read before the statement is sent.
                 Idle | Running => Some(1),
                 state => order.iter().position(|other| *other == state),
             };

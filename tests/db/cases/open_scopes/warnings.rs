@@ -1,4 +1,4 @@
-//! What is reported of a scope that is open for too long.
+//! A scope that is open for too long is reported.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use super::{DB, Fixture, TestEngine, insert};
 use crate::support::warnings::Warnings;
 use crate::support::observer::until;
 
-/// A scope is reported where it happens to be when its limit is over. On a machine that is busy that may be before it is where
-/// the test wants it: then again, with a longer one.
+/// The limits that a test tries in turn. A scope is reported where it happens to be when its limit
+/// is over. On a busy machine that may be before it is where the test wants it; then the test runs
+/// again with a longer limit.
 const LIMITS: [Duration; 5] = [
     Duration::from_millis(5),
     Duration::from_millis(50),
@@ -28,7 +29,7 @@ async fn watched(limit: Duration) -> Fixture<DB> {
     Fixture::<DB>::with(|builder| builder.max_sessions(3).warn_after(limit)).await
 }
 
-/// Runs it with one limit after the other until one was long enough.
+/// Runs the trial with one limit after the other until one was long enough.
 async fn with_a_limit(mut trial: impl AsyncFnMut(Duration) -> bool) {
     for limit in LIMITS {
         if trial(limit).await {
@@ -38,14 +39,14 @@ async fn with_a_limit(mut trial: impl AsyncFnMut(Duration) -> bool) {
     panic!("reported too early each time");
 }
 
-/// What was reported of this scope.
+/// The reports about this scope.
 fn reports(warnings: &Warnings, scope: &str) -> Vec<String> {
     let mut all = warnings.all();
     all.retain(|line| line.contains("open for more than ") && line.contains(scope));
     all
 }
 
-/// The one report of a scope, as soon as there is one.
+/// Returns the one report about a scope, as soon as there is one.
 async fn reported(warnings: &Warnings, scope: &str) -> String {
     until("it is reported", async || {
         !reports(warnings, scope).is_empty()
@@ -78,7 +79,7 @@ async fn a_scope_that_is_open_for_too_long_is_reported_once_with_its_line() {
             assert!(line.contains(part), "{line}");
         }
 
-        // When the next one is, it was looked at again.
+        // The scope was looked at again by the time that the next one is reported.
         let ends = Notify::new();
         let other = async {
             reported(&warnings, "`reader`").await;
@@ -107,7 +108,7 @@ async fn one_that_is_reported_in_its_hooks_is_reported_once_too() {
         tx.after_commit(async move { hook.notified().await });
         let looked = async {
             let line = reported(&warnings, BY_HAND).await;
-            // When the next one is, it was looked at again.
+            // The scope was looked at again by the time that the next one is reported.
             let ends = Notify::new();
             let other = async {
                 reported(&warnings, "`reader`").await;
@@ -125,10 +126,10 @@ async fn one_that_is_reported_in_its_hooks_is_reported_once_too() {
     .await;
 }
 
-/// A pool has a task that closes what is idle.
+/// The number of tasks of a pool: one closes what is idle.
 const KEEPER: usize = 1;
 
-/// The tasks of this runtime; the drivers have none.
+/// Counts the tasks of this runtime; the drivers have none.
 fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
@@ -169,7 +170,7 @@ async fn the_watch_ends_when_nothing_is_open_and_begins_again() {
     assert_eq!(reports(&warnings, BY_HAND).len(), 3);
 }
 
-/// What is seen of the server is in the line.
+/// The report has what is seen on the server.
 #[tokio::test]
 async fn a_statement_that_hangs_is_reported_as_one() {
     with_a_limit(async |limit| {

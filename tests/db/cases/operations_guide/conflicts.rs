@@ -1,4 +1,4 @@
-//! Texts of transactions that have met another one.
+//! The texts of transactions that have met another one.
 
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::Barrier;
@@ -118,7 +118,7 @@ async fn a_lock(seen: &mut Seen) {
     db.assert_at_rest().await;
 }
 
-/// By another process, so to speak.
+/// The lock is held as if by another process.
 async fn locked(seen: &mut Seen) {
     if !DB::ONE_WRITER {
         return;

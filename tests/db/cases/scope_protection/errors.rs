@@ -1,4 +1,4 @@
-//! What a scope protects from when something fails.
+//! A scope keeps its promises when something fails.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn state_checked_before_rollback() {
 
     let mut tx = trial.begin().await.unwrap();
     tx.connection().await.unwrap().execute("ROLLBACK").await.unwrap();
-    // Nobody can tell it from a COMMIT afterwards.
+    // Nobody can tell this rollback from a COMMIT afterwards.
     let error = tx.rollback().await.unwrap_err();
     assert!(error.is_partly_committed(), "{error}");
     trial.assert_recovered("already rolled back").await;

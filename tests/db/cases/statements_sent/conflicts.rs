@@ -1,4 +1,4 @@
-//! What is sent when two transactions get in each other's way.
+//! Two transactions get in each other's way, and these statements are sent.
 
 use sqlx::AssertSqlSafe;
 use tokio::sync::Barrier;
@@ -35,12 +35,12 @@ async fn a_begin_that_is_refused_is_tried_again_by_itself() {
         .await;
 }
 
-/// By its key, so that nothing else is locked.
+/// An update of one row by its key, so that nothing else is locked.
 fn update(id: i64) -> String {
     format!("UPDATE t SET n = n + 1 WHERE id = {id}")
 }
 
-/// Goes on after the deadlock, as far as it is let.
+/// This scope goes on after the deadlock, as far as it is let.
 #[transactional]
 async fn cross(tx: &mut Tx<DB>, first: &[i64], second: i64, both: &Barrier) -> Ended {
     for id in first {
@@ -54,7 +54,7 @@ async fn cross(tx: &mut Tx<DB>, first: &[i64], second: i64, both: &Barrier) -> E
     Ok(())
 }
 
-/// The one that has written more is let go on.
+/// The transaction that has written more may go on.
 #[tokio::test]
 async fn after_a_deadlock_the_victim_sends_a_rollback_and_nothing_else() {
     if !DB::ENDS_BY_ITSELF {
@@ -87,7 +87,7 @@ async fn after_a_deadlock_the_victim_sends_a_rollback_and_nothing_else() {
         ],
         vec![line(BEGIN), update(2), update(1), line(ROLLBACK)],
     ];
-    // Whichever began first.
+    // Either transaction may have begun first.
     if first[1] == update(2) {
         expected.reverse();
     }

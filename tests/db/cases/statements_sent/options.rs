@@ -1,4 +1,4 @@
-//! Every option in every place.
+//! Every option is tried in every place.
 
 use txn::Db;
 
@@ -12,8 +12,8 @@ struct Row {
     ends: Line,
     sent: &'static [Line],
     inside: Inside,
-    /// How the scopes around it end, and what is sent from the opening to the end of this scope. A `#` is the number of
-    /// the next savepoint, a `>` the next session.
+    /// The ends of the scopes around the scope, and what is sent from the opening to the end of
+    /// this scope. A `#` is the number of the next savepoint, a `>` the next session.
     ends_inside: Line,
     sent_inside: &'static [Line],
 }
@@ -90,7 +90,7 @@ const ROLLBACK_LIMITED: Line = [
     "ROLLBACK",
 ];
 
-/// Opened as a root; and inside of a plain one.
+/// Each scope is opened as a root, and inside of a plain one.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     row!(plain OK, [BEGIN, BODY, COMMIT]; inside OK, [BODY]),
@@ -108,14 +108,15 @@ const ROWS: &[Row] = &[
     row!(expires TIMEOUT, [BEGIN_LIMITED, BODY, ROLLBACK_LIMITED]; inside TIMEOUT, [BODY]),
     row!(retries OK, [BEGIN, BODY, COMMIT]; inside OK, [BODY]),
     row!(errs ERR, [BEGIN, BODY, ROLLBACK]; inside ERR, [BODY]),
-    // Inside, the scopes around it get the error too, and have no `commit_on`.
+    // The scopes around it get the error too, and have no `commit_on`.
     row!(errs_and_commits ERR, [BEGIN, BODY, COMMIT]; inside ERR, [BODY]),
     row!(ends_well_and_rolls_back OK, [BEGIN, BODY, ROLLBACK]; inside ROLLBACK_ONLY, [BODY]),
     row!(sets_rollback_only OK, [BEGIN, BODY, ROLLBACK]; inside ROLLBACK_ONLY, [BODY]),
     row!(panics PANIC, [BEGIN, BODY, ROLLBACK]; inside PANIC, [BODY]),
     row!(stops DROPPED, [BEGIN, BODY, ROLLBACK]; inside DROPPED, [BODY]),
     row!(fails FAILED, [BEGIN, FAILS, ROLLBACK]; inside FAILED, [FAILS]),
-    // PostgreSQL is told nothing more; SQLite is asked whether the failure has ended the transaction.
+    // PostgreSQL is sent nothing more; SQLite is asked whether the failure has ended the
+    // transaction.
     row!(swallows ["aborted", "ok", "ok"], [
         BEGIN, FAILS, ["", "", "BEGIN; ROLLBACK"], ["", BODY[1], BODY[2]], ["ROLLBACK", COMMIT[1], COMMIT[2]]
     ]; inside ["aborted", "ok", "ok"], [FAILS, ["", "", "BEGIN; ROLLBACK"], ["", BODY[1], BODY[2]]]),
@@ -155,7 +156,7 @@ const ROWS: &[Row] = &[
         [">BEGIN", ">START TRANSACTION; SAVEPOINT txn_0", ""], [">SELECT 'body'", ">SELECT 'body'", ""],
         [">ROLLBACK", ">ROLLBACK", ""]
     ]),
-    // `mandatory` on `&Db` does not compile: here its root is made for it.
+    // `mandatory` on `&Db` does not compile, so its root is made for it here.
     Row {
         name: "mandatory",
         root: |db| Box::pin(async move {
@@ -181,7 +182,7 @@ async fn every_option_as_a_root() {
     }
 }
 
-/// Joined, nested, on a second session, and two deep.
+/// The places are joined, nested, on a second session, and two deep.
 #[tokio::test]
 async fn every_option_in_every_place_inside() {
     let stage = Stage::of_sessions(3).await;

@@ -1,4 +1,4 @@
-//! Where a scope may be opened, and what is sent around it there.
+//! A scope may be opened in these places, and this is sent around it there.
 
 use futures_util::future::LocalBoxFuture;
 use txn::{Db, Tx, transactional};
@@ -18,18 +18,19 @@ pub(super) enum Frame {
 
 pub(super) struct Place {
     pub(super) name: &'static str,
-    /// Inside of the root scope; `None` where that is made by hand.
+    /// The scopes inside of the root scope; `None` where the root is made by hand.
     frames: Option<&'static [Frame]>,
-    /// Sent before the scope is opened.
+    /// The statements that are sent before the scope is opened.
     pub(super) open: &'static [Line],
-    /// Sent after it, where all of it is kept, or undone because of a failure, or dropped.
+    /// The statements that are sent after the scope, where all of it is kept, or undone because of
+    /// a failure, or dropped.
     pub(super) kept: &'static [Line],
     pub(super) undone: &'static [Line],
     pub(super) dropped: &'static [Line],
-    /// How many savepoints and sessions are in use there.
+    /// The number of savepoints and sessions that are in use there.
     pub(super) savepoints: usize,
     pub(super) apart: usize,
-    /// Which engines get there; the others refuse an outer scope.
+    /// The engines that get there; the others refuse an outer scope.
     pub(super) reached: [bool; 3],
 }
 

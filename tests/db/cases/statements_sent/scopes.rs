@@ -1,4 +1,4 @@
-//! Scopes with each option, and with each way to end.
+//! These scopes have each option, and each way to end.
 
 use std::future::pending;
 
@@ -15,7 +15,8 @@ macro_rules! that_runs_its_body {
     )*};
 }
 
-// Generic, so that what an engine lacks is refused when the scope opens and not when this is compiled.
+// The scopes are generic, so that an option that an engine lacks is refused when the scope opens
+// and not when this is compiled.
 that_runs_its_body! {
     #[transactional]
     plain;
@@ -153,7 +154,7 @@ pub(super) async fn nested_fails(tx: &mut Tx<DB>) -> Ended {
     fail(tx).await
 }
 
-/// Goes on after a failed statement.
+/// This scope goes on after a failed statement.
 #[transactional]
 pub(super) async fn swallows(tx: &mut Tx<DB>) -> Ended {
     fail(tx).await.unwrap_err();

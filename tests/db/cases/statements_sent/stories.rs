@@ -1,4 +1,4 @@
-//! What is sent from one scope to the next, and around the end of a transaction.
+//! These statements are sent from one scope to the next, and around the end of a transaction.
 
 use txn::transactional;
 
@@ -36,19 +36,20 @@ const CONFLICT: Line = [
 ];
 const ENDING_SCRIPT: Line = all("SELECT 1; ROLLBACK");
 const SCRIPT: Line = all("SELECT 1; SELECT 2");
-/// Whether the transaction is still there.
+/// The question whether the transaction is still there.
 const LOOK: Line = [
     "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe",
     "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe",
     "BEGIN; ROLLBACK",
 ];
-/// What a script may have set on its session, before that goes back to the pool.
+/// The statements that undo what a script may have set on its session, before that goes back to the
+/// pool.
 const RESTORE: Line = [
     "",
     "SET autocommit = 1, completion_type = 'NO_CHAIN'; ROLLBACK",
     "",
 ];
-/// What only the COMMIT finds out: the table, and what does not fit in.
+/// A table, and a row that does not fit in, which only the COMMIT finds out.
 const DEFERRED_TABLE: Line = [
     "CREATE TABLE d (id BIGINT PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)",
     "",

@@ -1,4 +1,4 @@
-//! Random patterns: trees of scopes that fail, are given up or dropped at random. A seed makes each tree the same again.
+//! Trees of scopes fail, are given up or dropped at random. A seed makes each tree the same again.
 
 use std::pin::Pin;
 
@@ -23,7 +23,7 @@ impl Dice {
     }
 }
 
-/// What a scope does with one of its steps.
+/// The action of a scope in one of its steps.
 #[derive(Clone, Debug)]
 enum Step {
     Insert,
@@ -39,7 +39,7 @@ enum End {
     Well,
     Error,
     GivenUp,
-    /// After so many polls.
+    /// The scope inside is dropped after so many polls.
     Dropped(usize),
 }
 
@@ -138,7 +138,8 @@ async fn root(tx: &mut Tx<DB>, steps: &[Step], ledger: &mut Ledger) -> Result<()
     Ok(())
 }
 
-/// One tree, dropped as a whole after so many polls, or run to its end. Returns the rows that must be there.
+/// Runs one tree to its end, or drops it as a whole after so many polls. Returns the rows that must
+/// be there.
 async fn grow(db: &Db<DB>, seed: u64, polls: usize) -> Grown {
     let steps = steps(&mut Dice(seed), 3);
     let mut ledger = Ledger {
@@ -147,7 +148,7 @@ async fn grow(db: &Db<DB>, seed: u64, polls: usize) -> Grown {
         complete: false,
     };
     let ended = poll_at_most(polls, Box::pin(root(db, &steps, &mut ledger))).await;
-    // Nested ones that were dropped in flight may have cost the connection.
+    // Nested scopes that were dropped in flight may have cost the connection.
     let may_be_refused = DB::DROP_COSTS_SESSION;
     let refused = match ended {
         Some(Ok(())) => false,
