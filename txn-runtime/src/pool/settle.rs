@@ -149,7 +149,7 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
         Box::pin(make_sure(session)).await?;
     }
     match session.is_counted_by_the_driver() && !session.bounds().are_a_savepoint() {
-        true => Box::pin(session.let_the_driver_count_none()).await,
+        true => Box::pin(transaction_sql::let_the_driver_count_none(session)).await,
         false => Ok(()),
     }
 }

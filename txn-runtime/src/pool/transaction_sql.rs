@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
+use sqlx_core::transaction::TransactionManager;
 
 use crate::engine::{Engine, OwnLimits, Refusal};
 use crate::model::open_scope::ScopeState;
@@ -14,6 +15,7 @@ use crate::model::options::Options;
 use crate::model::transaction::Access;
 use crate::model::untracked::Untracked;
 use crate::pool::Session;
+use crate::pool::executor::{By, operate};
 
 /// Why a COMMIT was not answered with success.
 #[derive(Debug)]
@@ -184,4 +186,26 @@ async fn enter_sandbox<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
         Some(read_only) if session.state.access().read_only => session.run(read_only).await,
         _ => Ok(()),
     }
+}
+
+/// Makes the driver count no transaction. Called outside of a transaction.
+///
+/// The driver lowers its count only when it ends a level on the server, so a transaction with
+/// that many savepoints is begun here for it to end.
+pub(crate) async fn let_the_driver_count_none<DB: Engine>(
+    session: &mut Session<DB>,
+) -> Result<(), sqlx::Error> {
+    let levels = DB::TransactionManager::get_transaction_depth(session.raw());
+    if levels == 0 {
+        return Ok(());
+    }
+    session.run("BEGIN").await?;
+    for level in 1..levels {
+        let savepoint = format!("SAVEPOINT _sqlx_savepoint_{level}");
+        session.run(AssertSqlSafe(savepoint)).await?;
+    }
+    for _ in 0..levels {
+        operate(session, None, By::Runtime, DB::TransactionManager::rollback).await?;
+    }
+    Ok(())
 }

@@ -5,8 +5,7 @@
 //! lent to the user. See "Why it is done this way" in ARCHITECTURE.md.
 
 use futures_util::{TryFutureExt, TryStreamExt};
-use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
-use sqlx_core::transaction::TransactionManager;
+use sqlx::{Connection, SqlSafeStr};
 
 use super::pooled::Pooled;
 use crate::engine::Engine;
@@ -87,25 +86,5 @@ impl<DB: Engine> Session<DB> {
             on.begin_with(DB::NOTHING).map_ok(std::mem::forget)
         })
         .await
-    }
-
-    /// Makes the driver count no transaction. Called outside of a transaction.
-    ///
-    /// The driver lowers its count only when it ends a level on the server, so a transaction with
-    /// that many savepoints is begun here for it to end.
-    pub(crate) async fn let_the_driver_count_none(&mut self) -> Result<(), sqlx::Error> {
-        let levels = DB::TransactionManager::get_transaction_depth(self.raw());
-        if levels == 0 {
-            return Ok(());
-        }
-        self.run("BEGIN").await?;
-        for level in 1..levels {
-            let savepoint = format!("SAVEPOINT _sqlx_savepoint_{level}");
-            self.run(AssertSqlSafe(savepoint)).await?;
-        }
-        for _ in 0..levels {
-            operate(self, None, By::Runtime, DB::TransactionManager::rollback).await?;
-        }
-        Ok(())
     }
 }
