@@ -1,4 +1,9 @@
-//! What the expansion of `#[transactional]` calls. Not part of the public interface: it changes with the macro.
+//! The functions and traits that the expansions of the macros call. They are not part of the public
+//! interface, and change together with the macros.
+//!
+//! An expansion of `#[transactional]` calls them in this order: [`open`], [`enter`], then [`run`]
+//! with the body, then [`end`], [`end_or_retry`] or [`expire`]. The others answer a question at
+//! compile time, or choose an implementation by the types of the user's function.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -36,14 +41,14 @@ pub fn open<T, S: Source<T>>(
     source.open(options)
 }
 
-/// The session and the span of the body.
+/// Returns the session and the span of the body.
 #[inline(always)]
 pub fn enter<T, S: Scope<T>>(scope: &mut S) -> (&mut T, Option<Span>) {
     let span = scope.span();
     (scope.tx(), span)
 }
 
-/// When the time of `scope` is over.
+/// Returns when the time of `scope` is over.
 pub fn deadline<T, S: Scope<T>>(scope: &S) -> Deadline {
     scope.deadline()
 }
@@ -57,7 +62,7 @@ pub fn end<T, S: Scope<T>>(
     scope.end(conclusion)
 }
 
-/// Ends `scope`, or opens it again.
+/// Ends `scope`. If a conflict was to blame and attempts are left, opens it again.
 pub fn end_or_retry<T, S: Scope<T>>(
     scope: S,
     conclusion: Conclusion,
@@ -65,15 +70,17 @@ pub fn end_or_retry<T, S: Scope<T>>(
     scope.end_or_retry(conclusion)
 }
 
-/// An argument that each attempt gets a copy of.
+/// An argument of which each attempt gets a copy.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be cloned, but `retry` runs the body again, and each attempt needs its own",
+    message = "`{Self}` cannot be cloned, but `retry` runs the body again, and each attempt needs \
+               its own",
     label = "each attempt takes a clone of this argument",
     note = "derive `Clone` for it, pass it by reference, or remove `retry`",
-    note = "where it is another's type (an extractor of a web framework), move the body into a function with plain arguments, and annotate that one"
+    note = "where it is another's type (an extractor of a web framework), move the body into a \
+            function with plain arguments, and annotate that one"
 )]
 pub trait CloneForEachAttempt: Sized {
-    /// A copy for one attempt.
+    /// Returns the copy for one attempt.
     fn for_this_attempt(&self) -> Self;
 }
 
@@ -84,35 +91,37 @@ impl<T: Clone> CloneForEachAttempt for T {
     }
 }
 
-/// A copy of an argument for one attempt.
+/// Returns a copy of an argument for one attempt.
 pub fn for_this_attempt<T: CloneForEachAttempt>(argument: &T) -> T {
     argument.for_this_attempt()
 }
 
-/// The source of a binding form.
+/// Returns the `Db` that a binding form names as its source.
 pub fn provide<P: Provide + ?Sized>(source: &P) -> &Db<P::Engine> {
     source.provide()
 }
 
 /// Runs the body in the span of its scope, if that has one.
 ///
-/// By reference: bodies are large, and to move one costs more than to join a scope.
+/// The body is passed by reference, because bodies are large, and moving one costs more than
+/// joining a scope.
 #[inline(always)]
 pub fn run<F: Future>(span: Option<Span>, body: Pin<&mut Option<F>>) -> Run<'_, F> {
     Run { span, body }
 }
 
-/// Runs the body for as long as its scope has: `None` where that was not enough.
+/// Runs the body until its scope's time is over. Returns `None` if that was not enough; the body is
+/// dropped then.
 pub async fn within<F: Future>(deadline: Deadline, body: F) -> Option<F::Output> {
     tokio::time::timeout_at(deadline.at(), body).await.ok()
 }
 
-/// Ends a scope whose time is over, and waits for that.
+/// Ends a scope whose time is over, and returns the error once it has ended.
 pub fn expire<T, S: Scope<T>>(scope: S) -> impl Future<Output = Error> + Send {
     scope.expire()
 }
 
-/// What a session parameter refers to: a [`Tx`].
+/// A type that a session parameter can refer to. Only [`Tx`] is one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no transaction",
     label = "write `&mut Tx<Sqlite>`, `&mut Tx<Postgres>` or `&mut Tx<MySql>` here",
@@ -132,13 +141,13 @@ pub const fn deferrable<E: HasDeferrable>(_: PhantomData<E>) {}
 /// Refuses at compile time a level below serializable that the engine lacks.
 pub const fn weak_isolation<E: HasWeakIsolation>(_: PhantomData<E>) {}
 
-/// Finds the text of an outcome's error where it has one: autoref picks [`ReasonDisplay`] if it applies, else
-/// [`ReasonOpaque`].
+/// Finds the text of an outcome's error, if it has one. Method lookup by autoref picks
+/// [`ReasonDisplay`] if it applies, and else [`ReasonOpaque`].
 pub struct Reason<'a, O>(pub &'a O);
 
-/// An error that can be shown.
+/// An outcome whose error can be shown.
 pub trait ReasonDisplay {
-    /// With its text, if it is why the scope is rolled back.
+    /// Makes the conclusion, with the text of the error if that is why the scope is rolled back.
     fn conclude(&self, verdict: Verdict) -> Conclusion;
 }
 
@@ -154,7 +163,7 @@ impl<T, E: Display> ReasonDisplay for &Reason<'_, Result<T, E>> {
 
 /// Any other outcome.
 pub trait ReasonOpaque {
-    /// Without.
+    /// Makes the conclusion, without a text.
     fn conclude(&self, verdict: Verdict) -> Conclusion;
 }
 

@@ -1,7 +1,8 @@
-//! What an engine lacks, as types: for where the engine is known when the annotation is compiled.
+//! Refuses at compile time what an engine lacks, if the session's type names its engine.
 //!
-//! Not a panic in `const` evaluation: an annotated function is generic over its source, so that one would be seen only
-//! by a build of something that calls it, and by no `cargo check`.
+//! It is done with trait bounds and not with a panic in `const` evaluation: an annotated function
+//! is generic over its source, so `cargo check` would not see the panic, and a build would see it
+//! only if something calls the function.
 
 use std::marker::PhantomData;
 
@@ -12,8 +13,8 @@ use sqlx::Postgres;
 #[cfg(feature = "sqlite")]
 use sqlx::Sqlite;
 
-/// Tells the engine of the session type `T` by its method `engine`: an inherent one where `T` names its engine, else
-/// that of [`AnyEngine`].
+/// Finds the engine of the session type `T` by its method `engine`. If `T` names its engine, that
+/// is an inherent method, which method lookup prefers; else it is the method of [`AnyEngine`].
 #[derive(Debug)]
 pub struct EngineOf<T>(PhantomData<T>);
 
@@ -26,13 +27,13 @@ impl<T> EngineOf<T> {
     }
 }
 
-/// An engine that is known when the scope opens.
+/// An engine that is not known before the scope opens.
 #[derive(Debug)]
 pub struct Unknown;
 
 /// The engine of a `T` that does not name it.
 pub trait AnyEngine: Sized {
-    /// Can do everything, as far as one knows.
+    /// Returns [`Unknown`], which counts as able to do everything, so that nothing is refused.
     fn engine(self) -> PhantomData<Unknown> {
         PhantomData
     }
@@ -40,25 +41,27 @@ pub trait AnyEngine: Sized {
 
 impl<T> AnyEngine for EngineOf<T> {}
 
-/// Has deferrable transactions.
+/// An engine that has deferrable transactions.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no deferrable transactions: remove `deferrable`",
     label = "only `Postgres` has them"
 )]
 pub trait HasDeferrable {}
 
-/// Has isolation levels below serializable.
+/// An engine that has isolation levels below serializable.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` runs every transaction serializable: write `isolation = serializable`, or leave `isolation` out",
+    message = "`{Self}` runs every transaction serializable: write `isolation = serializable`, or \
+               leave `isolation` out",
     label = "`{Self}` has no other level"
 )]
 pub trait HasWeakIsolation {}
 
+/// Says of each engine what it has.
 macro_rules! known {
     ($($feature:literal $engine:ident: $($has:ident)*;)*) => {$(
         #[cfg(feature = $feature)]
         impl EngineOf<crate::tx::Tx<$engine>> {
-            /// Known.
+            /// Returns the engine that the session's type names.
             #[must_use]
             pub const fn engine(self) -> PhantomData<$engine> {
                 PhantomData

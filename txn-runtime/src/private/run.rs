@@ -1,4 +1,4 @@
-//! The body of a scope, in its span.
+//! Runs the body of a scope in its span.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,11 +6,13 @@ use std::task::{Context, Poll};
 
 use tracing::Span;
 
-/// A body that runs in the span of its scope, and is dropped in it.
+/// A body that is polled in the span of its scope, and is dropped in it, whether or not it has
+/// finished. What its values log in their drop then belongs to the scope.
 #[must_use = "futures do nothing unless polled"]
 pub struct Run<'a, F: Future> {
+    /// The span of the scope, if spans are on.
     pub(super) span: Option<Span>,
-    /// `None` once it was dropped.
+    /// The body, which stays where the caller has pinned it; `None` once it was dropped.
     pub(super) body: Pin<&'a mut Option<F>>,
 }
 

@@ -1,4 +1,8 @@
-//! What `#[txn::test]` runs.
+//! Runs the tests of `#[txn::test]`.
+//!
+//! Each test has a runtime, a `Db` and a sandbox of its own. When its body has returned, the
+//! sandbox and the `Db` are closed, each within the settle timeout. If the body panics, the sandbox
+//! is dropped, which rolls back.
 
 use std::future::Future;
 
@@ -15,12 +19,14 @@ use crate::tx::Sandbox;
 /// The arguments of the attribute.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
+    /// The name of the environment variable with the URL of the database.
     env: &'static str,
+    /// The migrations to run before the test, if there are any.
     migrations: Migrations,
 }
 
 impl Setup {
-    /// A database that the environment variable `env` names.
+    /// Uses the database whose URL is in the environment variable `env`.
     #[must_use]
     pub const fn new(env: &'static str) -> Self {
         Self {
@@ -29,7 +35,7 @@ impl Setup {
         }
     }
 
-    /// `migrations = "…"`
+    /// Adds the argument `migrations = "…"`.
     #[must_use]
     pub const fn migrations(mut self, migrations: Migrations) -> Self {
         self.migrations = migrations;
@@ -37,7 +43,7 @@ impl Setup {
     }
 }
 
-/// What a test may take.
+/// A type that the parameter of a test may have.
 #[diagnostic::on_unimplemented(
     message = "a `#[txn::test]` cannot take a `{Self}`",
     label = "write `Db<Sqlite>`, `Db<Postgres>` or `Db<MySql>` here, or a `Sandbox` of one of these"
@@ -46,7 +52,8 @@ pub trait Parameter: Sized {
     /// The engine of the database.
     type Engine: Migratable;
 
-    /// The database as the test gets it; `None` in place of a sandbox that the test closes itself.
+    /// Returns the argument of the test, and the sandbox if it has to be closed after the test.
+    /// A test that takes the sandbox itself closes or drops it.
     fn from_sandbox(sandbox: Sandbox<Self::Engine>) -> (Self, Option<Sandbox<Self::Engine>>);
 }
 
@@ -72,7 +79,7 @@ impl<DB: Migratable> Parameter for Sandbox<DB> {
 ///
 /// # Panics
 ///
-/// If the test does, and if there is no database to run it on.
+/// If the test panics, or there is no database to run it on.
 pub fn run<P: Parameter, F: Future>(setup: Setup, body: impl FnOnce(P) -> F) -> F::Output {
     let runtime = runtime();
     let output = runtime.block_on(async {
@@ -81,7 +88,8 @@ pub fn run<P: Parameter, F: Future>(setup: Setup, body: impl FnOnce(P) -> F) -> 
         let (parameter, sandbox) = P::from_sandbox(sandbox);
         let output = body(parameter).await;
         if let Some(sandbox) = sandbox {
-            // A test that keeps a scope open leaves the rest to the server.
+            // The sandbox cannot be closed while the test keeps a scope open. Past the timeout, the
+            // server rolls back when the connection is lost.
             timeout(db.settle_timeout(), sandbox.close()).await.ok();
         }
         timeout(db.settle_timeout(), db.close()).await.ok();
@@ -91,17 +99,20 @@ pub fn run<P: Parameter, F: Future>(setup: Setup, body: impl FnOnce(P) -> F) -> 
     output
 }
 
+/// A runtime with one thread, the test's own.
 fn runtime() -> Runtime {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.unwrap_or_else(|error| panic!("cannot start a runtime for this test: {error}"))
 }
 
+/// Connects to the database of the test, and migrates it.
 async fn connect<DB: Migratable>(setup: Setup) -> Db<DB> {
     let (url, origin) = match (std::env::var(setup.env), DB::EMBEDDED) {
         (Ok(url), _) => (url, setup.env),
         (Err(_), Some(url)) => (url.to_owned(), "the embedded database"),
         (Err(_), None) => panic!(
-            "this test needs a database of {}: set the environment variable `{}` to its URL, which begins with `{}`",
+            "this test needs a database of {}: set the environment variable `{}` to its URL, which \
+             begins with `{}`",
             DB::NAME,
             setup.env,
             DB::URL_SCHEMES.join("` or `"),

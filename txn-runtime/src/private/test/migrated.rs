@@ -1,4 +1,4 @@
-//! Migrations of tests: once per process and database.
+//! Runs the migrations of tests, once per process and database.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,12 @@ pub type Migrations = Option<&'static Migrator>;
 pub trait Migratable: Engine<Connection: Migrate> {}
 impl<DB: Engine<Connection: Migrate>> Migratable for DB {}
 
-/// The URLs of databases that have had theirs, each with the checksums of these.
+/// The migrations that were run in this process: the URL of the database, and the checksums of the
+/// migrations. The lock is held while a test migrates, so that the others wait for it. A test whose
+/// migration fails adds nothing, so that the next one tries again.
 static DONE: Mutex<BTreeSet<(String, Vec<Vec<u8>>)>> = Mutex::const_new(BTreeSet::new());
 
+/// Runs the migrations, unless they were run on this database before.
 pub(super) async fn migrate<DB: Migratable>(
     db: &Db<DB>,
     url: &str,
@@ -28,13 +31,12 @@ pub(super) async fn migrate<DB: Migratable>(
         return Ok(());
     };
     let options = url.parse();
-    // In memory each test has a database of its own.
+    // A database in memory belongs to one test only.
     if options.is_ok_and(|options| DB::session_limit(&options).is_some()) {
         return db.migrate(migrator).await;
     }
     let checksums = migrator.iter().map(|one| one.checksum.to_vec());
     let this = (url.to_owned(), checksums.collect());
-    // Held while it migrates: the others wait for that.
     let mut done = DONE.lock().await;
     if !done.contains(&this) {
         db.migrate(migrator).await?;

@@ -1,4 +1,4 @@
-//! Migrations of tests, where the feature `migrate` is off: there are none.
+//! Takes the place of `migrated.rs` if the feature `migrate` is off: a test has no migrations.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -14,6 +14,7 @@ pub type Migrations = Option<Infallible>;
 pub trait Migratable: Engine {}
 impl<DB: Engine> Migratable for DB {}
 
+/// Does nothing, since there can be no migrations.
 pub(super) fn migrate<DB: Migratable>(
     _db: &Db<DB>,
     _url: &str,
