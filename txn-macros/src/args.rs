@@ -1,4 +1,5 @@
-//! The attribute's arguments as written: which are there, not whether they make sense.
+//! Parses the arguments of the attribute as they are written, without checking whether they make
+//! sense.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
@@ -7,7 +8,7 @@ use syn::{Expr, Token, Type, token};
 
 use crate::error::Errors;
 
-/// Every argument there is.
+/// The names of all arguments.
 pub(crate) const KEYS: [&str; 12] = [
     "nested",
     "requires_new",
@@ -23,32 +24,44 @@ pub(crate) const KEYS: [&str; 12] = [
     "crate",
 ];
 
+/// The content of the attribute's parentheses.
 #[derive(Default)]
 pub(crate) struct RawArgs {
+    /// The source of the session, in the binding form.
     pub(crate) source: Option<RawSource>,
+    /// The arguments after it, in their order.
     pub(crate) list: Vec<RawArg>,
 }
 
+/// `SOURCE as tx`
 pub(crate) struct RawSource {
+    /// The expression in front of `as`.
     pub(crate) expr: Expr,
-    /// What follows `as`; an expression parser takes it for a type.
+    /// The name after `as`, which an expression parser takes for a type. `None` if there is no
+    /// `as`.
     pub(crate) binding: Option<Type>,
 }
 
+/// One argument: its name, which may be unknown, and its value.
 pub(crate) struct RawArg {
     pub(crate) key: Ident,
     pub(crate) value: RawValue,
 }
 
+/// The value of an argument, by the syntax that it is written in.
 pub(crate) enum RawValue {
+    /// `nested`
     Bare,
+    /// `timeout = "2s"`
     Assigned(TokenStream),
+    /// `commit_on(PATTERN)`
     Listed(TokenStream),
-    /// `isolation: x`, `nested true`
+    /// Anything else, which is refused later: `isolation: x`, `nested true`
     Other(TokenStream),
 }
 
 impl RawValue {
+    /// The tokens of the value, without the syntax around them.
     pub(crate) fn tokens(&self) -> TokenStream {
         match self {
             Self::Bare => TokenStream::new(),
@@ -57,13 +70,15 @@ impl RawValue {
     }
 }
 
+/// Parses the arguments of `#[transactional]`. One that cannot be parsed is reported and left out.
 pub(crate) fn parse(attr: TokenStream, errors: &mut Errors) -> RawArgs {
     let mut args = RawArgs::default();
     each(attr, errors, |input| parse_one(input, &mut args));
     args
 }
 
-/// Parses what stands between the commas; a fault ends at the next one.
+/// Calls `parse_one` for each part between two commas. After an error it goes on behind the next
+/// comma, so that all errors are reported together.
 pub(crate) fn each(
     attr: TokenStream,
     errors: &mut Errors,
@@ -84,6 +99,7 @@ pub(crate) fn each(
     }
 }
 
+/// Parses an argument, or the source, which has to come first.
 fn parse_one(input: ParseStream, args: &mut RawArgs) -> syn::Result<()> {
     if is_argument(input) {
         args.list.push(parse_argument(input)?);
@@ -93,9 +109,11 @@ fn parse_one(input: ParseStream, args: &mut RawArgs) -> syn::Result<()> {
     if args.source.is_some() || !args.list.is_empty() {
         let error = syn::Error::new_spanned(
             &source.expr,
-            "the source of the session comes first, and there is only one: write `#[transactional(SOURCE as tx, …)]`",
+            "the source of the session comes first, and there is only one: write \
+             `#[transactional(SOURCE as tx, …)]`",
         );
-        // In the wrong place, but there: that there is none shall not be reported too.
+        // The source is kept, although it is in the wrong place. Otherwise a second error would say
+        // that there is no source.
         args.source.get_or_insert(source);
         return Err(error);
     }
@@ -108,7 +126,8 @@ fn parse_one(input: ParseStream, args: &mut RawArgs) -> syn::Result<()> {
     ))
 }
 
-/// An argument begins with a word; the source may too (`db as tx`, `pool() as tx`), and is told by what follows.
+/// Whether an argument comes next. It begins with a word, but the source may begin with one too
+/// (`db as tx`, `pool() as tx`), so what follows the word decides.
 fn is_argument(input: ParseStream) -> bool {
     let ahead = input.fork();
     let Ok(key) = ahead.call(Ident::parse_any) else {
@@ -122,11 +141,12 @@ fn is_argument(input: ParseStream) -> bool {
     ends || assigned || (is_known(&key) && !goes_on(&ahead))
 }
 
+/// Whether there is an argument with this name.
 fn is_known(key: &Ident) -> bool {
     KEYS.iter().any(|name| key == name)
 }
 
-/// Whether an expression that began with a word goes on.
+/// Whether an expression that began with a word goes on after it.
 fn goes_on(input: ParseStream) -> bool {
     input.peek(Token![as])
         || input.peek(Token![.])
@@ -134,6 +154,7 @@ fn goes_on(input: ParseStream) -> bool {
         || input.peek(Token![?])
 }
 
+/// Parses a name and its value.
 pub(crate) fn parse_argument(input: ParseStream) -> syn::Result<RawArg> {
     let key = input.call(Ident::parse_any)?;
     let value = if input.is_empty() || input.peek(Token![,]) {
@@ -151,6 +172,7 @@ pub(crate) fn parse_argument(input: ParseStream) -> syn::Result<RawArg> {
     Ok(RawArg { key, value })
 }
 
+/// Parses the source of the session, with its name if it has one.
 fn parse_source(input: ParseStream) -> syn::Result<RawSource> {
     match input.parse()? {
         Expr::Cast(cast) => Ok(RawSource {
@@ -164,6 +186,7 @@ fn parse_source(input: ParseStream) -> syn::Result<RawSource> {
     }
 }
 
+/// Takes all tokens in front of the next comma.
 pub(crate) fn until_comma(input: ParseStream) -> TokenStream {
     let mut tokens = TokenStream::new();
     while !input.is_empty() && !input.peek(Token![,]) {

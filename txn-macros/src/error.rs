@@ -1,14 +1,18 @@
-//! Errors of one annotation, collected so that a fault in one part does not hide another.
+//! The errors of one annotation. They are collected, so that an error in one part does not hide
+//! another.
 
 use std::fmt::Display;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
+/// The errors so far, in the order in which they were found. An annotation with errors is never
+/// expanded.
 #[derive(Default)]
 pub(crate) struct Errors(Vec<syn::Error>);
 
 impl Errors {
+    /// Adds an error that points at `tokens`.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.push(syn::Error::new_spanned(tokens, message));
     }

@@ -1,7 +1,8 @@
 //! The expansion of a validated annotation.
 //!
-//! Generated tokens carry the hygiene of the macro, so that no name of the body is shadowed and no lint takes them for
-//! the user's, and the place of what they depend on, so that a missing bound is blamed on the user's type.
+//! Generated tokens have the hygiene of the macro: they shadow no name of the body, and lints do
+//! not take them for the user's. Some also have the location of the user's tokens that they depend
+//! on, so that the compiler points at the user's type if that lacks a bound.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -12,7 +13,7 @@ use crate::item::{RawItem, braced, take_marks};
 use crate::reborrow::reborrow;
 use crate::validate::{Propagation, Session, Valid, is_mut_reference};
 
-/// Tokens with the hygiene of the macro.
+/// Like `quote!`, for tokens with the hygiene of the macro.
 macro_rules! ours {
     ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
 }
@@ -44,16 +45,20 @@ pub(crate) fn expand(item: &RawItem, valid: &Valid) -> TokenStream {
     quote!(#(#attrs)* #vis #sig #body)
 }
 
+/// The input of an expansion. Each method makes one part of the output.
 struct Expand<'a> {
     item: &'a RawItem,
     valid: &'a Valid,
+    /// The path of the crate `txn`, from the argument `crate`.
     krate: &'a Path,
 }
 
 impl Expand<'_> {
     /// Input:  `#[tx] mut tx: &mut PgTx`
-    /// Output: `tx: impl Source<PgTx>`, the bound's first and last token in the place of the user's type, so that a
-    /// caller is shown that type as what the function requires
+    /// Output: `tx: impl Source<PgTx>`
+    ///
+    /// The bound's first and last token have the location of the user's type, so that an error in a
+    /// call shows that type as what the function requires.
     fn parameter(&self, input: &mut FnArg, target: &Type, pat: &Pat) {
         take_marks(input);
         let FnArg::Typed(typed) = input else { return };
@@ -66,11 +71,12 @@ impl Expand<'_> {
         let close = quote_spanned!(close=> >);
         let name = parameter_name(pat);
         *typed.pat = names::plain(name);
-        // Nobody looks into it again, and to parse it would take a tenth of the macro's time.
+        // Nothing reads the type again, and parsing it would take a tenth of the macro's time.
         *typed.ty = Type::Verbatim(ours!(impl #krate::#bound<#target #close));
     }
 
-    /// Braces of the user's, so that line counts stay theirs.
+    /// The body of the function, in the user's own braces, so that the function's lines are counted
+    /// as the user wrote them.
     fn body(&self) -> TokenStream {
         let Some(body) = &self.item.body else {
             return TokenStream::new();
@@ -86,6 +92,7 @@ impl Expand<'_> {
         braced(inner, body.span()).to_token_stream()
     }
 
+    /// Output: open the scope, run BODY, make the conclusion, end the scope; in a loop with `retry`
     fn scope(&self, body: TokenStream, span: Span) -> TokenStream {
         let open = self.open();
         let session = self.session();
@@ -99,6 +106,7 @@ impl Expand<'_> {
         ours!(#open loop { #session #copies #run #verdict #end })
     }
 
+    /// Output: `let mut scope = match open(SOURCE, OPTIONS).await { … };`
     fn open(&self) -> TokenStream {
         let krate = self.krate;
         let options = self.options();
@@ -136,7 +144,8 @@ impl Expand<'_> {
         }
     }
 
-    /// What the session parameter's type tells inference; nothing does in the binding form.
+    /// The generic arguments of the functions that take a scope. They tell inference the type of
+    /// the session parameter; in the binding form there are none.
     fn generics(&self) -> TokenStream {
         match &self.valid.session {
             Session::Parameter { target, .. } => ours!(::<#target, _>),
@@ -158,12 +167,15 @@ impl Expand<'_> {
         ours!(#deadline let (#binding, span) = #krate::__private::enter #generics(&mut scope);)
     }
 
-    /// The body stays in statements of its own: an `#[allow]` on them would hold for the user's code. It stays in braces
-    /// of its own, so that its items come first in their block.
+    /// Output: `let outcome = { let body = pin!(Some(async move { BODY })); run(span, body).await
+    /// };`
+    ///
+    /// No generated `#[allow]` is on these statements, because it would hold for the user's code.
+    /// The body has braces of its own, so that its items come first in their block.
     fn run(&self, body: TokenStream, span: Span) -> TokenStream {
         let krate = self.krate;
         let body = reborrow(body, self.session_name().as_ref());
-        // `unused_braces` would find the user's needless around a lone expression.
+        // The lint `unused_braces` would report the user's own braces around a lone expression.
         let span = match body.is_lone_expression {
             true => Span::mixed_site().located_at(span),
             false => span,
@@ -179,14 +191,17 @@ impl Expand<'_> {
         };
         ours! {
             let outcome = {
-                let body = ::core::pin::pin!(::core::option::Option::Some(async #capture { #pin #body }));
+                let body = ::core::pin::pin!(
+                    ::core::option::Option::Some(async #capture { #pin #body })
+                );
                 #run.await
             };
             #outcome
         }
     }
 
-    /// A limit ends the body, and then the scope.
+    /// With a time limit: takes the outcome of a body that was in time, else ends the scope and
+    /// returns.
     fn outcome_of_body(&self) -> Option<TokenStream> {
         self.valid.args.timeout?;
         let krate = self.krate;
@@ -203,8 +218,9 @@ impl Expand<'_> {
         })
     }
 
-    /// Arguments move into the body, which thereby asks no more of them (`Sync`) than the function did. Not so where the
-    /// scope borrows from one of them, of which the body then takes only what is left.
+    /// `move`, unless the scope borrows from one of the arguments: then the body can only take the
+    /// rest of it. A body that moves its arguments requires no more of them than the function did;
+    /// a body that borrows them would require `Sync`.
     fn capture(&self) -> Option<TokenStream> {
         match &self.valid.session {
             Session::Binding { source, .. } if is_mut_reference(source) => None,
@@ -212,6 +228,7 @@ impl Expand<'_> {
         }
     }
 
+    /// The name that the session has in the body, if it has one.
     fn session_name(&self) -> Option<Ident> {
         match &self.valid.session {
             Session::Binding { name, .. } => Some(name.clone()),

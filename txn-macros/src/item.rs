@@ -1,4 +1,5 @@
-//! The annotated item as written. The signature is parsed; the body stays tokens, so that a half-typed one breaks nothing.
+//! Parses the annotated item. Only the signature is parsed. The body stays tokens, so that one that
+//! is half typed breaks nothing.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -10,34 +11,44 @@ use syn::{
 
 use crate::reborrow::parse_body;
 
+/// An annotated function.
 pub(crate) struct RawItem {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
     pub(crate) sig: Signature,
-    /// None: a trait method without one.
+    /// The body with its braces; `None` for a trait method without one.
     pub(crate) body: Option<Group>,
+    /// The parts of a function that returns a boxed future, if it is one.
     pub(crate) boxed: Option<Boxed>,
 }
 
-/// What who put an attribute on something else than a function is told about it.
+/// The parts of the error about an attribute on something that is not a function.
 pub(crate) struct Attribution {
+    /// The name of the attribute.
     pub(crate) name: &'static str,
+    /// What the attribute does, for the middle of the sentence.
     pub(crate) purpose: &'static str,
-    /// Where it belongs, if there is one answer for all.
+    /// Where the attribute belongs. `None` if that depends on the item.
     pub(crate) place: Option<&'static str>,
 }
 
-/// What `#[async_trait]` made of an `async fn`, and what people write by hand:
+/// The parts of a function that returns a boxed future, as `#[async_trait]` makes it of an
+/// `async fn`, and as people write it by hand:
 /// `fn f(…) -> Pin<Box<dyn Future<Output = T>>> { …; Box::pin(async move { … }) }`
 pub(crate) struct Boxed {
+    /// `T`
     pub(crate) output: Type,
+    /// The statements in front of the last expression.
     pub(crate) before: Vec<Stmt>,
+    /// `Box::pin()`, without its argument.
     pub(crate) call: ExprCall,
+    /// `async move { … }`
     pub(crate) block: ExprAsync,
 }
 
 impl RawItem {
-    /// What is emitted when the function is refused: the function, less what rustc would report a second time.
+    /// The function as it is emitted when its annotation is refused: without anything that rustc
+    /// would report a second time.
     pub(crate) fn fallback(&self) -> TokenStream {
         let Self {
             attrs,
@@ -62,7 +73,7 @@ impl RawItem {
     }
 }
 
-/// Removes the `#[tx]`s of a parameter; tells whether there was one.
+/// Removes the `#[tx]` attributes of a parameter. Returns whether there was one.
 pub(crate) fn take_marks(input: &mut FnArg) -> bool {
     let attrs = match input {
         FnArg::Receiver(receiver) => &mut receiver.attrs,
@@ -73,6 +84,8 @@ pub(crate) fn take_marks(input: &mut FnArg) -> bool {
     attrs.len() < before
 }
 
+/// Parses a function. If the item is something else, the error says what it is, and where the
+/// attribute belongs.
 pub(crate) fn parse(item: TokenStream, attribute: &Attribution) -> syn::Result<RawItem> {
     let parsed = parse_function.parse2(item.clone());
     parsed.map_err(|error| match syn::parse2::<Item>(item) {
@@ -81,6 +94,7 @@ pub(crate) fn parse(item: TokenStream, attribute: &Attribution) -> syn::Result<R
     })
 }
 
+/// Parses a function, with or without a body.
 fn parse_function(input: ParseStream) -> syn::Result<RawItem> {
     let mut attrs = input.call(Attribute::parse_outer)?;
     let vis = input.parse()?;
@@ -109,18 +123,21 @@ fn parse_function(input: ParseStream) -> syn::Result<RawItem> {
     })
 }
 
-/// `#![allow(…)]` at the top of a body says the same as `#[allow(…)]` on the function.
+/// Turns an inner attribute into an outer one. `#![allow(…)]` at the top of a body means the same
+/// as `#[allow(…)]` on the function.
 fn outer(mut attr: Attribute) -> Attribute {
     attr.style = AttrStyle::Outer;
     attr
 }
 
+/// Puts braces with the span `span` around tokens.
 pub(crate) fn braced(tokens: TokenStream, span: Span) -> Group {
     let mut group = Group::new(Delimiter::Brace, tokens);
     group.set_span(span);
     group
 }
 
+/// Whether `await` occurs anywhere in the tokens.
 fn awaits(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Group(group) => awaits(group.stream()),
@@ -154,8 +171,13 @@ fn parse_boxed(sig: &Signature, body: &Group) -> Option<Boxed> {
     }
 }
 
+/// Whether the function of a call is named `pin`, as in `Box::pin`.
 fn is_pin(function: &Expr) -> bool {
-    matches!(function, Expr::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "pin"))
+    let Expr::Path(path) = function else {
+        return false;
+    };
+    let last = path.path.segments.last();
+    last.is_some_and(|last| last.ident == "pin")
 }
 
 /// Input:  `…::Name<T, …>`
@@ -193,6 +215,7 @@ fn future_output(ty: &Type) -> Option<&Type> {
     })
 }
 
+/// The error about an attribute on something that is not a function.
 fn refuse_kind(item: &Item, attribute: &Attribution) -> Option<syn::Error> {
     let (kind, advice) = match item {
         Item::Struct(_) => ("a struct", "an async function"),

@@ -1,4 +1,9 @@
-//! The attribute macros of `txn-rs`; use them through the facade, as `txn::transactional` and `txn::test`.
+//! The attribute macros of `txn-rs`. Use them through the facade, as `txn::transactional` and
+//! `txn::test`.
+//!
+//! A macro is a pure function from the tokens of the attribute and of the item to the tokens to
+//! emit and a list of errors. Its steps are modules: `args` and `item` parse, `validate` has every
+//! rule, and `expand` takes only what `validate` has returned.
 
 mod args;
 mod error;
@@ -30,18 +35,22 @@ pub fn test(
     emit(test_attr::annotate(attr.into(), item.into()))
 }
 
+/// Emits the errors in front of the tokens.
 fn emit((tokens, errors): (proc_macro2::TokenStream, error::Errors)) -> proc_macro::TokenStream {
     let errors = errors.into_compile_errors();
     quote::quote!(#errors #tokens).into()
 }
 
+/// What the errors about a wrong item say of `#[transactional]`.
 const TRANSACTIONAL: item::Attribution = item::Attribution {
     name: "transactional",
     purpose: "runs an `async fn` in a transaction",
     place: None,
 };
 
-/// All of `#[transactional]`: what to emit in place of the item, and what is wrong with the annotation.
+/// The whole of `#[transactional]`. Returns the tokens that take the place of the item, and the
+/// errors of the annotation. If there are errors, the function is still emitted, so that the user
+/// does not get an error for each of its calls too.
 fn annotate(
     attr: proc_macro2::TokenStream,
     item: proc_macro2::TokenStream,

@@ -1,4 +1,5 @@
-//! The implicit reborrow of the session, which the compiler itself does only for arguments that are not generic.
+//! The implicit reborrow of the session, which the compiler itself does only for arguments that are
+//! not generic.
 
 pub(crate) mod by_tokens;
 
@@ -24,8 +25,8 @@ pub(crate) struct Body {
 /// Input:  `debit(tx, 1).await?; query.execute(tx).await`
 /// Output: `debit(&mut *tx, 1).await?; query.execute(&mut *tx).await`
 ///
-/// Never in macros: two operations on one session in `try_join!` must go on failing to compile. Not at all in a body
-/// that binds the name again, where it may be something else.
+/// Never in macros: two operations on one session in `try_join!` must go on failing to compile. Not
+/// at all in a body that binds the name again, where it may be something else.
 pub(crate) fn reborrow(tokens: TokenStream, session: Option<&Ident>) -> Body {
     match by_tokens::reborrow(&tokens, session) {
         None => parsed(tokens, session),

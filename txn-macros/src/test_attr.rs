@@ -1,5 +1,5 @@
-//! `#[txn::test]`, built like `#[transactional]`: arguments and function are read independently, and what is at fault in
-//! them is reported together.
+//! `#[txn::test]`, built like `#[transactional]`: arguments and function are read independently,
+//! and what is at fault in them is reported together.
 
 mod arguments;
 mod expand;

@@ -3,7 +3,8 @@
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// Source text as a person would write it (`&mut Tx<Sqlite>`, not `& mut Tx < Sqlite >`), the same in every compiler.
+/// Source text as a person would write it (`&mut Tx<Sqlite>`, not `& mut Tx < Sqlite >`), the same
+/// in every compiler.
 pub(crate) fn text(tokens: impl ToTokens) -> String {
     let mut out = String::new();
     write(tokens.into_token_stream(), &mut out);

@@ -37,8 +37,8 @@ pub(crate) enum Session {
     Binding { source: Expr, name: Ident },
 }
 
-/// Arguments that are at fault are reported and left out; a function or a session that is at fault ends it. So a mistyped
-/// argument does not also make an error of every call of the function.
+/// Arguments that are at fault are reported and left out; a function or a session that is at fault
+/// ends it. So a mistyped argument does not also make an error of every call of the function.
 pub(crate) fn validate(raw: RawArgs, item: &RawItem, errors: &mut Errors) -> Option<Valid> {
     let function = item.sig.ident.unraw().to_string();
     let RawArgs { source, list } = with_bare_source(raw, item);
@@ -58,7 +58,8 @@ pub(crate) fn validate(raw: RawArgs, item: &RawItem, errors: &mut Errors) -> Opt
     })
 }
 
-/// `#[transactional(db)]`: a word that is no argument, but names a parameter, is a source without a name for its session.
+/// `#[transactional(db)]`: a word that is no argument, but names a parameter, is a source without a
+/// name for its session.
 fn with_bare_source(mut raw: RawArgs, item: &RawItem) -> RawArgs {
     let all = candidates(item);
     let bare = raw.list.first().filter(|arg| {

@@ -1,4 +1,4 @@
-//! Names and places of generated tokens.
+//! The names and spans of generated tokens.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
@@ -15,6 +15,7 @@ pub(super) fn plain(ident: Ident) -> Pat {
     })
 }
 
+/// The name of a pattern that is a name, with or without `mut`.
 pub(super) fn named(pat: &Pat) -> Option<&Ident> {
     match pat {
         Pat::Ident(pat) if pat.subpat.is_none() => Some(&pat.ident),
@@ -22,8 +23,9 @@ pub(super) fn named(pat: &Pat) -> Option<&Ident> {
     }
 }
 
-/// The user's own name, as documentation shows it; a name of the macro's where it would be `_` or `_tx`, which must not
-/// be used.
+/// The name of the session parameter. It is the user's own name, since documentation shows it,
+/// unless that is `_` or begins with an underscore: generated code uses the parameter, and so needs
+/// another name.
 pub(super) fn parameter_name(pat: &Pat) -> Ident {
     match named(pat) {
         Some(name) if !name.to_string().starts_with('_') => name.clone(),
@@ -40,14 +42,15 @@ pub(super) fn parameter_name(pat: &Pat) -> Ident {
     }
 }
 
-/// Where generated code is blamed on `tokens`, without being taken for the user's by lints.
+/// The spans for generated code whose errors should point at `tokens`: first and last. They have
+/// the hygiene of the macro, so that lints do not take the code for the user's.
 pub(crate) fn blame(tokens: impl ToTokens) -> (Span, Span) {
     let ours = |span| Span::mixed_site().located_at(span);
     let (first, last) = ends(tokens);
     (ours(first), ours(last))
 }
 
-/// First and last span of the user's tokens.
+/// The first and the last span of the user's tokens.
 pub(super) fn ends(tokens: impl ToTokens) -> (Span, Span) {
     let mut tokens = tokens.into_token_stream().into_iter();
     let first = tokens.next();
@@ -56,7 +59,8 @@ pub(super) fn ends(tokens: impl ToTokens) -> (Span, Span) {
     (span(first), span(last))
 }
 
-/// The path with its first token at `span`: rustc blames the whole attribute for what begins elsewhere.
+/// The path with its first token at `span`. If an expression begins elsewhere, rustc points at the
+/// whole attribute.
 pub(crate) fn led_by(path: &Path, span: Span) -> TokenStream {
     let mut tokens: Vec<TokenTree> = path.to_token_stream().into_iter().collect();
     for token in tokens

@@ -1,4 +1,5 @@
-//! What the annotation asks for, as a constant, and what the compiler can refuse of it.
+//! Generates the options of the annotation as a constant, and the checks that the compiler makes of
+//! them.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::names::{blame, led_by};
 use crate::validate::{Propagation, Retry, Session};
 
 impl Expand<'_> {
-    /// A constant in its place: to name it would cost who compiles more.
+    /// The options as an inline constant. A named constant would take longer to compile.
     pub(super) fn options(&self) -> TokenStream {
         let krate = self.krate;
         let name = self.name();
@@ -25,6 +26,7 @@ impl Expand<'_> {
         }}
     }
 
+    /// The name of the scope: the argument `name`, or the path of the function.
     fn name(&self) -> TokenStream {
         match &self.valid.args.name {
             Some(name) => name.to_token_stream(),
@@ -35,14 +37,16 @@ impl Expand<'_> {
         }
     }
 
-    /// Where the function is named. `file!` and `line!` tell of the outermost macro that their tokens come from, which for tokens
-    /// of ours would be the attribute.
+    /// The file and line of the function's name. `file!` and `line!` return the location of the
+    /// outermost macro that their tokens come from. With the macro's own tokens that would be the
+    /// attribute, so they get the span of the name.
     fn place(&self) -> TokenStream {
         let span = self.item.sig.ident.span();
         let here = quote_spanned!(span=> ::core::file!(), ::core::line!());
         ours!(.at(#here))
     }
 
+    /// The calls that set everything else, for the arguments that were written.
     fn settings(&self) -> TokenStream {
         let args = &self.valid.args;
         let krate = self.krate;
@@ -66,6 +70,7 @@ impl Expand<'_> {
         quote!(#propagation #isolation #read_only #deferrable #timeout #retry)
     }
 
+    /// The call that sets the argument `retry`.
     fn retry_policy(&self, retry: &Retry) -> TokenStream {
         if retry.is_bare() {
             return ours!(.retry_by_default());
@@ -82,8 +87,8 @@ impl Expand<'_> {
         ours!(.retry(#krate::Retry::DEFAULT #max_attempts #base_delay #max_delay))
     }
 
-    /// What the session's type cannot do is refused here, where its engine is known; blamed on the argument that asks
-    /// for it.
+    /// Checks that the engine of the session's type, if the type names one, can do what the
+    /// arguments ask for. An error points at the argument.
     fn checks(&self) -> Option<TokenStream> {
         let Session::Parameter { target, .. } = &self.valid.session else {
             return None;

@@ -1,4 +1,4 @@
-//! What the outcome of the body is, and how it ends the scope.
+//! Generates what comes after the body: the conclusion from its outcome, and the end of the scope.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -8,7 +8,7 @@ use super::names::blame;
 use crate::validate::Rule;
 
 impl Expand<'_> {
-    /// Tells inference the type of the body's `return`s and of its `?`, before it sees them.
+    /// Tells inference the type that `return` and `?` in the body have, before it gets to them.
     pub(super) fn pin(&self) -> TokenStream {
         let output = &self.valid.output;
         ours! {
@@ -18,7 +18,10 @@ impl Expand<'_> {
         }
     }
 
-    /// The reason is taken before the scope's end is awaited, so that it asks nothing of the outcome across the await.
+    /// Output: `let conclusion = …;`
+    ///
+    /// The conclusion is made before the end of the scope is awaited and owns its text, so that the
+    /// outcome is not borrowed across the await, and need not be `Sync`.
     pub(super) fn verdict(&self) -> TokenStream {
         let krate = self.krate;
         let verdict = self.outcome("verdict");
@@ -43,13 +46,15 @@ impl Expand<'_> {
         }
     }
 
-    /// Whether the outcome's own error is one after which to run the body again.
+    /// With `retry`: adds whether the outcome's own error is one after which to run the body again.
     fn said(&self) -> Option<TokenStream> {
         self.valid.args.retry.as_ref()?;
         let krate = self.krate;
         Some(ours! {
             let conclusion = conclusion.said({
-                use #krate::__private::{SaidByOurs as _, SaidByError as _, SaidByAny as _, SaidByNobody as _};
+                use #krate::__private::{
+                    SaidByOurs as _, SaidByError as _, SaidByAny as _, SaidByNobody as _
+                };
                 (&&&&#krate::__private::Said(&outcome)).is_conflict()
             });
         })
@@ -68,6 +73,7 @@ impl Expand<'_> {
         Some(ours!(#pattern #guard => #krate::Verdict::#verdict,))
     }
 
+    /// Ends the scope and returns. With `retry`, goes on with the next scope if there is one.
     pub(super) fn end(&self) -> TokenStream {
         let krate = self.krate;
         let after = self.outcome("__after");
@@ -87,7 +93,9 @@ impl Expand<'_> {
         }
     }
 
-    /// `<Ret as Outcome>::method`, blamed on the whole of the return type
+    /// Output: `<Ret as Outcome>::method`
+    ///
+    /// Errors point at the whole return type.
     pub(super) fn outcome(&self, method: &str) -> TokenStream {
         let krate = self.krate;
         let output = &self.valid.output;

@@ -1,4 +1,4 @@
-//! Arguments of a function whose body may run more than once.
+//! Generates the copies of the arguments if the body may run more than once.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -12,7 +12,7 @@ use super::names::{blame, plain};
 use crate::validate::{Session, Valid};
 
 /// Input:  `mut count: u32, (a, b): (A, B)`
-/// Output: `count: u32, argument1: (A, B)`, from which each attempt makes its own
+/// Output: `count: u32, argument1: (A, B)`, of which each attempt makes copies
 pub(super) fn name_arguments(inputs: &mut Punctuated<FnArg, Token![,]>, valid: &Valid) {
     for (at, input) in inputs.iter_mut().enumerate() {
         if let (FnArg::Typed(typed), false) = (input, is_session(valid, at)) {
@@ -23,8 +23,10 @@ pub(super) fn name_arguments(inputs: &mut Punctuated<FnArg, Token![,]>, valid: &
 }
 
 impl Expand<'_> {
-    /// Output: `let mut count = for_this_attempt(&count); let (a, b) = for_this_attempt(&argument1);`, and a use of what the
-    /// source was read from, which the body may have no use for
+    /// Output: `let mut count = for_this_attempt(&count); let (a, b) =
+    /// for_this_attempt(&argument1);`
+    ///
+    /// Names that only the source uses get a `let _ = &name;`, since the body may not use them.
     pub(super) fn copies(&self) -> TokenStream {
         let copies = self.arguments().map(|(name, typed)| {
             let pat = &typed.pat;
@@ -39,7 +41,10 @@ impl Expand<'_> {
     }
 
     /// Input:  `app.db as tx`, `State(mut app): State<App>`
-    /// Output: `let State(app) = &argument0;`, as the source is read before there is a copy for the first attempt
+    /// Output: `let State(app) = &argument0;`
+    ///
+    /// The source is evaluated before the first attempt has its copies, so it needs the names
+    /// before.
     pub(super) fn bound_for_source(&self) -> TokenStream {
         let bound = self.arguments().filter_map(|(name, typed)| {
             let used = self.used_by_source(&typed.pat)?;
@@ -53,6 +58,7 @@ impl Expand<'_> {
         quote!(#(#bound)*)
     }
 
+    /// The arguments other than the session, each with its name in the expansion.
     fn arguments(&self) -> impl Iterator<Item = (Ident, &PatType)> {
         let inputs = self.item.sig.inputs.iter().enumerate();
         inputs.filter_map(|(at, input)| match input {
@@ -63,7 +69,7 @@ impl Expand<'_> {
         })
     }
 
-    /// A use of all that the pattern binds, if the source names any of it.
+    /// A use of all names that the pattern binds, if the source uses any of them.
     fn used_by_source(&self, pat: &Pat) -> Option<TokenStream> {
         let Session::Binding { source, .. } = &self.valid.session else {
             return None;
@@ -75,7 +81,8 @@ impl Expand<'_> {
     }
 }
 
-/// The names that a pattern binds; a constant is taken for one, and may be.
+/// Collects the names that a pattern binds. A constant in a pattern looks the same and is collected
+/// too, which does no harm.
 struct Bound(Vec<Ident>);
 
 impl Visit<'_> for Bound {
@@ -85,7 +92,7 @@ impl Visit<'_> for Bound {
     }
 }
 
-/// Makes it a pattern for a reference to what it is for.
+/// Turns a pattern for a value into one for a reference to it: without `ref`, `mut` and `&`.
 struct ByReference;
 
 impl VisitMut for ByReference {
@@ -102,6 +109,7 @@ impl VisitMut for ByReference {
     }
 }
 
+/// Whether any of the names occurs in the tokens.
 fn mentions(tokens: TokenStream, names: &[Ident]) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => names.contains(&ident),
@@ -110,10 +118,12 @@ fn mentions(tokens: TokenStream, names: &[Ident]) -> bool {
     })
 }
 
+/// Whether the parameter at this position is the session.
 fn is_session(valid: &Valid, at: usize) -> bool {
     matches!(&valid.session, Session::Parameter { index, .. } if *index == at)
 }
 
+/// Whether the pattern is a name, with or without `mut`.
 fn is_plain(pat: &Pat) -> bool {
     matches!(
         pat,
@@ -125,6 +135,7 @@ fn is_plain(pat: &Pat) -> bool {
     )
 }
 
+/// The name of an argument in the expansion: its own, or a generated one for any other pattern.
 fn argument_name(pat: &Pat, at: usize) -> Ident {
     match pat {
         Pat::Ident(PatIdent { ident, .. }) if is_plain(pat) => ident.clone(),
