@@ -1,4 +1,26 @@
-//! A transaction: a session inside one, and what is known of its state.
+//! A transaction: a session that is inside of one, and the state that belongs to it.
+//!
+//! ```text
+//!             begin                 commit, rollback, or the scope's end
+//!   Session ─────────► Tx open ───────────────────────────────────────────► ended
+//!                      │     ▲
+//!                      ▼     │
+//!               nested and joined scopes
+//! ```
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `begin` | takes a session and sends BEGIN |
+//! | `state` | brings the state up to date before a statement or an end, and decides how to end |
+//! | `level` | opens and undoes nested levels |
+//! | `hooks` | keeps and runs what was registered for the end |
+//! | `end`, `late` | commit or roll back, without and with a time limit |
+//! | `shield` | lets an end outlive its caller |
+//! | `verify` | asks what became of a COMMIT whose answer was lost |
+//! | `sandbox` | a transaction that never commits, for tests |
+//!
+//! A [`Tx`] has no `Drop` of its own. Dropped, it drops its session, whose state says that a
+//! transaction is open, so that the session is settled.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,28 +54,34 @@ use crate::pool::{Db, Session};
 
 /// An open transaction; `&mut Tx` is a [`sqlx::Executor`].
 ///
-/// An annotated function gets it as its parameter. By hand it comes from [`Db::begin`] and ends with
-/// [`commit`](Self::commit) or [`rollback`](Self::rollback).
+/// An annotated function gets it as its parameter. By hand, [`Db::begin`] returns it, and
+/// [`commit`](Self::commit) or [`rollback`](Self::rollback) ends it.
 ///
 /// # Cancel safety
 ///
-/// Dropping a `Tx` rolls back: in the background its session is brought to a known state before anybody else gets
-/// it, or closed. A statement that is dropped in flight (a `timeout` around it) fails the transaction, since nobody
-/// knows whether it took effect: further statements are refused. A row stream may be dropped between two rows at
-/// no loss.
+/// Dropping a `Tx` rolls back. In the background its session is brought to a known state before
+/// anybody else gets it, or it is closed. If a statement is dropped in flight (by a `timeout`
+/// around it), the transaction fails, since nobody knows whether the statement took effect, and
+/// further statements are refused. A row stream may be dropped between two rows at no loss.
 pub struct Tx<DB: Engine> {
+    /// The session that the transaction runs on. Its state says how the transaction is doing.
     pub(crate) session: Session<DB>,
-    /// Tells it from every other one: a body can put another in its place.
+    /// A number that no other transaction of the process has. Scopes recognise their transaction
+    /// by it, since a body can put another one in its place.
     pub(crate) serial: u64,
+    /// Who is to end the transaction. Set to `Scope` once, and never back.
     owner: Owner,
-    /// What it was opened with, for another attempt.
+    /// The request that it was opened with, for another attempt.
     pub(crate) request: Request,
+    /// The conflicts that were met so far, by which `retry` decides.
     pub(crate) conflicts: ConflictHistory,
-    /// The innermost savepoint level; the outer ones are kept by the scopes inside them.
+    /// The innermost level. The levels around it are kept by the nested scopes that are open.
     pub(crate) level: Level,
+    /// The `before_commit` hooks that have not run.
     checks: Checks<DB>,
-    /// Its name on the server, where commits are verified.
+    /// The id of the transaction on the server, if commits are verified.
     id: Option<String>,
+    /// How many nested scopes are open in the transaction.
     depth: u32,
 }
 
@@ -66,12 +94,14 @@ pub(crate) enum Owner {
     Scope,
 }
 
+/// A serial number that was not used before.
 fn next_serial() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl<DB: Engine> Tx<DB> {
+    /// A transaction on `session`, before its BEGIN is sent.
     pub(super) fn new(session: Session<DB>, request: Request) -> Self {
         let options = request.options;
         let terms = match session.bounds().check_by_keyword::<DB>() {
@@ -91,43 +121,46 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// The handle that this transaction's session came from.
+    /// Returns the handle that this transaction's session came from.
     #[must_use]
     pub fn db(&self) -> &Db<DB> {
         self.session.db()
     }
 
-    /// The name of the innermost open scope: the `name` of its annotation, or the path of its function.
+    /// Returns the name of the innermost open scope: the `name` of its annotation, or the path of
+    /// its function.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.level.scope
     }
 
-    /// The isolation that the transaction was begun with; `None` where that is the database's default.
+    /// Returns the isolation that the transaction was begun with, or `None` if it is the database's
+    /// default.
     #[must_use]
     pub fn isolation(&self) -> Option<Isolation> {
         self.level.terms.isolation
     }
 
-    /// Whether the database refuses writes in it.
+    /// Returns whether writes are refused in the transaction.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.level.terms.read_only
     }
 
-    /// How many nested scopes this point is inside of; 0 in the transaction itself.
+    /// Returns how many nested scopes are open; 0 in the transaction itself.
     #[must_use]
     pub fn depth(&self) -> u32 {
         self.depth
     }
 
-    /// Which attempt at the root scope this is, from 1; more than 1 only with `retry`.
+    /// Returns which attempt at the root scope this is. It starts at 1, and is more than 1 only
+    /// with `retry`.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.conflicts.attempts.count()
     }
 
-    /// How it has gone so far, what a dropped scope has left to be undone included.
+    /// The conflicts that were met so far, without those in work that is still to be undone.
     pub(crate) fn conflicts(&self) -> ConflictHistory {
         let mut conflicts = self.conflicts;
         if let Some(savepoint) = self.session.state.to_roll_back_to() {
@@ -136,17 +169,18 @@ impl<DB: Engine> Tx<DB> {
         conflicts
     }
 
-    /// The raw sqlx connection, for what no executor offers (COPY, advisory locks), and for code that
-    /// wants one.
+    /// Returns the raw sqlx connection, for features that no executor offers (COPY, advisory
+    /// locks), and for code that takes a connection.
     ///
-    /// The driver is told that a transaction is open, so that code which begins another on the
+    /// The driver is told that a transaction is open. So code that begins another one on the
     /// connection ([`sqlx::Connection::begin`]) gets a savepoint in this one. The first call in a
-    /// transaction costs a round trip for it.
+    /// transaction costs a round trip for that.
     ///
-    /// What is done to the connection is out of sight. The transaction is looked at before the next
-    /// statement, or before it ends, which costs another round trip: if it was ended meanwhile (a
-    /// COMMIT sent as SQL), everything further is refused, and the scope's own end is an error that
-    /// says so ([`Error::is_partly_committed`]).
+    /// The runtime does not see what is done to the connection. So before the next statement, or
+    /// before the transaction ends, the server is asked whether the transaction is still open,
+    /// which costs another round trip. If it was ended meanwhile (by a COMMIT sent as SQL),
+    /// everything further is refused, and the end of the scope returns an error that says so
+    /// ([`Error::is_partly_committed`]).
     ///
     /// # Errors
     ///
@@ -155,7 +189,8 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits for the server, it fails the transaction as any statement does.
+    /// If the future is dropped while it waits for the server, the transaction fails, as with any
+    /// statement.
     ///
     /// # Examples
     ///
@@ -184,12 +219,14 @@ impl<DB: Engine> Tx<DB> {
         let scope = self.level.scope;
         self.ensure_usable(scope, REFUSED).await?;
         if let Err(error) = self.session.let_the_driver_count().await {
-            return Err(self.not_lent(error));
+            return Err(self.connection_refused(error));
         }
         Ok(self.session.connection())
     }
 
-    fn not_lent(&mut self, error: sqlx::Error) -> Error {
+    /// The error of [`connection`](Self::connection) if the driver could not be told that a
+    /// transaction is open.
+    fn connection_refused(&mut self, error: sqlx::Error) -> Error {
         let scope = self.level.scope;
         if let sqlx::Error::BeginFailed = error {
             return Error::ended_unseen(scope, error);
@@ -198,62 +235,69 @@ impl<DB: Engine> Tx<DB> {
         Error::aborted(scope, REFUSED, Cause::of(&error))
     }
 
-    /// Makes sure that nothing is written: the scope will roll back whatever it returns, and return it.
+    /// Makes sure that nothing is written: the scope rolls back, whatever it returns, and the
+    /// caller still gets what it returns.
     ///
-    /// In a nested scope it holds for that scope. In a joined one it holds for the transaction that was joined, whose
-    /// own scope is told: it gets an error ([`Error::is_rollback_only`]) instead of an `Ok` that would not be true.
+    /// In a nested scope this holds for that scope. In a joined scope it holds for the transaction
+    /// that was joined, and the scope of that transaction gets an error
+    /// ([`Error::is_rollback_only`]) instead of an `Ok` that would not be true.
     pub fn set_rollback_only(&mut self, why: impl Into<String>) {
         self.level.set_rollback_only(Cause::new(why));
     }
 
-    /// Commits.
+    /// Commits the transaction.
     ///
     /// # Errors
     ///
-    /// If the server did not confirm the commit of a healthy transaction: a joined scope had failed
-    /// ([`Error::is_rollback_only`]), a statement had ([`Error::is_aborted`]), the engine refused
-    /// ([`Error::is_serialization_failure`] among others), the transaction had been ended by something that ran in it
-    /// ([`Error::is_partly_committed`]), or the answer was lost ([`Error::is_commit_unknown`]).
-    /// In all but the last two nothing was written.
+    /// If the server did not confirm the commit of a healthy transaction:
+    ///
+    /// - a joined scope had failed ([`Error::is_rollback_only`]),
+    /// - a statement had failed ([`Error::is_aborted`]),
+    /// - the engine refused the commit ([`Error::is_serialization_failure`] among others),
+    /// - something that ran in the transaction had ended it ([`Error::is_partly_committed`]), or
+    /// - the answer was lost ([`Error::is_commit_unknown`]).
+    ///
+    /// In all but the last two cases nothing was written.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the commit is finished in the background; its result is then an event.
+    /// If the future is dropped, the commit is finished in the background, and its result is logged
+    /// as an event.
     pub async fn commit(self) -> Result<(), Error> {
         let mut tx = self;
         if tx.owner == Owner::Scope || tx.depth > 0 || tx.level.joined > 0 {
-            // A body has moved it out of the scope that is open in it.
+            // The body of an open scope has moved the transaction out of its place.
             tx.level.exchanged(tx.level.scope);
         }
         end(tx, Verdict::Commit.into()).await
     }
 
-    /// The transaction belongs to a root scope from now on.
+    /// Gives the transaction to a root scope, which alone may commit it from now on.
     pub(crate) fn owned_by_scope(&mut self) {
         self.owner = Owner::Scope;
     }
 
-    /// Rolls back.
+    /// Rolls the transaction back.
     ///
     /// # Errors
     ///
-    /// If there was nothing to roll back any more, because the transaction had been ended by something that ran in it: a part
-    /// of it may be committed ([`Error::is_partly_committed`]). A session on which the ROLLBACK fails is closed, which rolls
-    /// back too, and is no error.
+    /// If there was nothing left to roll back, because something that ran in the transaction had
+    /// ended it: a part of it may be committed ([`Error::is_partly_committed`]). It is not an error
+    /// if the ROLLBACK fails, because the session is closed then, which rolls back too.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the rollback is finished in the background.
+    /// If the future is dropped, the rollback is finished in the background.
     pub async fn rollback(self) -> Result<(), Error> {
         end(self, Verdict::Rollback.into()).await
     }
 
     // -- joining
 
-    /// Why a scope with these options cannot run inside of this transaction, if it cannot.
+    /// Returns why a scope with these options cannot run inside of this transaction, if that is so.
     #[inline(always)]
     pub(crate) fn conflict(&self, options: &Options) -> Option<String> {
-        // Where there is one level only, the default is no other.
+        // With an engine that has only one level, the default is that level.
         let one_level = DB::LACKS.weak_isolation.is_some();
         let Terms {
             isolation,
@@ -266,16 +310,18 @@ impl<DB: Engine> Tx<DB> {
         {
             let has = isolation.map_or("the default".into(), |has| has.to_string());
             return Some(format!(
-                "asks for isolation {wanted}, but joins a transaction whose isolation is {has}; open the outer scope \
-                 with it, or make this one `requires_new`"
+                "asks for isolation {wanted}, but joins a transaction whose isolation is {has}; \
+                 open the outer scope with it, or make this one `requires_new`"
             ));
         }
         (read_only && !options.read_only).then(|| {
-            "may write, but joins a read-only transaction; mark it `read_only`, or make it `requires_new`".into()
+            "may write, but joins a read-only transaction; mark it `read_only`, or make it \
+             `requires_new`"
+                .into()
         })
     }
 
-    /// The request of a scope that runs on a second session beside this one.
+    /// The request of a scope that runs on a second session while this transaction stays open.
     pub(crate) fn request_inside(&self, options: &'static Options) -> Request {
         Request {
             depth: self.depth + 1,

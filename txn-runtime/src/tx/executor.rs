@@ -1,4 +1,5 @@
-//! `&mut Tx` as an executor.
+//! `&mut Tx` as an executor. What it does is written once for sessions and transactions, in
+//! `pool/executor.rs`.
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;

@@ -1,4 +1,12 @@
-//! What a scope asks to be done at the end of the transaction: right before its commit, after it, or after its rollback.
+//! Hooks: what a scope registers for the end of its transaction.
+//!
+//! There are three kinds. `before_commit` hooks run inside of the transaction, right before COMMIT,
+//! and can still fail it; they are kept here. `after_commit` and `after_rollback` hooks run without
+//! a session, once the end is known; they are kept in the session, so that they are not lost if the
+//! transaction is dropped.
+//!
+//! Each hook has the depth of the scope that registered it. If a nested scope succeeds, its hooks
+//! move to the scope around it. If it is rolled back, its hooks for a commit are forgotten.
 
 use std::future::Future;
 
@@ -10,11 +18,12 @@ use crate::model::error::{BoxError, Cause, Error};
 use crate::model::labels;
 use crate::pool::hooks::{AfterRollback, CommittedHook, Hook};
 
-/// A hook that still has a say: it runs inside of the transaction.
+/// A hook that runs inside of the transaction, and can fail it.
 type BeforeCommit<DB> =
     Box<dyn for<'a> FnOnce(&'a mut Tx<DB>) -> BoxFuture<'a, Result<(), BoxError>> + Send>;
 
-/// The hooks that run inside of the transaction, each with the depth of the scope that registered it.
+/// The `before_commit` hooks, each with the depth of the scope that it belongs to, in the order in
+/// which they were registered.
 pub(super) struct Checks<DB: Engine>(Vec<(u32, BeforeCommit<DB>)>);
 
 impl<DB: Engine> Default for Checks<DB> {
@@ -28,19 +37,20 @@ impl<DB: Engine> Checks<DB> {
         self.0.is_empty()
     }
 
-    /// The nested scope at `depth` succeeded: its hooks are now those of the scope around it.
+    /// Gives the hooks of the nested scope at `depth`, which succeeded, to the scope around it.
     fn keep(&mut self, depth: u32) {
         for (at, _) in &mut self.0 {
             *at = (*at).min(depth - 1);
         }
     }
 
-    /// The nested scope at `depth` was rolled back, and those inside it.
+    /// Forgets the hooks of the nested scope at `depth`, which was rolled back, and of all scopes
+    /// inside it.
     fn undo(&mut self, depth: u32) {
         self.0.retain(|(at, _)| *at < depth);
     }
 
-    /// The next hook of the scope at `depth`, or inside it.
+    /// Takes the next hook of the scope at `depth`, or of one inside it.
     fn next(&mut self, depth: u32) -> Option<BeforeCommit<DB>> {
         let next = self.0.iter().position(|(at, _)| *at >= depth)?;
         Some(self.0.remove(next).1)
@@ -48,11 +58,12 @@ impl<DB: Engine> Checks<DB> {
 }
 
 impl<DB: Engine> Tx<DB> {
-    /// Runs `hook` inside of the transaction, right before its COMMIT; if it fails, the transaction rolls back and returns
-    /// its error.
+    /// Runs `hook` inside of the transaction, right before its COMMIT. If the hook fails, the
+    /// transaction rolls back and returns the hook's error.
     ///
-    /// For checks that concern the transaction as a whole. It belongs to the scope that registered it: if that is nested and
-    /// rolls back, the hook is forgotten. It may register further hooks.
+    /// This is meant for checks that concern the transaction as a whole. A hook belongs to the
+    /// scope that registered it: if that scope is nested and rolls back, the hook is forgotten. A
+    /// hook may register further hooks.
     ///
     /// ```
     /// # use txn_runtime::{Db, Error, Sqlite};
@@ -75,32 +86,38 @@ impl<DB: Engine> Tx<DB> {
         self.checks.0.push((depth, Box::new(hook)));
     }
 
-    /// Runs `hook` after the transaction has committed, and only then: for what must not happen unless it has, such as
-    /// sending a mail.
+    /// Runs `hook` after the transaction has committed, and only then.
     ///
-    /// Hooks run in the order in which they were registered, one after the other, before the call returns, and on no session:
-    /// a hook may open a transaction of its own even in a pool of one. A hook that panics is an event; the others run, and the
-    /// call returns `Ok`. It belongs to the scope that registered it: if that is nested and rolls back, the hook is forgotten.
+    /// This is meant for work that must not happen unless the transaction has committed, such as
+    /// sending a mail. Hooks run in the order in which they were registered, one after the other,
+    /// before the call returns. They hold no session, so that a hook may open a transaction of its
+    /// own even in a pool of one. If a hook panics, that is logged as an event; the other hooks
+    /// run, and the call returns `Ok`. A hook belongs to the scope that registered it: if that
+    /// scope is nested and rolls back, the hook is forgotten.
     ///
     /// # Cancel safety
     ///
-    /// If the caller is dropped, hooks finish in the background; [`Db::settled`](crate::Db::settled) waits for them, so a hook must not.
-    /// If the process ends, a hook that had not run is lost: what must survive that belongs into a table.
+    /// If the caller is dropped, the hooks finish in the background.
+    /// [`Db::settled`](crate::Db::settled) waits for them, so a hook must not call it. If the
+    /// process ends, hooks that have not run are lost: work that must survive that belongs in a
+    /// table.
     pub fn after_commit(&mut self, hook: impl Future<Output = ()> + Send + 'static) {
         let depth = self.depth();
         let hook = CommittedHook::new(self.name(), hook);
         self.session.hooks.push(depth, Hook::AfterCommit(hook));
     }
 
-    /// Runs `hook` with the cause when what this scope has done was not committed: it failed, was dropped, asked for a
-    /// rollback, the commit was refused, or its fate is unknown ([`Cause::is_unknown`]).
+    /// Runs `hook` with the cause if the work of this scope was not committed: the scope failed,
+    /// was dropped, or asked for a rollback, the commit was refused, or its fate is unknown
+    /// ([`Cause::is_unknown`]).
     ///
-    /// Like [`after_commit`](Self::after_commit) it runs on no session. The hook of a nested scope that was rolled back runs when
-    /// the transaction around it has ended, however that ends.
+    /// Like an [`after_commit`](Self::after_commit) hook, it holds no session. The hook of a nested
+    /// scope that was rolled back runs when the transaction around it has ended, however that ends.
     ///
     /// # Cancel safety
     ///
-    /// A drop is one of the ways not to commit: the hook runs in the background then, after the rollback.
+    /// If the scope is dropped, it is not committed, so the hook runs in the background, after the
+    /// rollback.
     pub fn after_rollback<F, Fut>(&mut self, hook: F)
     where
         F: FnOnce(Cause) -> Fut + Send + 'static,
@@ -111,7 +128,8 @@ impl<DB: Engine> Tx<DB> {
         self.session.hooks.push(depth, Hook::AfterRollback(hook));
     }
 
-    /// Lets the hooks of the innermost level that belong inside of the transaction run, until there are none.
+    /// Runs the `before_commit` hooks of the innermost level until none is left, those included
+    /// that were registered by hooks. It stops at the first hook that fails.
     pub(crate) async fn run_before_commit(&mut self) -> Result<(), Error> {
         while let Some(hook) = self.checks.next(self.depth()) {
             if let Err(error) = hook(self).await {
@@ -123,14 +141,14 @@ impl<DB: Engine> Tx<DB> {
         Ok(())
     }
 
-    /// The innermost scope is nested and has succeeded.
+    /// Gives the hooks of the innermost level, which succeeded, to the level around it.
     pub(super) fn keep_hooks(&mut self) {
         let depth = self.depth();
         self.checks.keep(depth);
         self.session.hooks.keep(depth);
     }
 
-    /// The innermost scope is nested, and what it has done is undone.
+    /// Forgets the hooks of the innermost level that wait for a commit, because its work is undone.
     pub(super) fn undo_hooks(&mut self, cause: &Cause) {
         let depth = self.depth();
         self.checks.undo(depth);

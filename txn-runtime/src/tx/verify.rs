@@ -1,13 +1,13 @@
-//! A COMMIT whose answer was lost: the server can be asked what became of the transaction.
+//! Asks the server what became of a transaction when the answer to its COMMIT was lost.
 //!
-//! Costs no round trip while nothing is lost: the transaction's id is asked for along with BEGIN,
-//! and who its server is was told in the greeting of the session, which cannot outlive the server's
-//! run.
+//! It costs no round trip while nothing is lost: the id of the transaction is read along with
+//! BEGIN, and the identity of the server in the greeting of the session, which cannot outlive that
+//! run of the server.
 //!
 //! An answer counts only if it comes from the run of the server that the transaction was begun in.
-//! A crash loses the ids of all that had not reached the log, and they are given to strangers;
-//! another server has ids of its own. What either says of an id is about somebody else's
-//! transaction, "aborted" no less than "committed".
+//! In a crash, the server loses the ids of all transactions that had not reached the log, and gives
+//! them to others. Another server has ids of its own. In both cases an answer about the id would be
+//! about some other transaction, whether it says "committed" or "aborted".
 
 use std::time::Duration;
 
@@ -16,15 +16,17 @@ use tokio::time::{sleep, timeout};
 use crate::engine::{Engine, Verified};
 use crate::pool::Db;
 
+/// How long to wait after the first question. Each pause is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause between two questions.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Another server may have been asked because several share an address; after so many times, the
-/// one is taken to be gone.
+/// How often another server may answer, because several share an address, before the right one is
+/// taken to be gone.
 const TRIES_ELSEWHERE: u32 = 5;
 
-/// Whether the transaction was committed; asks until there is an answer. `None` if there is none
-/// within the settle timeout, or none that proves anything.
+/// Asks until the server says whether the transaction was committed. Returns `None` if there is no
+/// answer within the settle timeout, or none that proves anything.
 pub(crate) async fn verify<DB: Engine>(
     db: &Db<DB>,
     transaction: &str,
@@ -38,6 +40,7 @@ pub(crate) async fn verify<DB: Engine>(
     }
 }
 
+/// Asks again and again until the transaction is no longer in progress.
 async fn ask_until_over<DB: Engine>(db: &Db<DB>, transaction: &str, server: &str) -> Verified {
     let mut pause = FIRST_PAUSE;
     let mut elsewhere = 0;
@@ -50,7 +53,10 @@ async fn ask_until_over<DB: Engine>(db: &Db<DB>, transaction: &str, server: &str
             }
             Ok(verified) => return verified,
             Err(error) => {
-                tracing::debug!(target: "txn", system = DB::SYSTEM, %error, "cannot ask about a commit yet");
+                tracing::debug!(
+                    target: "txn", system = DB::SYSTEM, %error,
+                    "cannot ask about a commit yet"
+                );
             }
         }
         sleep(pause).await;
@@ -58,6 +64,7 @@ async fn ask_until_over<DB: Engine>(db: &Db<DB>, transaction: &str, server: &str
     }
 }
 
+/// Asks once, on another session or connection.
 async fn ask<DB: Engine>(
     db: &Db<DB>,
     transaction: &str,
