@@ -1,4 +1,5 @@
-//! The handle as its users know it: connecting, beginning, its settings, and itself as an executor.
+//! The handle as its users know it: connecting, beginning, its settings, and the handle as an
+//! executor. What the handle shares with its sessions is in `pool`.
 
 use std::fmt;
 use std::panic::Location;
@@ -17,6 +18,7 @@ use crate::model::request::{Need, Request};
 use crate::pool::{Db, Session};
 use crate::tx::Tx;
 
+/// The options of a transaction that is begun by hand.
 static BY_HAND: Options = Options::new("a transaction begun by hand");
 
 impl<DB: Engine> Db<DB> {
@@ -24,18 +26,19 @@ impl<DB: Engine> Db<DB> {
     ///
     /// # Errors
     ///
-    /// If the URL is not one of this engine's, or no session can be opened: the server cannot be reached
-    /// ([`Error::is_connection`]), or refuses ([`Error::code`] tells why).
+    /// If the URL does not belong to this engine, or no session can be opened: the server cannot be
+    /// reached ([`Error::is_connection`]), or refuses ([`Error::code`] says why).
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If it is called outside of a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: dropped, the connection attempt is given up.
+    /// Nothing is lost. If the future is dropped, the connection attempt is given up.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        // sqlx would take the URL of another engine, and look for a server where there is none.
+        // sqlx would accept the URL of another engine, and then try to reach a server that does not
+        // exist.
         let scheme = url.split(':').next().unwrap_or_default();
         if !DB::URL_SCHEMES.contains(&scheme) {
             return Err(Error::connect(invalid::<DB>(&"another scheme, or none")));
@@ -46,38 +49,40 @@ impl<DB: Engine> Db<DB> {
         Self::builder(options).connect().await
     }
 
-    /// Settings beyond the URL.
+    /// Returns a builder, for settings beyond the URL.
     pub fn builder(options: ConnectOptionsOf<DB>) -> DbBuilder<DB> {
         DbBuilder::new(options)
     }
 
-    /// Begins a transaction by hand. Annotated functions do it by themselves.
+    /// Begins a transaction by hand. Annotated functions begin one by themselves.
     ///
     /// # Errors
     ///
-    /// If no session was free within the `acquire_timeout`, none could be opened, too many wait for one
-    /// ([`Error::is_overloaded`]), the server has been out of reach for a while ([`Error::is_unavailable`]), the handle is closed, or the
-    /// server refused the BEGIN.
+    /// If no session was free within the `acquire_timeout`, none could be opened, too many callers
+    /// wait for one ([`Error::is_overloaded`]), the server has been out of reach for a while
+    /// ([`Error::is_unavailable`]), the handle is closed, or the server refused the BEGIN.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: dropped while it waits it leaves the queue, dropped during BEGIN the session is settled.
+    /// Nothing is lost. If the future is dropped while it waits, it leaves the queue. If it is
+    /// dropped during BEGIN, the session is settled.
     #[track_caller]
     pub fn begin(&self) -> impl Future<Output = Result<Tx<DB>, Error>> + Send {
         let request = Request::by_hand(&BY_HAND, Location::caller());
         Tx::begin_by_hand(self, request)
     }
 
-    /// A session in autocommit mode.
+    /// Takes a session in autocommit mode.
     ///
     /// # Errors
     ///
-    /// If no session was free within the `acquire_timeout`, none could be opened, too many wait for one
-    /// ([`Error::is_overloaded`]), the server has been out of reach for a while ([`Error::is_unavailable`]), or the handle is closed.
+    /// If no session was free within the `acquire_timeout`, none could be opened, too many callers
+    /// wait for one ([`Error::is_overloaded`]), the server has been out of reach for a while
+    /// ([`Error::is_unavailable`]), or the handle is closed.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: dropped, it leaves the queue.
+    /// Nothing is lost. If the future is dropped, it leaves the queue.
     #[track_caller]
     pub fn session(&self) -> impl Future<Output = Result<Session<DB>, Error>> + Send {
         self.autocommit_session(Need {
@@ -87,6 +92,7 @@ impl<DB: Engine> Db<DB> {
     }
 }
 
+/// The error of a URL that does not belong to the engine.
 fn invalid<DB: Engine>(error: &dyn fmt::Display) -> sqlx::Error {
     let schemes = DB::URL_SCHEMES.join("` or `");
     sqlx::Error::Configuration(

@@ -1,17 +1,25 @@
-//! The runtime of [txn](https://docs.rs/txn-rs): sessions, scopes, settling. Use it through the crate `txn-rs`.
+//! The runtime of [txn](https://docs.rs/txn-rs): sessions, scopes, settling. Use it through the
+//! crate `txn-rs`.
 //!
 //! The invariants that the modules cite:
 //!
-//! 1. A session is in the pool only if its last protocol exchange completed and it is outside a transaction.
-//! 2. The guard exists before the statement is sent and is defused after its answer was read, never the other way.
-//! 3. All transaction SQL (BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO) goes through one module.
-//! 4. Every cleanup is bounded by `settle_timeout`; past it the session is closed and its slot freed.
-//! 5. A cleanup holds its pool slot until it ends, so that the pool never opens more than `max_sessions`.
-//! 6. `Ok` is returned only after the server confirmed the COMMIT of a transaction that was not aborted.
-//! 7. A failed scope's own error is never masked by a failure of its rollback (that one is an event; the session is
-//!    closed). Only the news that a part of it may be committed takes its place, and quotes it.
-//! 8. Cleanup never needs the caller's runtime context: `Drop` uses the runtime that the `Db` was made with, and if that
-//!    is gone, another.
+//! 1. A session is in the pool only if its last protocol exchange completed and it is outside a
+//!    transaction.
+//! 2. The guard exists before the statement is sent and is defused after its answer was read, never
+//!    the other way.
+//! 3. All transaction SQL (BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO) goes through
+//!    one module.
+//! 4. Every cleanup is bounded by `settle_timeout`; past it the session is closed and its slot
+//!    freed.
+//! 5. A cleanup holds its pool slot until it ends, so that the pool never opens more than
+//!    `max_sessions`.
+//! 6. `Ok` is returned only after the server confirmed the COMMIT of a transaction that was not
+//!    aborted.
+//! 7. A failed scope's own error is never masked by a failure of its rollback (that one is an
+//!    event; the session is closed). Only the news that a part of it may be committed takes its
+//!    place, and quotes it.
+//! 8. Cleanup never needs the caller's runtime context: `Drop` uses the runtime that the `Db` was
+//!    made with, and if that is gone, another.
 
 #![cfg_attr(
     not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),

@@ -1,4 +1,4 @@
-//! Settings of a `Db`.
+//! The builder of a `Db`: its settings and their defaults.
 
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use crate::pool::callbacks::Callbacks;
 use crate::pool::gate::Settings as Gate;
 use crate::pool::{Cancel, Db, Limits, Settings};
 
-/// Settings of a [`Db`], from [`Db::builder`].
+/// Builds a [`Db`] with other settings than the default ones. Created by [`Db::builder`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `connect`"]
 pub struct DbBuilder<DB: Engine>(Settings<DB>);
 
 impl<DB: Engine> DbBuilder<DB> {
+    /// A builder with the default settings.
     pub(super) fn new(options: ConnectOptionsOf<DB>) -> Self {
         Self(Settings {
             options,
@@ -42,22 +43,24 @@ impl<DB: Engine> DbBuilder<DB> {
         })
     }
 
-    /// What this pool is called in the metrics, as `db.client.connection.pool.name`. Default: its address,
-    /// `host:port/database` or the path of the file. Feature `metrics`.
+    /// Sets the name of this pool in the metrics, `db.client.connection.pool.name`. Default: its
+    /// address, `host:port/database`, or the path of the file. Requires the feature `metrics`.
     ///
-    /// Pools of one name and engine are counted together.
+    /// Pools with the same name and engine are counted together.
     #[cfg(feature = "metrics")]
     pub fn pool_name(mut self, name: impl Into<String>) -> Self {
         self.0.pool_name = Some(name.into());
         self
     }
 
-    /// The most sessions open at a time. Default: 10, as in sqlx. A SQLite database in memory, or in a temporary file
-    /// (an empty name), has 1 at most, which is never replaced: the database lasts as long as that.
+    /// Sets how many sessions may be open at a time. Default: 10, as in sqlx.
+    ///
+    /// A SQLite database in memory, or in a temporary file (an empty name), never has more than
+    /// one session. That session is never replaced, because the database would end with it.
     ///
     /// # Panics
     ///
-    /// If it is 0.
+    /// If `max` is 0.
     pub fn max_sessions(mut self, max: usize) -> Self {
         assert!(
             max > 0,
@@ -67,87 +70,97 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
-    /// How long a caller waits for a session, connecting included. Default: 30 s, as in sqlx.
+    /// Sets how long a caller waits for a session, connecting included. Default: 30 s, as in sqlx.
     pub fn acquire_timeout(mut self, limit: Duration) -> Self {
         self.0.limits.acquire_timeout = limit;
         self
     }
 
-    /// How long a session may lie in the pool before it is closed. Default: 10 min, as in sqlx.
+    /// Sets how long a session may be idle in the pool before it is closed. Default: 10 min, as in
+    /// sqlx.
     ///
-    /// The session used last is used next, so that those that are not needed lie idle.
+    /// The session that was used last is used next, so that the sessions that are not needed stay
+    /// idle.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.0.idle_timeout = limit.into();
         self
     }
 
-    /// How old a session may become before it is closed, or replaced when it is back. Default: 30 min, as in sqlx.
+    /// Sets how old a session may become. Past that it is closed as soon as nobody uses it.
+    /// Default: 30 min, as in sqlx.
     pub fn max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.0.max_lifetime = limit.into();
         self
     }
 
-    /// How long the cleanup after a dropped scope may take before its session is closed. Default: 5 s.
+    /// Sets how long the cleanup after a dropped scope may take before its session is closed.
+    /// Default: 5 s.
     pub fn settle_timeout(mut self, limit: Duration) -> Self {
         self.0.limits.settle_timeout = limit;
         self
     }
 
-    /// What to do with an operation that was dropped in flight. Default: [`Cancel::Server`].
+    /// Sets what happens to an operation that was dropped in flight. Default: [`Cancel::Server`].
     pub fn cancel(mut self, cancel: Cancel) -> Self {
         self.0.limits.cancel = cancel;
         self
     }
 
-    /// Whether to ask the server what became of a transaction when the answer to its COMMIT was lost. Default: no.
+    /// Sets whether to ask the server what became of a transaction when the answer to its COMMIT
+    /// was lost. Default: no.
     ///
-    /// On PostgreSQL 13 or newer the caller then gets `Ok` or a plain error;
-    /// [`Error::is_commit_unknown`] remains only where no server could be asked within the
-    /// `settle_timeout`, or it has crashed or been replaced since the transaction began: an answer
-    /// counts only from the same run of the same server, and not at all where the role may not call
-    /// `pg_control_system()`. It costs no round trip while nothing is lost, but every write scope
-    /// takes a transaction id, even one that writes nothing. The other engines cannot tell, and
-    /// ignore it.
+    /// On PostgreSQL 13 or newer the caller then gets `Ok` or a plain error.
+    /// [`Error::is_commit_unknown`] remains only if no server could be asked within the
+    /// `settle_timeout`, if the server has crashed or been replaced since the transaction began, or
+    /// if the role may not call `pg_control_system()`: an answer counts only from the same run of
+    /// the same server. It costs no round trip while nothing is lost, but every write scope takes a
+    /// transaction id, even one that writes nothing. The other engines cannot tell, and ignore this
+    /// setting.
     pub fn verify_commits(mut self, verify: bool) -> Self {
         self.0.limits.verify_commits = verify;
         self
     }
 
-    /// Keeps sessions for callers who hold one already and need another (`requires_new`). Default: 0.
+    /// Reserves sessions for callers that hold one already and need another (`requires_new`).
+    /// Default: 0.
     ///
-    /// When all sessions are held by callers who wait for another, none of them can go on; the last one to ask then fails at once
-    /// ([`Error::is_acquire_timeout`]), and names the scopes that wait. With one reserved session that cannot be, as long as
-    /// `requires_new` is not nested in `requires_new`; with *k* of them inside each other, reserve *k*. Without a reserve, a pool of at
-    /// least `callers · k + 1` sessions cannot starve, `callers` being those that are in such scopes at a time.
+    /// If all sessions are held by callers that wait for another, none of them can go on. The last
+    /// one to ask then fails at once ([`Error::is_acquire_timeout`]), and its error names the
+    /// scopes that wait. One reserved session prevents that, as long as `requires_new` is not
+    /// nested in `requires_new`; with *k* of them inside each other, reserve *k*. Without a
+    /// reserve, a pool of at least `callers · k + 1` sessions cannot starve, where `callers` is the
+    /// number of callers that are in such scopes at a time.
     ///
     /// # Panics
     ///
-    /// In [`connect`](Self::connect), if nothing is left of `max_sessions`.
+    /// [`connect`](Self::connect) panics if the reserve leaves nothing of `max_sessions`.
     pub fn reserve(mut self, sessions: usize) -> Self {
         self.0.limits.reserve = sessions;
         self
     }
 
-    /// What a `retry` without figures stands for on this database. Default: [`Retry::DEFAULT`].
+    /// Sets the policy of a `retry` without figures on this database. Default: [`Retry::DEFAULT`].
     ///
-    /// A function that does not say `retry` is never run twice, `isolation = serializable` or not: each attempt takes a
-    /// clone of its arguments, which is to be seen where it is annotated.
+    /// A function without `retry` is never run twice, not even with `isolation = serializable`:
+    /// each attempt takes a clone of the arguments, and that should be visible in the annotation.
     pub fn retry(mut self, policy: Retry) -> Self {
         self.0.limits.retry = policy;
         self
     }
 
-    /// How long a transaction may be open before that is reported, once, as a warning (a `tracing` event) that says what it is doing and
-    /// whom it waits on, as [`Db::scopes`] does. Default: 30 s, which is what callers wait for its session; `None` for never.
+    /// Sets how long a transaction may be open before that is reported. Default: 30 s, which is as
+    /// long as callers wait for its session; `None` never reports it.
     ///
-    /// The time counts from when it has its session, hooks included. Sessions in autocommit mode may be open for as long as they
-    /// like.
+    /// The report is a single warning (a `tracing` event). It says what the transaction is doing
+    /// and whom it waits for, as [`Db::scopes`] does. The time runs from the moment when the
+    /// transaction has its session, and includes its hooks. Sessions in autocommit mode may be open
+    /// for any time.
     pub fn warn_after(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.0.limits.warn_after = limit.into();
         self
     }
 
-    /// Makes the handle, and opens a first session to see that it works.
+    /// Creates the handle, and opens a first session to see that it works.
     ///
     /// # Errors
     ///
@@ -155,11 +168,11 @@ impl<DB: Engine> DbBuilder<DB> {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If it is called outside of a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: dropped, the connection attempt is given up.
+    /// Nothing is lost. If the future is dropped, the connection attempt is given up.
     pub async fn connect(self) -> Result<Db<DB>, Error> {
         let db = self.0.build();
         drop(db.acquire(db.deadline(), &Need::AUTOCOMMIT).await?);

@@ -1,4 +1,5 @@
-//! `&Db` and `&Sandbox` as executors.
+//! `&Db` and `&Sandbox` as executors: each statement runs on a session of its own, which goes back
+//! when the statement is done. In a sandbox, which has only one session, each statement is a scope.
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -15,20 +16,24 @@ use crate::pool::executor::Rows;
 use crate::pool::{Db, Session};
 use crate::tx::{Sandbox, Tx, end};
 
+/// The options of the scope that a statement is in a sandbox.
 static STATEMENT: Options = Options::new("a statement in autocommit mode");
 
-/// What one statement runs on.
+/// The session that one statement runs on. Dropped in flight, the session is settled.
 #[allow(
     clippy::large_enum_variant,
-    reason = "outside of a sandbox it is always the large one, and a box would cost each statement an allocation"
+    reason = "outside of a sandbox it is always the large one, and a box would cost each statement \
+              an allocation"
 )]
 enum Lease<DB: Engine> {
+    /// A session in autocommit mode.
     Session(Session<DB>),
-    /// A statement that fails is undone by itself, as it is outside of a sandbox.
+    /// A scope on the session of a sandbox. A statement that fails is undone alone, as it is
+    /// outside of a sandbox.
     Sandboxed(Box<Tx<DB>>),
 }
 
-/// Both are executors.
+/// Runs an expression on the executor in a lease, whichever it is.
 macro_rules! on {
     ($lease:expr, $it:ident => $run:expr) => {
         match &mut $lease {
@@ -42,11 +47,12 @@ macro_rules! on {
 }
 
 impl<DB: Engine> Db<DB> {
+    /// Takes the session that a statement with the text `sql` may run on.
     async fn lease(&self, sql: &str) -> Result<Lease<DB>, sqlx::Error> {
         if self.sandbox_session().is_none() {
             return Ok(Lease::Session(self.session_for(sql).await?));
         }
-        // It is no scope elsewhere.
+        // Outside of a sandbox a statement is not a scope, so it is not traced here either.
         let mut trace = Trace::none();
         let tx = Tx::begin(self, &Request::outside(&STATEMENT), &mut trace).await?;
         Ok(Lease::Sandboxed(tx))
@@ -54,10 +60,12 @@ impl<DB: Engine> Db<DB> {
 }
 
 impl<DB: Engine> Lease<DB> {
+    /// Starts a row stream.
     async fn rows(&mut self, statement: Statement<DB>) -> Result<Rows<'_, DB>, sqlx::Error> {
         on!(*self, it => it.rows(statement).await)
     }
 
+    /// Ends the scope of the statement, if it has one, and returns its result.
     async fn end<T>(self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         if let Self::Sandboxed(tx) = self {
             let verdict = match result {
@@ -70,7 +78,7 @@ impl<DB: Engine> Lease<DB> {
     }
 }
 
-/// Autocommit: a session for the one statement.
+/// Implements `Executor` for a reference to a handle, with a session for each statement.
 macro_rules! executor_for {
     ($handle:ident) => {
         impl<'c, DB: Engine> Executor<'c> for &'c $handle<DB> {
@@ -173,7 +181,8 @@ macro_rules! executor_for {
     };
 }
 
-/// What is only prepared needs no turn to write.
+/// The SQL to take a session for if a statement is only prepared or described: a statement that
+/// reads, so that nobody waits for the turn to write.
 const ONLY_READS: &str = "SELECT";
 
 executor_for!(Db);

@@ -15,24 +15,29 @@ impl<DB: Engine> Db<DB>
 where
     DB::Connection: Migrate,
 {
-    /// Runs the migrations that this database has not had yet: `db.migrate(&sqlx::migrate!())`. Feature `migrate`.
+    /// Runs the migrations that this database has not had yet: `db.migrate(&sqlx::migrate!())`.
+    /// Requires the feature `migrate`.
     ///
-    /// Each is a transaction of its own, as with [`Migrator::run`]. A migration that fails leaves no lock behind, as it does on a
-    /// session that goes back to its pool: the session is closed.
+    /// Each migration is a transaction of its own, as with [`Migrator::run`]. If a migration fails,
+    /// the session is closed, so that no lock stays behind; on a session that goes back to its
+    /// pool, the lock would stay.
     ///
-    /// On SQLite a migration that changes a setting which a transaction ignores, such as `PRAGMA foreign_keys = OFF`, is refused: make its first line
-    /// `-- no-transaction`, and begin and commit in its own SQL. Foreign keys are as the connect options say afterwards.
+    /// On SQLite a migration is refused if it changes a setting that a transaction ignores, such as
+    /// `PRAGMA foreign_keys = OFF`. Make `-- no-transaction` its first line, and begin and commit
+    /// in its own SQL. Afterwards foreign keys are as the connect options say.
     ///
-    /// For what else a `Migrator` can do, lend it a session: `migrator.undo(db.session().await?.connection(), 3)`.
+    /// To use other methods of a `Migrator`, lend it a session:
+    /// `migrator.undo(db.session().await?.connection(), 3)`.
     ///
     /// # Errors
     ///
-    /// If there is no session to be had, or a migration failed or is not the one that was run before; the
-    /// [`MigrateError`](sqlx::migrate::MigrateError) is the source.
+    /// If no session can be had, a migration failed, or a migration differs from the one that was
+    /// run before. The [`MigrateError`](sqlx::migrate::MigrateError) is the source of the error.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the migration under way is rolled back where the engine can do that (MySQL/MariaDB cannot), and those before it stay.
+    /// If the future is dropped, the migration that is under way is rolled back, if the engine can
+    /// do that (MySQL/MariaDB cannot). Those before it stay.
     pub async fn migrate(&self, migrator: &Migrator) -> Result<(), Error> {
         let need = Need {
             scope: "migrations",
@@ -45,7 +50,7 @@ where
                 connection: session.connection(),
                 options: self.options(),
             };
-            // Not `run`: a future with that one inside is `Send` for nobody (rust-lang/rust#100013).
+            // `run` would make the future not `Send` (rust-lang/rust#100013).
             let done = migrator.run_direct(None, &mut connection, false).await;
             done.map_err(sqlx::Error::from)?;
             if let Some(restore) = DB::after_migrations(self.options()) {
@@ -57,7 +62,8 @@ where
     }
 }
 
-/// A session on which migrations hold a lock, until they are done or it is closed.
+/// A session on which migrations hold a lock. It is taken out when they are done. A drop before
+/// that closes the session, and the lock goes with it.
 struct Locked<DB: Engine>(Option<Session<DB>>);
 
 impl<DB: Engine> Drop for Locked<DB> {
@@ -65,7 +71,7 @@ impl<DB: Engine> Drop for Locked<DB> {
         let Some(session) = self.0.take() else {
             return;
         };
-        // The database may be in memory, and in this session only; there is no such lock then.
+        // A database in memory exists only in this session, and takes no lock.
         if DB::session_limit(session.db().options()).is_none() {
             session.discard_because(CloseReason::MigrationFailed);
         }

@@ -5,15 +5,24 @@ use crate::model::open_scope::OpenScope;
 use crate::pool::Db;
 
 impl<DB: Engine> Db<DB> {
-    /// The scopes that are open, the oldest first: those that have a session or wait for one, those whose hooks run, and those
-    /// that were dropped and are being settled. Sessions in autocommit mode are among them.
+    /// Lists the scopes that are open, the oldest first.
     ///
-    /// A joined or nested scope is part of its root scope. Between two attempts of a `retry` there is no scope.
+    /// These are the scopes that have a session or wait for one, those whose hooks run, and those
+    /// that were dropped and are being settled. Sessions in autocommit mode are listed too. A
+    /// joined or nested scope is part of its root scope. Between two attempts of a `retry` there is
+    /// no scope.
     ///
-    /// Whom a scope waits on for a lock is asked of the server, over a connection of its own, if a statement runs; that takes a second
-    /// at most. It is not known, and `waits_for` empty, on SQLite (where another process has the lock), with [`Cancel::Close`](crate::Cancel::Close),
-    /// where the user may not ask (MySQL/MariaDB: the privilege `PROCESS`, on MySQL 8 also `SELECT` on `performance_schema`), and if there is no answer in time.
-    /// MariaDB answers from a copy that is renewed when nobody has asked for 100 ms.
+    /// If a statement runs, the server is asked which scopes wait for which locks, over a
+    /// connection of its own. That takes a second at most. In these cases it is not known, and
+    /// `waits_for` is empty:
+    ///
+    /// - on SQLite, where another process has the lock,
+    /// - with [`Cancel::Close`](crate::Cancel::Close),
+    /// - if the user may not ask (MySQL/MariaDB: the privilege `PROCESS`, on MySQL 8 also `SELECT`
+    ///   on `performance_schema`), and
+    /// - if there is no answer in time.
+    ///
+    /// MariaDB answers from a copy, which is renewed when nobody has asked for 100 ms.
     ///
     /// # Cancel safety
     ///
@@ -27,7 +36,8 @@ impl<DB: Engine> Db<DB> {
     /// # let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
     /// let tx = db.begin().await?;
     /// for scope in db.scopes().await {
-    ///     println!("{scope}"); // `a transaction begun by hand` (src/main.rs:7) for 0.1ms: between statements, …
+    ///     // `a transaction begun by hand` (src/main.rs:7) for 0.1ms: between statements, …
+    ///     println!("{scope}");
     /// }
     /// # assert_eq!(db.scopes().await.len(), 1);
     /// tx.commit().await?;

@@ -1,4 +1,4 @@
-//! Settings of a `Db` that are about what is done with its sessions beside their use.
+//! Settings for what happens to a session before and after it is used: reset and callbacks.
 
 use std::sync::Arc;
 
@@ -9,15 +9,18 @@ use crate::engine::Engine;
 use crate::model::reset::{Reset, SessionMeta};
 
 impl<DB: Engine> DbBuilder<DB> {
-    /// How clean a session is made before others get it. Default: [`Reset::Nothing`], as in sqlx.
+    /// Sets what is reset on a session before others get it. Default: [`Reset::Nothing`], as in
+    /// sqlx.
     ///
-    /// A session that is reset is as it was opened: what the connect options say holds, and [`after_connect`](Self::after_connect) is run on it
-    /// again. By engine:
+    /// A session that was reset is like one that was just opened: the connect options hold, and
+    /// [`after_connect`](Self::after_connect) is run on it again. How that is done depends on the
+    /// engine:
     ///
-    /// - PostgreSQL: what `DISCARD ALL` does, but that the driver's prepared statements stay.
+    /// - PostgreSQL: everything that `DISCARD ALL` does, except that the driver's prepared
+    ///   statements stay.
     /// - MySQL/MariaDB: the session is closed, since the driver has no other way.
-    /// - SQLite: the session is closed; a database in memory, which would be lost with it, gets its settings back, and keeps nothing
-    ///   temporary or attached.
+    /// - SQLite: the session is closed. A database in memory would be lost with its session, so it
+    ///   gets its settings back instead, and keeps nothing temporary or attached.
     ///
     /// A session that cannot be reset is closed.
     ///
@@ -40,16 +43,20 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
-    /// Runs a callback on each session when it is opened, and when it was [reset](Self::reset): for settings that no connect option has, `ATTACH`,
-    /// extensions. It takes the place of the callback of this name in sqlx.
+    /// Runs a callback on each session when it is opened, and when it was [reset](Self::reset).
     ///
-    /// The callback has the raw connection, outside of a transaction, and leaves it there. If it fails, the session is closed, and whoever
-    /// asked for it gets the error. It counts as part of opening a session, with all limits of that; it is run for [`Db::check`](crate::Db::check) too,
-    /// where that opens a connection of its own.
+    /// Use it for settings that no connect option has, for `ATTACH`, and for extensions. It takes
+    /// the place of the callback with this name in sqlx.
+    ///
+    /// The callback gets the raw connection, outside of a transaction, and has to leave it outside
+    /// of one. If it fails, the session is closed, and the caller that asked for it gets the error.
+    /// It counts as part of opening a session, with all limits on that. It is also run for
+    /// [`Db::check`](crate::Db::check), if that opens a connection of its own.
     ///
     /// # Cancel safety
     ///
-    /// A callback that is dropped in flight, with the caller who waited for the session, closes that session.
+    /// If the callback is dropped in flight, together with the caller that waited for the session,
+    /// that session is closed.
     ///
     /// # Examples
     ///
@@ -84,16 +91,19 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
-    /// Asks a callback whether a session that lay in the pool is to be used: with `Ok(false)`, or an error (which is an event), it is closed, and
-    /// the caller gets another. Sessions that were just opened are not asked about. It takes the place of the callback of this
-    /// name in sqlx.
+    /// Asks a callback whether a session that was idle in the pool may be used.
     ///
-    /// The callback has the raw connection, outside of a transaction, and leaves it there. The caller who is to get the session waits for it, within
-    /// his `acquire_timeout`.
+    /// If it returns `Ok(false)` or an error, which is logged as an event, the session is closed,
+    /// and the caller gets another one. It is not called for sessions that were just opened. It
+    /// takes the place of the callback with this name in sqlx.
+    ///
+    /// The callback gets the raw connection, outside of a transaction, and has to leave it outside
+    /// of one. The caller that is to get the session waits for it, within the `acquire_timeout`.
     ///
     /// # Cancel safety
     ///
-    /// A callback that is dropped in flight, with the caller who waited for the session, closes that session.
+    /// If the callback is dropped in flight, together with the caller that waited for the session,
+    /// that session is closed.
     pub fn before_acquire<F>(mut self, callback: F) -> Self
     where
         F: for<'c> Fn(
@@ -108,18 +118,23 @@ impl<DB: Engine> DbBuilder<DB> {
         self
     }
 
-    /// Asks a callback whether a session that was used is to be kept: with `Ok(false)`, or an error (which is an event), it is closed. It takes
-    /// the place of the callback of this name in sqlx.
+    /// Asks a callback whether a session that was used may be kept.
     ///
-    /// The callback has the raw connection, outside of a transaction, as its user has left it (it is [reset](Self::reset) afterwards), and leaves
-    /// it outside of one. With it, sessions are given back in the background: nobody waits for the callback but callers who need the
-    /// session, and [`Db::settled`](crate::Db::settled). It has the [`settle_timeout`](Self::settle_timeout); past that the session is closed.
+    /// If it returns `Ok(false)` or an error, which is logged as an event, the session is closed.
+    /// It takes the place of the callback with this name in sqlx.
     ///
-    /// It is not run on sessions that are to be closed in any case.
+    /// The callback gets the raw connection as its user has left it, outside of a transaction, and
+    /// has to leave it outside of one. A [reset](Self::reset) comes after it. With this callback,
+    /// sessions are given back in the background: only callers that need the session and
+    /// [`Db::settled`](crate::Db::settled) wait for it. If it takes longer than the
+    /// [`settle_timeout`](Self::settle_timeout), the session is closed.
+    ///
+    /// It is not run on sessions that are closed in any case.
     ///
     /// # Cancel safety
     ///
-    /// It is dropped in flight only with its runtime, or by the `settle_timeout`; that closes the session.
+    /// The callback is dropped in flight only by the `settle_timeout`, or together with its
+    /// runtime. Either closes the session.
     pub fn after_release<F>(mut self, callback: F) -> Self
     where
         F: for<'c> Fn(

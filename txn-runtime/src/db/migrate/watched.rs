@@ -1,4 +1,4 @@
-//! The connection of migrations, which refuses what would not do in one what it says.
+//! The connection that migrations run on. It refuses a migration that would not do what it says.
 
 use std::time::Duration;
 
@@ -10,16 +10,20 @@ use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration};
 use crate::engine::{ConnectOptionsOf, Engine, Place, statement};
 use crate::model::error::Error;
 
-/// Passes on everything else.
+/// A connection that checks each migration before it runs, and passes everything else on.
 pub(super) struct Watched<'a, DB: Engine> {
+    /// The connection that everything is passed on to.
     pub(super) connection: &'a mut DB::Connection,
+    /// The connect options, on which it depends what is refused.
     pub(super) options: &'a ConnectOptionsOf<DB>,
 }
 
+/// The future that the methods of `Migrate` return.
 type Done<'e, T> = BoxFuture<'e, Result<T, MigrateError>>;
 
 impl<DB: Engine<Connection: Migrate>> Watched<'_, DB> {
-    /// One that runs in a transaction can be told by its text; of the others SQLite does as they say.
+    /// Returns the error of a migration that changes a setting which a transaction ignores. A
+    /// migration that runs outside of a transaction is never refused: SQLite does what it says.
     fn refusal(&self, migration: &Migration) -> Option<MigrateError> {
         if migration.no_tx {
             return None;
