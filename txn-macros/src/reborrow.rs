@@ -1,4 +1,4 @@
-//! The implicit reborrow of the session, which the compiler itself does only for arguments that are
+//! Reborrows the session where it is used. The compiler itself does so only for arguments that are
 //! not generic.
 
 pub(crate) mod by_tokens;
@@ -11,7 +11,7 @@ use syn::visit::Visit;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Block, Expr, ExprCall, ExprMethodCall, Item, Pat, PatIdent, Stmt, Token};
 
-/// Statements of a body, if it is one that parses.
+/// The statements of a body; `None` if it does not parse.
 pub(crate) fn parse_body(tokens: TokenStream) -> Option<Vec<Stmt>> {
     Block::parse_within.parse2(tokens).ok()
 }
@@ -19,14 +19,16 @@ pub(crate) fn parse_body(tokens: TokenStream) -> Option<Vec<Stmt>> {
 /// A body that is ready to be emitted.
 pub(crate) struct Body {
     pub(crate) tokens: TokenStream,
+    /// Whether the body is one expression and nothing else.
     pub(crate) is_lone_expression: bool,
 }
 
 /// Input:  `debit(tx, 1).await?; query.execute(tx).await`
 /// Output: `debit(&mut *tx, 1).await?; query.execute(&mut *tx).await`
 ///
-/// Never in macros: two operations on one session in `try_join!` must go on failing to compile. Not
-/// at all in a body that binds the name again, where it may be something else.
+/// Nothing is reborrowed in macros: two operations on one session in `try_join!` must still fail to
+/// compile. Nothing is reborrowed in a body that binds the name again, because the name may stand
+/// for something else there.
 pub(crate) fn reborrow(tokens: TokenStream, session: Option<&Ident>) -> Body {
     match by_tokens::reborrow(&tokens, session) {
         None => parsed(tokens, session),
@@ -37,7 +39,7 @@ pub(crate) fn reborrow(tokens: TokenStream, session: Option<&Ident>) -> Body {
     }
 }
 
-/// The same where it takes a parser.
+/// Does the same with a parser.
 pub(crate) fn parsed(tokens: TokenStream, session: Option<&Ident>) -> Body {
     let stmts = parse_body(tokens.clone()).unwrap_or_default();
     let is_lone_expression = matches!(*stmts, [Stmt::Expr(_, None)]);
@@ -48,7 +50,7 @@ pub(crate) fn parsed(tokens: TokenStream, session: Option<&Ident>) -> Body {
     }
 }
 
-/// `None` where there is nothing to do.
+/// Returns the statements with reborrows; `None` if there is nothing to reborrow.
 fn with_reborrows(mut stmts: Vec<Stmt>, session: &Ident) -> Option<TokenStream> {
     if binds(&stmts, session) {
         return None;
@@ -63,12 +65,14 @@ fn with_reborrows(mut stmts: Vec<Stmt>, session: &Ident) -> Option<TokenStream> 
     reborrow.done.then(|| quote!(#(#stmts)*))
 }
 
+/// Whether the statements bind the name.
 fn binds(stmts: &[Stmt], name: &Ident) -> bool {
     let mut bindings = Bindings { name, found: false };
     stmts.iter().for_each(|stmt| bindings.visit_stmt(stmt));
     bindings.found
 }
 
+/// Looks for a binding of a name.
 struct Bindings<'a> {
     name: &'a Ident,
     found: bool,
@@ -80,7 +84,7 @@ impl<'ast> Visit<'ast> for Bindings<'_> {
         syn::visit::visit_pat_ident(self, pat);
     }
 
-    /// An item has names of its own inside; only its own name is one of the body's.
+    /// Only the name of an item is visible in the body, and not the names inside of it.
     fn visit_item(&mut self, item: &'ast Item) {
         self.found |= match item {
             Item::Fn(item) => item.sig.ident == *self.name,
@@ -91,12 +95,15 @@ impl<'ast> Visit<'ast> for Bindings<'_> {
     }
 }
 
+/// Reborrows the session in the arguments of calls.
 struct Reborrow<'a> {
     session: &'a Ident,
+    /// Whether there was anything to reborrow.
     done: bool,
 }
 
 impl Reborrow<'_> {
+    /// Reborrows the arguments that are the session.
     fn arguments(&mut self, arguments: &mut Punctuated<Expr, Token![,]>) {
         for argument in arguments {
             if let Some(session) = self.session(argument) {
@@ -106,7 +113,7 @@ impl Reborrow<'_> {
         }
     }
 
-    /// The session where it is used, if that is what the expression is.
+    /// Returns the name in the expression, if the expression is the session.
     fn session<'a>(&self, expr: &'a Expr) -> Option<&'a Ident> {
         match expr {
             Expr::Path(path) if path.attrs.is_empty() && path.qself.is_none() => {
@@ -118,7 +125,9 @@ impl Reborrow<'_> {
 }
 
 /// Input:  `tx`
-/// Output: `&mut *tx`, the new tokens marked as the macro's, so that lints leave them alone
+/// Output: `&mut *tx`
+///
+/// The new tokens have the hygiene of the macro, so that lints leave them alone.
 fn reborrowed(session: &Ident) -> TokenStream {
     let span = Span::mixed_site().located_at(session.span());
     let reborrow = quote_spanned!(span=> &mut *);

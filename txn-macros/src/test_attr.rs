@@ -1,5 +1,5 @@
-//! `#[txn::test]`, built like `#[transactional]`: arguments and function are read independently,
-//! and what is at fault in them is reported together.
+//! `#[txn::test]`. It is built like `#[transactional]`: arguments and function are parsed
+//! independently, and all errors in them are reported together.
 
 mod arguments;
 mod expand;
@@ -13,6 +13,7 @@ use self::arguments::Args;
 use crate::error::Errors;
 use crate::item::{self, Attribution, RawItem};
 
+/// What the errors about a wrong item say of `#[txn::test]`.
 const TEST: Attribution = Attribution {
     name: "txn::test",
     purpose: "runs an `async fn` as a test",
@@ -20,13 +21,15 @@ const TEST: Attribution = Attribution {
     place: Some("a free async function"),
 };
 
+/// An annotation that keeps every rule.
 struct Valid<'a> {
     args: Args,
     /// The type of the one parameter.
     parameter: &'a syn::Type,
 }
 
-/// The whole macro: what to emit in place of the item, and what is wrong with the annotation.
+/// The whole of `#[txn::test]`. Returns the tokens that take the place of the item, and the errors
+/// of the annotation.
 pub(crate) fn annotate(attr: TokenStream, item: TokenStream) -> (TokenStream, Errors) {
     let mut errors = Errors::default();
     let original = item.clone();
@@ -48,7 +51,8 @@ pub(crate) fn annotate(attr: TokenStream, item: TokenStream) -> (TokenStream, Er
     (tokens, errors)
 }
 
-/// The function, which nobody calls now, less what rustc would report a second time.
+/// The function as it is emitted when its annotation is refused: without anything that rustc would
+/// report a second time, and allowed to be unused, since it is no test now.
 fn fallback(mut item: RawItem) -> TokenStream {
     item.attrs.retain(|attr| !function::is_test(attr));
     let function = item.fallback();

@@ -1,17 +1,17 @@
-//! Words for messages: source text of tokens, lists, near misses.
+//! Text for messages: the source text of tokens, lists of words, and near misses.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// Source text as a person would write it (`&mut Tx<Sqlite>`, not `& mut Tx < Sqlite >`), the same
-/// in every compiler.
+/// The source text of tokens as a person would write it: `&mut Tx<Sqlite>` and not
+/// `& mut Tx < Sqlite >`. It is the same with every compiler.
 pub(crate) fn text(tokens: impl ToTokens) -> String {
     let mut out = String::new();
     write(tokens.into_token_stream(), &mut out);
     out
 }
 
-/// `` `a`, `b` or `c` ``
+/// Lists the words: `` `a`, `b` or `c` ``.
 pub(crate) fn alternatives(words: &[&str]) -> String {
     match words {
         [] => String::new(),
@@ -20,7 +20,7 @@ pub(crate) fn alternatives(words: &[&str]) -> String {
     }
 }
 
-/// The candidate that `word` was probably meant to be.
+/// Returns the candidate that `word` was probably meant to be, if one is near enough.
 pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     candidates
@@ -31,7 +31,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance, one row at a time.
+/// The Levenshtein distance between two words, calculated row by row.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -47,6 +47,7 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
+/// Appends the text of the tokens.
 fn write(tokens: TokenStream, out: &mut String) {
     let mut glued = true;
     for token in tokens {
@@ -70,7 +71,7 @@ fn write(tokens: TokenStream, out: &mut String) {
     }
 }
 
-/// Whether the next word follows without a space.
+/// Appends a punctuation character. Returns whether the next word follows without a space.
 fn write_punct(punct: &proc_macro2::Punct, out: &mut String) -> bool {
     let sign = punct.as_char();
     let alone = punct.spacing() == Spacing::Alone;

@@ -1,4 +1,5 @@
-//! Every rule about the annotated function and its session. Only what comes out of here can expand.
+//! Every rule about the annotated function and its session. Only a [`Valid`] can be expanded, and
+//! only [`validate`] returns one.
 
 mod arguments;
 mod durations;
@@ -20,12 +21,15 @@ use crate::error::Errors;
 use crate::item::RawItem;
 use crate::text::text;
 
+/// An annotation that keeps every rule, together with its function.
 pub(crate) struct Valid {
     pub(crate) args: Args,
     pub(crate) session: Session,
+    /// The type that the body returns: with a boxed future, its output.
     pub(crate) output: Type,
 }
 
+/// The form in which the function gets its session.
 pub(crate) enum Session {
     /// `tx: &mut P`
     Parameter {
@@ -37,8 +41,9 @@ pub(crate) enum Session {
     Binding { source: Expr, name: Ident },
 }
 
-/// Arguments that are at fault are reported and left out; a function or a session that is at fault
-/// ends it. So a mistyped argument does not also make an error of every call of the function.
+/// Checks every rule. A wrong argument is reported and left out, so that the function still expands
+/// and a mistyped argument does not also cause an error in every call of the function. Returns
+/// `None` if the function or its session is wrong.
 pub(crate) fn validate(raw: RawArgs, item: &RawItem, errors: &mut Errors) -> Option<Valid> {
     let function = item.sig.ident.unraw().to_string();
     let RawArgs { source, list } = with_bare_source(raw, item);
@@ -58,8 +63,8 @@ pub(crate) fn validate(raw: RawArgs, item: &RawItem, errors: &mut Errors) -> Opt
     })
 }
 
-/// `#[transactional(db)]`: a word that is no argument, but names a parameter, is a source without a
-/// name for its session.
+/// Turns a first argument that names a parameter, as in `#[transactional(db)]`, into a source
+/// without a name for its session, so that the error can say what is missing.
 fn with_bare_source(mut raw: RawArgs, item: &RawItem) -> RawArgs {
     let all = candidates(item);
     let bare = raw.list.first().filter(|arg| {
@@ -76,6 +81,7 @@ fn with_bare_source(mut raw: RawArgs, item: &RawItem) -> RawArgs {
     raw
 }
 
+/// Refuses `mandatory` in a binding form that begins a transaction.
 fn refuse_mandatory_begin(args: &Args, session: &Session, function: &str, errors: &mut Errors) {
     let (Propagation::Mandatory(key), Session::Binding { source, name }) =
         (&args.propagation, session)
@@ -86,14 +92,16 @@ fn refuse_mandatory_begin(args: &Args, session: &Session, function: &str, errors
         errors.at(
             key,
             format!(
-                "`mandatory` only joins, but `{}` begins the transaction of `{function}`: name a session, as in `&mut self.tx as {name}`, or remove `mandatory`",
+                "`mandatory` only joins, but `{}` begins the transaction of `{function}`: name a \
+                 session, as in `&mut self.tx as {name}`, or remove `mandatory`",
                 text(source),
             ),
         );
     }
 }
 
-/// What the first attempt would take away, the second has no more. At fault, `retry` is left out.
+/// Refuses `retry` if a second attempt would lack an argument, because the first one has taken it.
+/// `retry` is then left out.
 fn refuse_retry_of_unique(
     args: &mut Args,
     session: &Session,
@@ -107,14 +115,20 @@ fn refuse_retry_of_unique(
         let is_session = matches!(session, Session::Parameter { index, .. } if *index == at);
         if let (false, Some(advice)) = (is_session, taken_away(input)) {
             let input = text(input);
-            faults.push(format!("`retry` runs the body of `{function}` again, but the first attempt takes `{input}` away: {advice}, or remove `retry`"));
+            faults.push(format!(
+                "`retry` runs the body of `{function}` again, but the first attempt takes \
+                 `{input}` away: {advice}, or remove `retry`"
+            ));
         }
     }
     if let Session::Binding { source, .. } = session
         && is_mut_reference(source)
     {
         let source = text(source);
-        faults.push(format!("`retry` runs a root scope again, but `{source}` is a session that is in one: name a `Db`, or remove `retry`"));
+        faults.push(format!(
+            "`retry` runs a root scope again, but `{source}` is a session that is in one: name a \
+             `Db`, or remove `retry`"
+        ));
     }
     if faults.is_empty() {
         return;
@@ -125,7 +139,7 @@ fn refuse_retry_of_unique(
     args.retry = None;
 }
 
-/// What to write instead of a parameter that cannot be had twice.
+/// Returns what to write instead of a parameter that only one attempt can have.
 fn taken_away(input: &FnArg) -> Option<&'static str> {
     let ty = match input {
         FnArg::Receiver(receiver)
@@ -144,10 +158,12 @@ fn taken_away(input: &FnArg) -> Option<&'static str> {
     }
 }
 
+/// Whether the source of a binding form is a session (`&mut self.tx`) and not a `Db`.
 pub(crate) fn is_mut_reference(source: &Expr) -> bool {
     matches!(source, Expr::Reference(reference) if reference.mutability.is_some())
 }
 
+/// Checks the binding form: it has a name, and the function has no session parameter.
 fn binding(
     source: RawSource,
     item: &RawItem,
@@ -159,21 +175,32 @@ fn binding(
     let Some(binding) = binding else {
         errors.at(
             &expr,
-            format!("the session from `{shown}` has no name in the body of `{function}`: write `{shown} as tx`"),
+            format!(
+                "the session from `{shown}` has no name in the body of `{function}`: write \
+                 `{shown} as tx`"
+            ),
         );
         return None;
     };
     let Ok(name) = syn::parse2::<Ident>(binding.to_token_stream()) else {
         errors.at(
             &binding,
-            format!("`as` gives the session of `{function}` a name, but `{}` is not one: write `{shown} as tx`", text(&binding)),
+            format!(
+                "`as` gives the session of `{function}` a name, but `{}` is not one: write \
+                 `{shown} as tx`",
+                text(&binding)
+            ),
         );
         return None;
     };
     if item.boxed.is_some() && is_mut_reference(&expr) {
         errors.at(
             &expr,
-            format!("the boxed future of `{function}` (`#[async_trait]` makes one) takes all of `self`, so `{shown}` cannot be lent beside it: hold a `Db` and write `self.db as {name}`"),
+            format!(
+                "the boxed future of `{function}` (`#[async_trait]` makes one) takes all of \
+                 `self`, so `{shown}` cannot be lent beside it: hold a `Db` and write \
+                 `self.db as {name}`"
+            ),
         );
         return None;
     }
@@ -181,7 +208,8 @@ fn binding(
         errors.at(
             candidate.typed,
             format!(
-                "`{function}` has two sessions, `{}` and the parameter `{}`: remove the parameter, or write `#[transactional]`",
+                "`{function}` has two sessions, `{}` and the parameter `{}`: remove the \
+                 parameter, or write `#[transactional]`",
                 text(quote!(#expr as #name)),
                 candidate.name(),
             ),

@@ -1,16 +1,17 @@
-//! The reborrow without a parser, for bodies in which no use of the session can be anything but an argument. Most are such, and to
-//! parse them would take half of the macro's time.
+//! Reborrows without a parser, in bodies where every use of the session is certainly an argument.
+//! Most bodies are like that, and parsing them would take half of the macro's time.
 
 use proc_macro2::{Delimiter, Group, Ident, Spacing, TokenStream, TokenTree};
 
 use super::reborrowed;
 
-/// Words that may stand before parentheses and call nothing.
+/// Words that may stand before parentheses without being called.
 const KEYWORDS: [&str; 12] = [
     "as", "break", "else", "if", "in", "let", "match", "move", "mut", "ref", "return", "while",
 ];
 
-/// `None` if it takes a parser to tell what the uses of the session are, or whether this is a lone expression.
+/// Returns the body with reborrows. Returns `None` if only a parser can tell whether a use of the
+/// session is an argument, or whether the body is a lone expression.
 pub(crate) fn reborrow(body: &TokenStream, session: Option<&Ident>) -> Option<TokenStream> {
     let is_statement_end = |token| is_punct(Some(&token), ';');
     if !body.clone().into_iter().any(is_statement_end) {
@@ -22,7 +23,7 @@ pub(crate) fn reborrow(body: &TokenStream, session: Option<&Ident>) -> Option<To
     }
 }
 
-/// `is_call`: these are the arguments of a call for certain.
+/// Reborrows in the tokens. `is_call` says that they are certainly the arguments of a call.
 fn walk(tokens: TokenStream, session: &Ident, is_call: bool) -> Option<TokenStream> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut output = TokenStream::new();
@@ -48,13 +49,14 @@ fn walk(tokens: TokenStream, session: &Ident, is_call: bool) -> Option<TokenStre
     Some(output)
 }
 
-/// An argument and nothing else.
+/// Whether a token between these two is an argument by itself.
 fn is_lone(before: Option<&TokenTree>, after: Option<&TokenTree>) -> bool {
     let is_edge = |token: Option<&TokenTree>| token.is_none() || is_punct(token, ',');
     is_edge(before) && is_edge(after)
 }
 
-/// `.name(…)`, and `name(…).`: neither can be a pattern, which would bind the name.
+/// Whether the group has the arguments of a call: `.name(…)`, or `name(…).`. Neither can be a
+/// pattern, which would bind the name.
 fn is_call_of(group: &Group, before: &[TokenTree], after: Option<&TokenTree>) -> bool {
     if group.delimiter() != Delimiter::Parenthesis {
         return false;
@@ -66,7 +68,8 @@ fn is_call_of(group: &Group, before: &[TokenTree], after: Option<&TokenTree>) ->
     }
 }
 
-/// `name!(…)`, `macro_rules! name {…}`; not `return !(…)`.
+/// Whether a group after these tokens belongs to a macro: `name!(…)`, `macro_rules! name {…}`, but
+/// not `return !(…)`.
 fn is_of_macro(before: &[TokenTree]) -> bool {
     let before = match before {
         [before @ .., TokenTree::Ident(_)] => before,

@@ -1,4 +1,4 @@
-//! What `#[txn::test(…)]` takes, and every rule about it.
+//! The arguments of `#[txn::test(…)]`, and every rule about them.
 
 use std::path::Path as FilePath;
 
@@ -12,19 +12,23 @@ use crate::error::Errors;
 use crate::text::text;
 use crate::validate::Check;
 
+/// The names of all arguments.
 const NAMES: [&str; 3] = ["migrations", "env", "crate"];
 
-/// The variable that holds the URL of the database, where no other is named.
+/// The environment variable with the URL of the database, unless the argument `env` names another.
 const ENV: &str = "TEST_DATABASE_URL";
 
+/// The arguments of an annotation, checked. An argument that was wrong has its default.
 pub(super) struct Args {
-    /// As `sqlx::migrate!` takes it.
+    /// The directory of the migrations, as `sqlx::migrate!` takes it.
     pub(super) migrations: Option<LitStr>,
+    /// The name of the environment variable with the URL.
     pub(super) env: LitStr,
+    /// The path of the crate `txn`.
     pub(super) krate: Path,
 }
 
-/// An argument at fault is reported and left out.
+/// Parses and checks the arguments. One that is wrong is reported and left out.
 pub(super) fn parse(attr: TokenStream, function: &str, errors: &mut Errors) -> Args {
     let mut list = Vec::new();
     each(attr, errors, |input| {
@@ -47,6 +51,7 @@ pub(super) fn parse(attr: TokenStream, function: &str, errors: &mut Errors) -> A
     args
 }
 
+/// Parses one argument.
 fn parse_one(input: ParseStream, function: &str) -> syn::Result<RawArg> {
     if input.peek(Ident::peek_any) {
         return parse_argument(input);
@@ -66,6 +71,7 @@ fn parse_one(input: ParseStream, function: &str) -> syn::Result<RawArg> {
     Err(syn::Error::new_spanned(tokens, message))
 }
 
+/// Reads the value of one argument.
 fn read(arg: &RawArg, check: &mut Check<'_>, args: &mut Args) {
     match arg.key.unraw().to_string().as_str() {
         "migrations" => args.migrations = migrations(arg, check),
@@ -83,7 +89,9 @@ fn read(arg: &RawArg, check: &mut Check<'_>, args: &mut Args) {
 }
 
 /// Input:  `"migrations"`
-/// Output: `"./migrations"`, because sqlx takes a lone name for one beside the source file
+/// Output: `"./migrations"`
+///
+/// sqlx would look for a name without a directory beside the source file.
 fn migrations(arg: &RawArg, check: &mut Check<'_>) -> Option<LitStr> {
     let written = check.text(arg, "migrations")?;
     let value = written.value();
@@ -98,6 +106,7 @@ fn migrations(arg: &RawArg, check: &mut Check<'_>) -> Option<LitStr> {
     Some(LitStr::new(&path, written.span()))
 }
 
+/// Reads the name of an environment variable.
 fn env(arg: &RawArg, check: &mut Check<'_>) -> Option<LitStr> {
     let name = check.text(arg, ENV)?;
     if name

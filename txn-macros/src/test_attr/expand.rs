@@ -9,7 +9,10 @@ use crate::expand::names::{blame, led_by};
 use crate::item::{RawItem, braced};
 
 /// Input:  `#[ignore] async fn transfers(db: Db<Sqlite>) -> Ret { BODY }`
-/// Output: `#[test] #[ignore] fn transfers() -> Ret { async fn transfers(db: Db<Sqlite>) -> Ret { BODY } run(…, transfers) }`
+/// Output: `#[test] #[ignore] fn transfers() -> Ret {
+///              async fn transfers(db: Db<Sqlite>) -> Ret { BODY }
+///              run(…, transfers)
+///          }`
 pub(super) fn expand(item: &RawItem, valid: &Valid<'_>) -> TokenStream {
     let (of_body, of_test): (Vec<_>, Vec<_>) = item.attrs.iter().partition(|attr| is_of_body(attr));
     let RawItem { vis, sig, body, .. } = item;
@@ -21,19 +24,20 @@ pub(super) fn expand(item: &RawItem, valid: &Valid<'_>) -> TokenStream {
     let run = quote_spanned! {Span::mixed_site()=>
         #krate::__private::test::run::<#ty, _>(#setup, #name)
     };
-    // In the place of the user's, where rustc blames what it dislikes in a test.
+    // The braces have the span of the user's, because rustc points at them if a test is wrong.
     let place = body.as_ref().map_or_else(Span::mixed_site, Group::span);
     let outer = braced(quote!(#(#of_body)* #sig #body #run), place);
     quote!(#test #(#of_test)* #vis #token #name() #output #outer)
 }
 
-/// Attribute macros that need the async function and its parameter, rather than the test.
+/// Whether an attribute belongs on the async function with its parameter, and not on the test.
 fn is_of_body(attr: &Attribute) -> bool {
     let last = attr.path().segments.last();
     last.is_some_and(|last| last.ident == "transactional" || last.ident == "instrument")
 }
 
-/// A constant of its own block, where no name of the body's can meet it.
+/// The arguments of the attribute as a constant. It is in a block of its own, so that its name
+/// cannot clash with one of the body.
 fn setup(valid: &Valid<'_>) -> TokenStream {
     let (krate, env) = (&valid.args.krate, &valid.args.env);
     let migrations = valid.args.migrations.as_ref();
@@ -45,7 +49,8 @@ fn setup(valid: &Valid<'_>) -> TokenStream {
     }}
 }
 
-/// Blamed on the path: what sqlx finds wrong is in that directory.
+/// The call that adds the migrations. Errors point at the path, because what sqlx finds wrong is in
+/// that directory.
 fn migrate(krate: &Path, path: &LitStr) -> TokenStream {
     let (span, _) = blame(path);
     let krate = led_by(krate, span);

@@ -1,4 +1,4 @@
-//! Every rule about a function that is to be a test.
+//! Every rule about a function that `#[txn::test]` makes a test.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -9,7 +9,7 @@ use crate::item::RawItem;
 use crate::text::text;
 use crate::validate::{opaque, plain};
 
-/// The type of the function's parameter, if it has one that a test can be given.
+/// Checks the function, and returns the type of its one parameter.
 pub(super) fn validate<'a>(
     item: &'a RawItem,
     function: &str,
@@ -22,12 +22,13 @@ pub(super) fn validate<'a>(
     parameter(item, function, errors)
 }
 
-/// `#[test]`, `#[tokio::test]`
+/// Whether an attribute makes a test of its own: `#[test]`, `#[tokio::test]`.
 pub(super) fn is_test(attr: &Attribute) -> bool {
     let last = attr.path().segments.last();
     last.is_some_and(|last| last.ident == "test")
 }
 
+/// Refuses attributes that would run the function a second time.
 fn refuse_other_tests(item: &RawItem, function: &str, errors: &mut Errors) {
     for attr in item.attrs.iter().filter(|attr| is_test(attr)) {
         let other = text(attr.path());
@@ -38,6 +39,7 @@ fn refuse_other_tests(item: &RawItem, function: &str, errors: &mut Errors) {
     }
 }
 
+/// Refuses a function without a body, and every qualifier except `async`.
 fn refuse_qualifiers(item: &RawItem, function: &str, errors: &mut Errors) {
     let sig = &item.sig;
     let sync = sig.asyncness.is_none() && sig.constness.is_none();
@@ -74,39 +76,46 @@ fn refuse_qualifiers(item: &RawItem, function: &str, errors: &mut Errors) {
     }
 }
 
+/// An error as the place that it points at, and the sentence after the function's name.
 fn fault(tokens: impl ToTokens, wrong: impl Into<String>) -> (TokenStream, String) {
     (tokens.to_token_stream(), wrong.into())
 }
 
+/// Refuses a generic function.
 fn refuse_generics(item: &RawItem, function: &str, errors: &mut Errors) {
     let generics = &item.sig.generics;
     if !generics.params.is_empty() {
         let found = text(generics);
         let message = format!(
-            "`{function}` is generic, `{found}`, but a test has no caller to choose: name the types, as in `async fn {function}(db: Db<Sqlite>)`"
+            "`{function}` is generic, `{found}`, but a test has no caller to choose: name the \
+             types, as in `async fn {function}(db: Db<Sqlite>)`"
         );
         errors.at(generics, message);
     }
 }
 
+/// Refuses a return type that has no name.
 fn refuse_opaque_output(item: &RawItem, function: &str, errors: &mut Errors) {
     if let ReturnType::Type(_, ty) = &item.sig.output
         && let Some(opaque) = opaque(ty)
     {
         let found = text(opaque);
         let message = format!(
-            "`{function}` returns `{found}`, but what a test returns must have a name: write it, as in `Result<(), Error>`"
+            "`{function}` returns `{found}`, but what a test returns must have a name: write it, \
+             as in `Result<(), Error>`"
         );
         errors.at(opaque, message);
     }
 }
 
+/// Returns the type of the function's parameter, if it has exactly one that a test can be given.
 fn parameter<'a>(item: &'a RawItem, function: &str, errors: &mut Errors) -> Option<&'a Type> {
     let fix = format!("write `async fn {function}(db: Db<Sqlite>)`");
     if let Some(receiver) = item.sig.receiver() {
         let found = text(receiver);
         let message = format!(
-            "`{function}` takes `{found}`, but a test is called on nothing: move it out of the `impl` and {fix}"
+            "`{function}` takes `{found}`, but a test is called on nothing: move it out of the \
+             `impl` and {fix}"
         );
         errors.at(receiver, message);
         return None;
@@ -126,6 +135,7 @@ fn parameter<'a>(item: &'a RawItem, function: &str, errors: &mut Errors) -> Opti
     }
 }
 
+/// The parameter, unless it is `self`.
 fn typed(input: &FnArg) -> Option<&PatType> {
     match input {
         FnArg::Typed(typed) => Some(typed),
@@ -133,7 +143,7 @@ fn typed(input: &FnArg) -> Option<&PatType> {
     }
 }
 
-/// Blamed on one that is not the database.
+/// Refuses more than one parameter. The error points at one that is not the database.
 fn refuse_more(
     all: &[&PatType],
     first: &PatType,
@@ -158,6 +168,7 @@ fn refuse_more(
     errors.at(surplus, message);
 }
 
+/// Checks that a test can be given a parameter of this type.
 fn sound<'a>(typed: &'a PatType, function: &str, errors: &mut Errors) -> Option<&'a Type> {
     let name = match &*typed.pat {
         Pat::Ident(pat) => pat.ident.to_string(),
@@ -166,7 +177,8 @@ fn sound<'a>(typed: &'a PatType, function: &str, errors: &mut Errors) -> Option<
     if let Some(opaque) = opaque(&typed.ty) {
         let found = text(opaque);
         let message = format!(
-            "`{function}` takes `{found}`, but a test has no caller to choose a type: write `{name}: Db<Sqlite>`"
+            "`{function}` takes `{found}`, but a test has no caller to choose a type: write \
+             `{name}: Db<Sqlite>`"
         );
         errors.at(opaque, message);
         return None;
@@ -181,6 +193,8 @@ fn sound<'a>(typed: &'a PatType, function: &str, errors: &mut Errors) -> Option<
     Some(&typed.ty)
 }
 
+/// The parameter that should have been written.
+///
 /// Input:  `Tx<Postgres>`, `Sandbox<MySql>`, `PgTx`
 /// Output: `db: Db<Postgres>`, `db: Sandbox<MySql>`, `db: Db<Sqlite>`
 fn owned(ty: &Type) -> String {
@@ -191,6 +205,7 @@ fn owned(ty: &Type) -> String {
     format!("db: Db<{engine}>")
 }
 
+/// Whether the type is a `Db` or a `Sandbox` that names its engine.
 fn is_database(ty: &Type) -> bool {
     let (Type::Path(path), Some(_)) = (plain(ty), engine(ty)) else {
         return false;
@@ -199,6 +214,8 @@ fn is_database(ty: &Type) -> bool {
     last.is_some_and(|last| last.ident == "Db" || last.ident == "Sandbox")
 }
 
+/// The engine that a type names.
+///
 /// Input:  `Tx<Postgres>`
 /// Output: `Postgres`
 fn engine(ty: &Type) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Every rule about which arguments there are, and which go together.
+//! Every rule about which arguments exist, and which may stand together.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::args::{KEYS, RawArg, RawValue};
 use crate::error::Errors;
 use crate::text::{alternatives, nearest, text};
 
+/// The arguments of an annotation, checked. An argument that was wrong has its default.
 pub(crate) struct Args {
     pub(crate) propagation: Propagation,
     pub(crate) isolation: Option<Isolation>,
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     pub(crate) krate: Path,
 }
 
-/// The keys are kept for their spans.
+/// How the scope relates to an open transaction. A key is kept for its span.
 pub(crate) enum Propagation {
     Required,
     Nested,
@@ -30,14 +31,17 @@ pub(crate) enum Propagation {
     Mandatory(Ident),
 }
 
+/// `isolation = level`
 pub(crate) struct Isolation {
+    /// The key, for its span.
     pub(crate) key: Ident,
-    /// The variant's name.
+    /// The name of the variant of `txn::Isolation`.
     pub(crate) level: &'static str,
 }
 
-/// What is not said is the runtime's default.
+/// `retry`, with its figures. For those that are `None`, the runtime has defaults.
 pub(crate) struct Retry {
+    /// The key, for its span.
     pub(crate) key: Ident,
     pub(crate) max_attempts: Option<u32>,
     pub(crate) base_delay: Option<Duration>,
@@ -45,7 +49,7 @@ pub(crate) struct Retry {
 }
 
 impl Retry {
-    /// It says nothing but `retry`.
+    /// Whether it has no figures.
     pub(crate) fn is_bare(&self) -> bool {
         self.max_attempts.is_none() && self.base_delay.is_none() && self.max_delay.is_none()
     }
@@ -57,20 +61,20 @@ pub(crate) struct Rule {
     pub(crate) guard: Option<Expr>,
 }
 
-/// At most one of each group.
+/// Groups of arguments of which only one may be written.
 const EXCLUSIVE: [&[&str]; 2] = [
     &["nested", "requires_new", "mandatory"],
-    // Only a root is run again, and what is mandatory is none.
+    // Only a root scope is run again, and a mandatory scope never is one.
     &["retry", "mandatory"],
 ];
 
-/// The first takes effect only with the second.
+/// Pairs of an argument and one that it needs to take effect.
 const NEEDS: [(&str, &str); 2] = [
     ("deferrable", "isolation = serializable"),
     ("deferrable", "read_only"),
 ];
 
-/// None: not even the paths to emit are known.
+/// Checks the arguments. Returns `None` if `crate` is wrong, because then nothing can be emitted.
 pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -> Option<Args> {
     let mut check = Check {
         function,
@@ -105,15 +109,17 @@ pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -
     known_paths.then_some(args)
 }
 
+/// Checks arguments one by one, and collects the errors.
 pub(crate) struct Check<'a> {
+    /// The name of the function, for the errors.
     pub(crate) function: &'a str,
-    /// Of every argument that the attribute has.
+    /// The names of all arguments of the attribute.
     pub(crate) names: &'a [&'a str],
     pub(crate) errors: &'a mut Errors,
 }
 
 impl Check<'_> {
-    /// Known arguments, each once.
+    /// Returns the arguments that are known, each once, and reports the others.
     pub(crate) fn unique(&mut self, list: Vec<RawArg>) -> Vec<RawArg> {
         let mut kept: Vec<RawArg> = Vec::new();
         for arg in list {
@@ -128,6 +134,7 @@ impl Check<'_> {
         kept
     }
 
+    /// Reports an argument that does not exist, with the one that was probably meant.
     fn unknown(&mut self, arg: &RawArg) {
         let key = arg.key.to_string();
         let function = self.function;
@@ -142,6 +149,7 @@ impl Check<'_> {
             .at(&arg.key, format!("{message} (valid arguments: `{valid}`)"));
     }
 
+    /// Reports an argument that is written twice.
     fn duplicate(&mut self, arg: &RawArg) {
         let (key, function) = (&arg.key, self.function);
         let advice = match &arg.value {
@@ -156,6 +164,7 @@ impl Check<'_> {
         );
     }
 
+    /// Reports arguments that contradict each other. Returns whether there are any.
     fn exclusive(&mut self, list: &[RawArg]) -> bool {
         let mut clash = false;
         for group in EXCLUSIVE {
@@ -180,6 +189,7 @@ impl Check<'_> {
         clash
     }
 
+    /// Reports arguments that lack one that they need.
     fn needs(&mut self, list: &[RawArg]) {
         let written: Vec<String> = list.iter().map(RawArg::written).collect();
         for arg in list {
@@ -191,7 +201,8 @@ impl Check<'_> {
             if !missing.is_empty() {
                 let (key, fix) = (&arg.key, missing.join(", "));
                 let message = format!(
-                    "`{key}` on `{}` takes effect only in a read-only serializable transaction: write `{fix}, {key}`",
+                    "`{key}` on `{}` takes effect only in a read-only serializable transaction: \
+                     write `{fix}, {key}`",
                     self.function,
                 );
                 self.errors.at(key, message);
@@ -201,7 +212,7 @@ impl Check<'_> {
 }
 
 impl RawArg {
-    /// `isolation = serializable`
+    /// The argument as it was written: `isolation = serializable`.
     fn written(&self) -> String {
         match &self.value {
             RawValue::Assigned(value) => format!("{} = {}", self.key, text(value)),
@@ -209,6 +220,7 @@ impl RawArg {
         }
     }
 
+    /// The value as it was written: `serializable`.
     pub(super) fn written_value(&self) -> String {
         text(self.value.tokens())
     }

@@ -1,4 +1,4 @@
-//! Every rule about limits and repetitions.
+//! Every rule about durations, and about `retry`.
 
 use std::time::Duration;
 
@@ -12,10 +12,13 @@ use super::arguments::{Check, Retry};
 use crate::args::{RawArg, RawValue};
 use crate::text::{alternatives, nearest, text};
 
+/// The settings of `retry`.
 const RETRY_KEYS: [&str; 3] = ["max_attempts", "base_delay", "max_delay"];
+/// The fix that errors about `retry` offer.
 const RETRY_FIX: &str = "retry(max_attempts = 5, base_delay = \"5ms\", max_delay = \"1s\")";
 
 impl Check<'_> {
+    /// Reads the value of a limit, as in `timeout = "2s"`.
     pub(super) fn duration(&mut self, arg: &RawArg) -> Option<Duration> {
         let value = match &arg.value {
             RawValue::Assigned(value) => syn::parse2::<Lit>(value.clone()).ok(),
@@ -77,6 +80,7 @@ impl Check<'_> {
         }
     }
 
+    /// Reads the settings of `retry(…)`. One that is wrong makes the whole `retry` wrong.
     fn retry_list(&mut self, arg: &RawArg, list: TokenStream, mut retry: Retry) -> Option<Retry> {
         let Ok(list) = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(list) else {
             self.refuse(arg, "is not understood", RETRY_FIX);
@@ -88,6 +92,7 @@ impl Check<'_> {
         Some(retry)
     }
 
+    /// Reads one setting of `retry(…)`.
     fn retry_setting(&mut self, arg: &RawArg, setting: &Meta, retry: &mut Retry) -> Option<()> {
         let key = text(setting.path());
         let Ok(Expr::Lit(ExprLit { lit, .. })) =
@@ -110,6 +115,7 @@ impl Check<'_> {
         Some(())
     }
 
+    /// Reads a delay of `retry(…)`.
     fn delay(&mut self, arg: &RawArg, key: &str, delay: &str) -> Option<Duration> {
         let wrong = match parse_duration(delay) {
             Ok(delay) => return Some(delay),
@@ -120,6 +126,7 @@ impl Check<'_> {
         None
     }
 
+    /// Reports a setting that does not exist or has the wrong kind of value.
     fn unknown_setting<T>(&mut self, setting: &Meta, key: &str) -> Option<T> {
         let guess = match nearest(key, &RETRY_KEYS) {
             Some(guess) if guess != key => format!(", did you mean `{guess}`?"),
@@ -127,7 +134,8 @@ impl Check<'_> {
         };
         let (function, valid) = (self.function, alternatives(&RETRY_KEYS));
         let message = format!(
-            "`{}` in `retry` of `{function}` is not understood{guess} (write {valid}, as in `{RETRY_FIX}`)",
+            "`{}` in `retry` of `{function}` is not understood{guess} (write {valid}, as in \
+             `{RETRY_FIX}`)",
             text(setting)
         );
         self.errors.at(setting, message);
@@ -135,9 +143,11 @@ impl Check<'_> {
     }
 }
 
+/// The units of a duration, in milliseconds.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000)];
 
-/// `250ms`, `2s`, `1min`, `1h`: a whole number and a unit.
+/// Parses a whole number and a unit: `250ms`, `2s`, `1min`, `1h`. The error is the middle of a
+/// sentence.
 fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let text = text.trim();
     let digits = text

@@ -1,4 +1,4 @@
-//! Every rule about the function that is annotated, apart from its session.
+//! Every rule about the annotated function, apart from its session.
 
 use quote::ToTokens;
 use syn::visit::Visit;
@@ -8,28 +8,31 @@ use crate::error::Errors;
 use crate::item::RawItem;
 use crate::text::text;
 
-/// The return type of a function that can be run in a transaction.
+/// Checks the function, and returns the type that its body returns.
 pub(super) fn output(item: &RawItem, function: &str, errors: &mut Errors) -> Option<Type> {
     let sig = &item.sig;
     let refusal = if item.body.is_none() {
         Some((
             sig.ident.to_token_stream(),
             format!(
-                "`{function}` has no body to run in a transaction: move `#[transactional]` to its implementation"
+                "`{function}` has no body to run in a transaction: move `#[transactional]` to its \
+                 implementation"
             ),
         ))
     } else if let Some(constness) = sig.constness {
         Some((
             constness.to_token_stream(),
             format!(
-                "`{function}` is a `const fn`, which cannot await a transaction: write `async fn {function}`"
+                "`{function}` is a `const fn`, which cannot await a transaction: write `async fn \
+                 {function}`"
             ),
         ))
     } else if sig.asyncness.is_none() && item.boxed.is_none() {
         Some((
             sig.fn_token.to_token_stream(),
             format!(
-                "`{function}` is not async, but its transaction has to be awaited: write `async fn {function}`"
+                "`{function}` is not async, but its transaction has to be awaited: write `async \
+                 fn {function}`"
             ),
         ))
     } else {
@@ -46,12 +49,14 @@ pub(super) fn output(item: &RawItem, function: &str, errors: &mut Errors) -> Opt
     (!foreign).then_some(output)
 }
 
+/// Refuses a function that callers in another language could call. Returns whether it did.
 fn refuse_foreign(item: &RawItem, function: &str, errors: &mut Errors) -> bool {
     if let Some(abi) = &item.sig.abi {
         errors.at(
             abi,
             format!(
-                "`{function}` is `{}`, but foreign callers cannot await a transaction: write `async fn {function}`",
+                "`{function}` is `{}`, but foreign callers cannot await a transaction: write \
+                 `async fn {function}`",
                 text(abi),
             ),
         );
@@ -67,6 +72,7 @@ fn refuse_foreign(item: &RawItem, function: &str, errors: &mut Errors) -> bool {
     item.sig.abi.is_some() || item.sig.variadic.is_some()
 }
 
+/// Returns the type that the body returns, unless it has no name.
 fn nameable_output(item: &RawItem, function: &str, errors: &mut Errors) -> Option<Type> {
     let output = match (&item.boxed, &item.sig.output) {
         (Some(boxed), _) => boxed.output.clone(),
@@ -80,7 +86,8 @@ fn nameable_output(item: &RawItem, function: &str, errors: &mut Errors) -> Optio
         errors.at(
             ty,
             format!(
-                "`{function}` returns `{}`, but a type without a name cannot say whether to commit: name the type, as in `Result<Vec<Row>, Error>`",
+                "`{function}` returns `{}`, but a type without a name cannot say whether to \
+                 commit: name the type, as in `Result<Vec<Row>, Error>`",
                 text(ty),
             ),
         );
@@ -98,7 +105,7 @@ fn nameable_output(item: &RawItem, function: &str, errors: &mut Errors) -> Optio
     Some(output)
 }
 
-/// The `impl Trait` inside of a type.
+/// Returns the first `impl Trait` inside of a type.
 pub(crate) fn opaque(ty: &Type) -> Option<&TypeImplTrait> {
     let mut find = FindOpaque(None);
     find.visit_type(ty);

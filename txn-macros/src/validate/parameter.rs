@@ -7,14 +7,20 @@ use crate::error::Errors;
 use crate::item::{RawItem, take_marks};
 use crate::text::text;
 
+/// A parameter that may be the session.
 pub(super) struct Candidate<'a> {
+    /// Its position among the parameters.
     index: usize,
+    /// Whether it has the attribute `#[tx]`.
     marked: bool,
+    /// The parameter as it was written.
     pub(super) typed: &'a PatType,
+    /// Its type, without parentheses.
     ty: &'a Type,
 }
 
 impl Candidate<'_> {
+    /// Its name, or its pattern.
     pub(super) fn name(&self) -> String {
         match &*self.typed.pat {
             Pat::Ident(pat) => pat.ident.to_string(),
@@ -22,6 +28,7 @@ impl Candidate<'_> {
         }
     }
 
+    /// Its type, if that is `&mut T`.
     fn exclusive(&self) -> Option<&TypeReference> {
         match self.ty {
             Type::Reference(reference) if reference.mutability.is_some() => Some(reference),
@@ -29,6 +36,8 @@ impl Candidate<'_> {
         }
     }
 
+    /// Whether it is the session: marked with `#[tx]`, or a `&mut` of a type whose name ends in
+    /// `Tx`.
     pub(super) fn is_session(&self) -> bool {
         self.marked
             || self
@@ -36,7 +45,7 @@ impl Candidate<'_> {
                 .is_some_and(|reference| is_tx(&reference.elem))
     }
 
-    /// A session as people write it by mistake: `&Tx<DB>` or `Tx<DB>`.
+    /// Whether it is a session as people write it by mistake: `&Tx<DB>` or `Tx<DB>`.
     fn is_mistaken(&self) -> bool {
         match self.ty {
             Type::Reference(reference) => reference.mutability.is_none() && is_tx(&reference.elem),
@@ -44,7 +53,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// `tx: &mut Tx<DB>`, what should have been written
+    /// What should have been written: `tx: &mut Tx<DB>`.
     fn fix(&self) -> String {
         let target = match self.ty {
             Type::Reference(reference) => &*reference.elem,
@@ -54,6 +63,7 @@ impl Candidate<'_> {
     }
 }
 
+/// Returns all parameters except `self`.
 pub(super) fn candidates(item: &RawItem) -> Vec<Candidate<'_>> {
     let inputs = item.sig.inputs.iter().enumerate();
     inputs
@@ -69,7 +79,7 @@ pub(super) fn candidates(item: &RawItem) -> Vec<Candidate<'_>> {
         .collect()
 }
 
-/// The type inside of parentheses and of the invisible groups that macros by example leave.
+/// The type inside of parentheses, and of the invisible groups that `macro_rules!` macros leave.
 pub(crate) fn plain(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => plain(&group.elem),
@@ -78,11 +88,13 @@ pub(crate) fn plain(ty: &Type) -> &Type {
     }
 }
 
+/// Whether the name of a type ends in `Tx`.
 fn is_tx(ty: &Type) -> bool {
     matches!(plain(ty), Type::Path(path)
         if path.path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Tx")))
 }
 
+/// Finds the session parameter. If a parameter is marked with `#[tx]`, only marked ones count.
 pub(super) fn parameter(item: &RawItem, function: &str, errors: &mut Errors) -> Option<Session> {
     if refuse_marked_receiver(item, function, errors) {
         return None;
@@ -106,6 +118,7 @@ pub(super) fn parameter(item: &RawItem, function: &str, errors: &mut Errors) -> 
     }
 }
 
+/// Refuses `#[tx] self`. Returns whether it did.
 fn refuse_marked_receiver(item: &RawItem, function: &str, errors: &mut Errors) -> bool {
     let receiver = item
         .sig
@@ -115,12 +128,16 @@ fn refuse_marked_receiver(item: &RawItem, function: &str, errors: &mut Errors) -
     if let Some(receiver) = receiver {
         errors.at(
             receiver,
-            format!("`self` cannot be the session of `{function}`: write `#[transactional(&mut self.tx as tx)]`"),
+            format!(
+                "`self` cannot be the session of `{function}`: write \
+                 `#[transactional(&mut self.tx as tx)]`"
+            ),
         );
     }
     receiver.is_some()
 }
 
+/// Refuses a function with two session parameters.
 fn refuse_two(first: &Candidate<'_>, second: &Candidate<'_>, function: &str, errors: &mut Errors) {
     let advice = if first.marked {
         "remove one `#[tx]`".to_owned()
@@ -137,6 +154,8 @@ fn refuse_two(first: &Candidate<'_>, second: &Candidate<'_>, function: &str, err
     );
 }
 
+/// Refuses a function without a session. If one was written wrongly, the error says how to write
+/// it.
 fn refuse_none(all: &[Candidate<'_>], item: &RawItem, function: &str, errors: &mut Errors) {
     if let Some(mistaken) = all.iter().find(|candidate| candidate.is_mistaken()) {
         let how = match mistaken.ty {
@@ -165,11 +184,14 @@ fn refuse_none(all: &[Candidate<'_>], item: &RawItem, function: &str, errors: &m
         .unwrap_or_default();
     errors.at(
         &item.sig.ident,
-        format!("`{function}` has no session: add `tx: &mut Tx<DB>`{marked}, or write `#[transactional({source})]`"),
+        format!(
+            "`{function}` has no session: add `tx: &mut Tx<DB>`{marked}, or write \
+             `#[transactional({source})]`"
+        ),
     );
 }
 
-/// The session parameter, if it can become `impl Source<P>`.
+/// Checks that the session parameter can become `impl Source<P>`.
 fn sound(
     session: &Candidate<'_>,
     item: &RawItem,
@@ -182,14 +204,21 @@ fn sound(
         let fix = session.fix();
         errors.at(
             session.ty,
-            format!("`#[tx]` marks the session of `{function}`, but `{found}` is not an exclusive reference: write `{fix}`"),
+            format!(
+                "`#[tx]` marks the session of `{function}`, but `{found}` is not an exclusive \
+                 reference: write `{fix}`"
+            ),
         );
         return None;
     };
     if item.boxed.is_some() {
         errors.at(
             session.typed,
-            format!("`{function}` returns a boxed future (`#[async_trait]` makes one), so its parameters cannot change: remove `{name}` and write `#[transactional(self.db as {name})]`"),
+            format!(
+                "`{function}` returns a boxed future (`#[async_trait]` makes one), so its \
+                 parameters cannot change: remove `{name}` and write \
+                 `#[transactional(self.db as {name})]`"
+            ),
         );
         return None;
     }
@@ -200,7 +229,11 @@ fn sound(
     {
         errors.at(
             lifetime,
-            format!("the session `{name}` of `{function}` has the lifetime `{lifetime}`, but it is lent for the call only: write `{}`", session.fix()),
+            format!(
+                "the session `{name}` of `{function}` has the lifetime `{lifetime}`, but it is \
+                 lent for the call only: write `{}`",
+                session.fix()
+            ),
         );
         return None;
     }

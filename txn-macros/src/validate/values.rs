@@ -10,6 +10,7 @@ use super::arguments::{Args, Check, Isolation, Propagation, Rule};
 use crate::args::{RawArg, RawValue};
 use crate::text::{alternatives, nearest, text};
 
+/// The isolation levels: as they are written, and as the variants are named.
 const LEVELS: [(&str, &str); 4] = [
     ("read_uncommitted", "ReadUncommitted"),
     ("read_committed", "ReadCommitted"),
@@ -18,7 +19,8 @@ const LEVELS: [(&str, &str); 4] = [
 ];
 
 impl Check<'_> {
-    /// False if the value at fault is one that the rest cannot do without.
+    /// Reads the value of one argument. Returns false if it is wrong and nothing can be emitted
+    /// without it.
     pub(super) fn read(&mut self, arg: RawArg, args: &mut Args) -> bool {
         let key = arg.key.unraw().to_string();
         let essential = key == "crate";
@@ -39,6 +41,7 @@ impl Check<'_> {
         done.is_some() || !essential
     }
 
+    /// Reads an argument that has no value.
     fn flag(&mut self, arg: RawArg) -> Option<Ident> {
         if let RawValue::Bare = arg.value {
             return Some(arg.key);
@@ -54,6 +57,7 @@ impl Check<'_> {
         None
     }
 
+    /// Reads `isolation = level`.
     fn isolation(&mut self, arg: RawArg) -> Option<Isolation> {
         let written = text(arg.value.tokens());
         if let RawValue::Bare = arg.value {
@@ -79,6 +83,7 @@ impl Check<'_> {
         None
     }
 
+    /// Reports a level that does not exist, with the one that was probably meant.
     fn unknown_level(&mut self, arg: &RawArg, written: &str) {
         let names = LEVELS.map(|(name, _)| name);
         let guess = match nearest(&letters(written), &names) {
@@ -87,13 +92,15 @@ impl Check<'_> {
         };
         let (function, valid) = (self.function, alternatives(&names));
         let message = format!(
-            "`{written}` on `{function}` is no isolation level{guess} (write `isolation =` with {valid})"
+            "`{written}` on `{function}` is no isolation level{guess} (write `isolation =` with \
+             {valid})"
         );
         self.errors
             .at(or_key(arg.value.tokens(), &arg.key), message);
     }
 
-    /// `example` is shown where nothing was written that could be meant.
+    /// Reads a string that is not empty. The error shows `example` if nothing was written that
+    /// could be meant.
     pub(crate) fn text(&mut self, arg: &RawArg, example: &str) -> Option<LitStr> {
         let value = match &arg.value {
             RawValue::Assigned(value) => syn::parse2::<Lit>(value.clone()).ok(),
@@ -116,6 +123,7 @@ impl Check<'_> {
         }
     }
 
+    /// Reads a path.
     pub(crate) fn path(&mut self, arg: &RawArg) -> Option<Path> {
         if let RawValue::Assigned(value) = &arg.value
             && let Ok(path) = Path::parse_mod_style.parse2(value.clone())
@@ -132,6 +140,7 @@ impl Check<'_> {
         None
     }
 
+    /// Reads `commit_on(PATTERN if GUARD)`.
     fn rule(&mut self, arg: &RawArg) -> Option<Rule> {
         let RawValue::Listed(pattern) = &arg.value else {
             let pattern = or_key(arg.value.tokens(), &quote!(PATTERN));
@@ -153,11 +162,13 @@ impl Check<'_> {
         }
     }
 
+    /// Reports a rule that has no pattern in parentheses.
     fn refuse_rule(&mut self, arg: &RawArg, pattern: &str) {
         let fix = format!("{}({pattern})", arg.key);
         self.refuse(arg, "needs a pattern in parentheses", &fix);
     }
 
+    /// Reports what is wrong with an argument, and the fix.
     pub(crate) fn refuse(&mut self, arg: &RawArg, wrong: &str, fix: &str) {
         let (key, function) = (&arg.key, self.function);
         let message = format!("`{key}` on `{function}` {wrong}: write `{fix}`");
@@ -173,6 +184,7 @@ fn is_word(tokens: &TokenStream) -> bool {
     }
 }
 
+/// Sets an argument that has no value.
 fn set_flag(key: Ident, args: &mut Args) {
     match key.to_string().as_str() {
         "nested" => args.propagation = Propagation::Nested,
@@ -183,6 +195,7 @@ fn set_flag(key: Ident, args: &mut Args) {
     }
 }
 
+/// Parses `PATTERN if GUARD`.
 fn parse_rule(input: ParseStream) -> syn::Result<Rule> {
     input.parse::<Option<Token![|]>>()?;
     let pat = Pat::parse_multi(input)?;
@@ -197,13 +210,17 @@ fn parse_rule(input: ParseStream) -> syn::Result<Rule> {
     Err(input.error("one pattern is expected, join several as in `A | B`"))
 }
 
-/// `"Read Committed"`, `ReadCommitted` and `Isolation::ReadCommitted` alike: `readcommitted`
+/// Reduces a level to its letters, so that other spellings are recognised.
+///
+/// Input:  `"Read Committed"`, `ReadCommitted`, `Isolation::ReadCommitted`
+/// Output: `readcommitted`
 fn letters(level: &str) -> String {
     let last = level.rsplit("::").next().unwrap_or(level);
     let letters = last.chars().filter(|c| c.is_alphabetic());
     letters.flat_map(char::to_lowercase).collect()
 }
 
+/// The tokens of a value, or those of its key if there is none, for an error to point at.
 fn or_key(tokens: TokenStream, key: &impl ToTokens) -> TokenStream {
     if tokens.is_empty() {
         key.to_token_stream()
