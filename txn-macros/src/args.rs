@@ -126,8 +126,8 @@ fn parse_one(input: ParseStream, args: &mut RawArgs) -> syn::Result<()> {
     ))
 }
 
-/// Whether an argument comes next. It begins with a word, but the source may begin with one too
-/// (`db as tx`, `pool() as tx`), so what follows the word decides.
+/// Returns whether an argument comes next. It begins with a word, but the source may begin with one
+/// too (`db as tx`, `pool() as tx`), so what follows the word decides.
 fn is_argument(input: ParseStream) -> bool {
     let ahead = input.fork();
     let Ok(key) = ahead.call(Ident::parse_any) else {
@@ -141,12 +141,12 @@ fn is_argument(input: ParseStream) -> bool {
     ends || assigned || (is_known(&key) && !goes_on(&ahead))
 }
 
-/// Whether there is an argument with this name.
+/// Returns whether there is an argument with this name.
 fn is_known(key: &Ident) -> bool {
     KEYS.iter().any(|name| key == name)
 }
 
-/// Whether an expression that began with a word goes on after it.
+/// Returns whether an expression that began with a word goes on after it.
 fn goes_on(input: ParseStream) -> bool {
     input.peek(Token![as])
         || input.peek(Token![.])

@@ -200,8 +200,8 @@ impl Expand<'_> {
         }
     }
 
-    /// With a time limit: takes the outcome of a body that was in time, else ends the scope and
-    /// returns.
+    /// Takes the outcome of a body with a time limit. If the body was not in time, ends the scope
+    /// and returns.
     fn outcome_of_body(&self) -> Option<TokenStream> {
         self.valid.args.timeout?;
         let krate = self.krate;

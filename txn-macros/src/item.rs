@@ -26,9 +26,9 @@ pub(crate) struct RawItem {
 pub(crate) struct Attribution {
     /// The name of the attribute.
     pub(crate) name: &'static str,
-    /// What the attribute does, for the middle of the sentence.
+    /// The purpose of the attribute, for the middle of the sentence.
     pub(crate) purpose: &'static str,
-    /// Where the attribute belongs. `None` if that depends on the item.
+    /// The place where the attribute belongs. `None` if that depends on the item.
     pub(crate) place: Option<&'static str>,
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn braced(tokens: TokenStream, span: Span) -> Group {
     group
 }
 
-/// Whether `await` occurs anywhere in the tokens.
+/// Returns whether `await` occurs anywhere in the tokens.
 fn awaits(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Group(group) => awaits(group.stream()),
@@ -171,7 +171,7 @@ fn parse_boxed(sig: &Signature, body: &Group) -> Option<Boxed> {
     }
 }
 
-/// Whether the function of a call is named `pin`, as in `Box::pin`.
+/// Returns whether the function of a call is named `pin`, as in `Box::pin`.
 fn is_pin(function: &Expr) -> bool {
     let Expr::Path(path) = function else {
         return false;

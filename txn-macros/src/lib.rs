@@ -41,7 +41,7 @@ fn emit((tokens, errors): (proc_macro2::TokenStream, error::Errors)) -> proc_mac
     quote::quote!(#errors #tokens).into()
 }
 
-/// What the errors about a wrong item say of `#[transactional]`.
+/// The words about `#[transactional]` in the errors about a wrong item.
 const TRANSACTIONAL: item::Attribution = item::Attribution {
     name: "transactional",
     purpose: "runs an `async fn` in a transaction",

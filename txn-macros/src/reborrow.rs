@@ -19,7 +19,7 @@ pub(crate) fn parse_body(tokens: TokenStream) -> Option<Vec<Stmt>> {
 /// A body that is ready to be emitted.
 pub(crate) struct Body {
     pub(crate) tokens: TokenStream,
-    /// Whether the body is one expression and nothing else.
+    /// True if the body is one expression and nothing else.
     pub(crate) is_lone_expression: bool,
 }
 
@@ -65,7 +65,7 @@ fn with_reborrows(mut stmts: Vec<Stmt>, session: &Ident) -> Option<TokenStream> 
     reborrow.done.then(|| quote!(#(#stmts)*))
 }
 
-/// Whether the statements bind the name.
+/// Returns whether the statements bind the name.
 fn binds(stmts: &[Stmt], name: &Ident) -> bool {
     let mut bindings = Bindings { name, found: false };
     stmts.iter().for_each(|stmt| bindings.visit_stmt(stmt));
@@ -98,7 +98,7 @@ impl<'ast> Visit<'ast> for Bindings<'_> {
 /// Reborrows the session in the arguments of calls.
 struct Reborrow<'a> {
     session: &'a Ident,
-    /// Whether there was anything to reborrow.
+    /// True if there was anything to reborrow.
     done: bool,
 }
 

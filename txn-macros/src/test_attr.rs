@@ -13,7 +13,7 @@ use self::arguments::Args;
 use crate::error::Errors;
 use crate::item::{self, Attribution, RawItem};
 
-/// What the errors about a wrong item say of `#[txn::test]`.
+/// The words about `#[txn::test]` in the errors about a wrong item.
 const TEST: Attribution = Attribution {
     name: "txn::test",
     purpose: "runs an `async fn` as a test",

@@ -158,7 +158,7 @@ fn taken_away(input: &FnArg) -> Option<&'static str> {
     }
 }
 
-/// Whether the source of a binding form is a session (`&mut self.tx`) and not a `Db`.
+/// Returns whether the source of a binding form is a session (`&mut self.tx`) and not a `Db`.
 pub(crate) fn is_mut_reference(source: &Expr) -> bool {
     matches!(source, Expr::Reference(reference) if reference.mutability.is_some())
 }

@@ -81,7 +81,7 @@ pub trait Scope<T>: Send {
         Self: Sized;
 }
 
-/// What follows the end of a scope with `retry`.
+/// The step that follows the end of a scope with `retry`.
 #[derive(Debug)]
 pub enum Next<S> {
     /// The scope has ended, and its outcome stands.
@@ -94,7 +94,7 @@ pub enum Next<S> {
 ///
 /// It is small, because it is moved. Everything that only a root scope needs is in its [`Tx`].
 pub struct Entered<'a, DB: Engine> {
-    /// What the scope has done to open, and has to take back when it is dropped.
+    /// The kind of the scope, with the transaction that it owns or borrows.
     body: Body<'a, DB>,
     /// The options of its annotation.
     options: &'static Options,

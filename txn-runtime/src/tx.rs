@@ -69,7 +69,8 @@ pub struct Tx<DB: Engine> {
     /// A number that no other transaction of the process has. Scopes recognise their transaction
     /// by it, since a body can put another one in its place.
     pub(crate) serial: u64,
-    /// Who is to end the transaction. Set to `Scope` once, and never back.
+    /// The one who is to end the transaction. It becomes `Scope` at most once, and never changes
+    /// back.
     owner: Owner,
     /// The request that it was opened with, for another attempt.
     pub(crate) request: Request,
@@ -85,7 +86,7 @@ pub struct Tx<DB: Engine> {
     depth: u32,
 }
 
-/// Who is to end a transaction.
+/// The one who is to end a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The caller who began it by hand.

@@ -46,7 +46,8 @@ impl Expand<'_> {
         }
     }
 
-    /// With `retry`: adds whether the outcome's own error is one after which to run the body again.
+    /// Adds, if there is a `retry`, whether the outcome's own error is one after which to run the
+    /// body again.
     fn said(&self) -> Option<TokenStream> {
         self.valid.args.retry.as_ref()?;
         let krate = self.krate;

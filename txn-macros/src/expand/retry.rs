@@ -109,7 +109,7 @@ impl VisitMut for ByReference {
     }
 }
 
-/// Whether any of the names occurs in the tokens.
+/// Returns whether any of the names occurs in the tokens.
 fn mentions(tokens: TokenStream, names: &[Ident]) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => names.contains(&ident),
@@ -118,12 +118,12 @@ fn mentions(tokens: TokenStream, names: &[Ident]) -> bool {
     })
 }
 
-/// Whether the parameter at this position is the session.
+/// Returns whether the parameter at this position is the session.
 fn is_session(valid: &Valid, at: usize) -> bool {
     matches!(&valid.session, Session::Parameter { index, .. } if *index == at)
 }
 
-/// Whether the pattern is a name, with or without `mut`.
+/// Returns whether the pattern is a name, with or without `mut`.
 fn is_plain(pat: &Pat) -> bool {
     matches!(
         pat,

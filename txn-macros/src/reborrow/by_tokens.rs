@@ -49,14 +49,14 @@ fn walk(tokens: TokenStream, session: &Ident, is_call: bool) -> Option<TokenStre
     Some(output)
 }
 
-/// Whether a token between these two is an argument by itself.
+/// Returns whether a token between these two is an argument by itself.
 fn is_lone(before: Option<&TokenTree>, after: Option<&TokenTree>) -> bool {
     let is_edge = |token: Option<&TokenTree>| token.is_none() || is_punct(token, ',');
     is_edge(before) && is_edge(after)
 }
 
-/// Whether the group has the arguments of a call: `.name(…)`, or `name(…).`. Neither can be a
-/// pattern, which would bind the name.
+/// Returns whether the group has the arguments of a call: `.name(…)`, or `name(…).`. Neither can be
+/// a pattern, which would bind the name.
 fn is_call_of(group: &Group, before: &[TokenTree], after: Option<&TokenTree>) -> bool {
     if group.delimiter() != Delimiter::Parenthesis {
         return false;
@@ -68,8 +68,8 @@ fn is_call_of(group: &Group, before: &[TokenTree], after: Option<&TokenTree>) ->
     }
 }
 
-/// Whether a group after these tokens belongs to a macro: `name!(…)`, `macro_rules! name {…}`, but
-/// not `return !(…)`.
+/// Returns whether a group after these tokens belongs to a macro: `name!(…)`, `macro_rules! name
+/// {…}`, but not `return !(…)`.
 fn is_of_macro(before: &[TokenTree]) -> bool {
     let before = match before {
         [before @ .., TokenTree::Ident(_)] => before,

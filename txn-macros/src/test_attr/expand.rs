@@ -30,7 +30,8 @@ pub(super) fn expand(item: &RawItem, valid: &Valid<'_>) -> TokenStream {
     quote!(#test #(#of_test)* #vis #token #name() #output #outer)
 }
 
-/// Whether an attribute belongs on the async function with its parameter, and not on the test.
+/// Returns whether an attribute belongs on the async function with its parameter, and not on the
+/// test.
 fn is_of_body(attr: &Attribute) -> bool {
     let last = attr.path().segments.last();
     last.is_some_and(|last| last.ident == "transactional" || last.ident == "instrument")

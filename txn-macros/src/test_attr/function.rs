@@ -22,7 +22,7 @@ pub(super) fn validate<'a>(
     parameter(item, function, errors)
 }
 
-/// Whether an attribute makes a test of its own: `#[test]`, `#[tokio::test]`.
+/// Returns whether an attribute makes a test of its own: `#[test]`, `#[tokio::test]`.
 pub(super) fn is_test(attr: &Attribute) -> bool {
     let last = attr.path().segments.last();
     last.is_some_and(|last| last.ident == "test")
@@ -205,7 +205,7 @@ fn owned(ty: &Type) -> String {
     format!("db: Db<{engine}>")
 }
 
-/// Whether the type is a `Db` or a `Sandbox` that names its engine.
+/// Returns whether the type is a `Db` or a `Sandbox` that names its engine.
 fn is_database(ty: &Type) -> bool {
     let (Type::Path(path), Some(_)) = (plain(ty), engine(ty)) else {
         return false;

@@ -36,7 +36,8 @@ fn valid_arguments_are_accepted() {
 
 #[test]
 fn an_unknown_argument_is_guessed_and_the_valid_ones_are_listed() {
-    let valid = "(valid arguments: `nested`, `requires_new`, `mandatory`, `isolation`, `read_only`, `deferrable`, \
+    let valid = "(valid arguments: `nested`, `requires_new`, `mandatory`, `isolation`, \
+                 `read_only`, `deferrable`, \
                  `timeout`, `retry`, `commit_on`, `rollback_on`, `name`, `crate`)";
     let guess = format!("`isolaton` on `f` is no argument, did you mean `isolation`? {valid}");
     refused("isolaton = serializable", &[&guess]);
@@ -149,7 +150,8 @@ fn an_isolation_level_is_a_plain_word() {
 
 #[test]
 fn an_unknown_isolation_level_is_guessed() {
-    let valid = "(write `isolation =` with `read_uncommitted`, `read_committed`, `repeatable_read` or `serializable`)";
+    let valid = "(write `isolation =` with `read_uncommitted`, `read_committed`, `repeatable_read` \
+                 or `serializable`)";
     refused(
         "isolation = serialisable",
         &[&format!(
@@ -210,7 +212,8 @@ fn a_crate_is_a_path() {
 
 #[test]
 fn the_source_comes_first_and_once() {
-    let message = "the source of the session comes first, and there is only one: write `#[transactional(SOURCE as tx, …)]`";
+    let message = "the source of the session comes first, and there is only one: write \
+                   `#[transactional(SOURCE as tx, …)]`";
     let f = "async fn f(&self) -> Result<(), E> { Ok(()) }";
     assert_eq!(messages("self.db as tx, self.db as ty", f), [message]);
     assert_eq!(messages("nested, self.db as tx", f), [message]);

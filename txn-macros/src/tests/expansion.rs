@@ -1,4 +1,5 @@
-//! Snapshots of whole expansions, one file each. `BLESS=1 cargo test -p txn-macros` rewrites them; read the difference.
+//! Snapshots of whole expansions, one file each. `BLESS=1 cargo test -p txn-macros` rewrites them;
+//! read the difference.
 
 use std::path::Path;
 
@@ -41,7 +42,8 @@ fn binding_form() {
     snapshot(
         "binding_form",
         "self.state.db() as tx, nested",
-        "async fn place(&self, order: Order) -> Result<Id, E> where Self: Sized { insert(tx, order).await }",
+        "async fn place(&self, order: Order) -> Result<Id, E> where Self: Sized { insert(tx, \
+         order).await }",
     );
 }
 
@@ -58,7 +60,8 @@ fn borrowed_session() {
 fn all_arguments() {
     snapshot(
         "all_arguments",
-        "requires_new, isolation = serializable, read_only, deferrable, commit_on(| E::A(n) | E::B(n) if *n > 3),
+        "requires_new, isolation = serializable, read_only, deferrable, commit_on(| E::A(n) | \
+         E::B(n) if *n > 3),
         rollback_on(None), name = \"bank.transfer\", crate = ::my::txn",
         "async unsafe fn r#move<'a, DB: Engine, const N: usize>(
             #[tx] mut conn: &mut Conn<DB>,
@@ -100,13 +103,15 @@ fn async_trait_method() {
         "fn save<'life0, 'async_trait>(
             &'life0 self,
             id: i64,
-        ) -> ::core::pin::Pin<Box<dyn ::core::future::Future<Output = Result<u64, E>> + ::core::marker::Send + 'async_trait>>
+        ) -> ::core::pin::Pin<Box<dyn ::core::future::Future<Output = Result<u64, E>> + \
+         ::core::marker::Send + 'async_trait>>
         where
             'life0: 'async_trait,
             Self: 'async_trait,
         {
             Box::pin(async move {
-                if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<Result<u64, E>> {
+                if let ::core::option::Option::Some(__ret) = \
+                    ::core::option::Option::None::<Result<u64, E>> {
                     #[allow(unreachable_code)]
                     return __ret;
                 }
@@ -125,7 +130,7 @@ fn a_half_typed_body_is_passed_through() {
     for (body, emitted) in [
         ("tx.", "tx."),
         ("let n =", "let n ="),
-        // What is a call for certain is one in a body that does not parse too.
+        // A certain call is also recognised in a body that does not parse.
         (
             "debit(tx).await? let x = 1;",
             "debit(&mut *tx).await? let x = 1;",

@@ -1,4 +1,5 @@
-//! The macro as a pure function. What the compiler makes of the expansion is for the UI tests of the facade.
+//! The macro as a pure function. The UI tests of the facade check what the compiler makes of the
+//! expansion.
 
 mod arguments;
 mod expansion;

@@ -25,7 +25,8 @@ fn what_is_not_an_async_function_is_refused() {
         ),
         (
             "async extern \"C\" fn f(tx: &mut Tx<Sqlite>) -> R { x }",
-            "`f` is `extern \"C\"`, but foreign callers cannot await a transaction: write `async fn f`",
+            "`f` is `extern \"C\"`, but foreign callers cannot await a transaction: write `async \
+             fn f`",
         ),
         (
             "async fn f(tx: &mut Tx<Sqlite>, rest: ...) -> R { x }",
@@ -33,7 +34,8 @@ fn what_is_not_an_async_function_is_refused() {
         ),
         (
             "async fn f(tx: &mut Tx<Sqlite>) -> R;",
-            "`f` has no body to run in a transaction: move `#[transactional]` to its implementation",
+            "`f` has no body to run in a transaction: move `#[transactional]` to its \
+             implementation",
         ),
     ] {
         refused("", item, message);
@@ -52,7 +54,8 @@ fn a_return_type_must_have_a_name() {
             "",
             &format!("async fn f(tx: &mut Tx<Sqlite>) -> {ty} {{ x }}"),
             &format!(
-                "`f` returns `{shown}`, but a type without a name cannot say whether to commit: name the type, as in `Result<Vec<Row>, Error>`"
+                "`f` returns `{shown}`, but a type without a name cannot say whether to commit: \
+                 name the type, as in `Result<Vec<Row>, Error>`"
             ),
         );
     }
@@ -90,7 +93,8 @@ fn other_items_are_refused_by_kind() {
         ),
     ] {
         let message = format!(
-            "`#[transactional]` cannot be applied to {kind}, it runs an `async fn` in a transaction: {advice}"
+            "`#[transactional]` cannot be applied to {kind}, it runs an `async fn` in a \
+             transaction: {advice}"
         );
         refused("", item, &message);
     }
@@ -111,7 +115,8 @@ fn a_function_without_a_session_is_told_how_to_get_one() {
     refused(
         "",
         "async fn f(conn: &mut Conn<A>) -> R { x }",
-        "`f` has no session: add `tx: &mut Tx<DB>`, mark one, `#[tx] conn: &mut Conn<A>`, or write `#[transactional(db as tx)]`",
+        "`f` has no session: add `tx: &mut Tx<DB>`, mark one, `#[tx] conn: &mut Conn<A>`, or write \
+         `#[transactional(db as tx)]`",
     );
 }
 
@@ -130,7 +135,8 @@ fn two_sessions_are_refused() {
     refused(
         "self.db as tx",
         "async fn f(&self, b: &mut PgTx) -> R { x }",
-        "`f` has two sessions, `self.db as tx` and the parameter `b`: remove the parameter, or write `#[transactional]`",
+        "`f` has two sessions, `self.db as tx` and the parameter `b`: remove the parameter, or \
+         write `#[transactional]`",
     );
 }
 
@@ -139,19 +145,23 @@ fn a_session_is_an_exclusive_reference() {
     for (item, message) in [
         (
             "async fn f(tx: &Tx<Sqlite>) -> R { x }",
-            "`f` takes the session `tx` as a shared reference, but its statements need an exclusive one: write `tx: &mut Tx<Sqlite>`",
+            "`f` takes the session `tx` as a shared reference, but its statements need an \
+             exclusive one: write `tx: &mut Tx<Sqlite>`",
         ),
         (
             "async fn f(tx: PgTx) -> R { x }",
-            "`f` takes the session `tx` by value, but it stays with the caller: write `tx: &mut PgTx`",
+            "`f` takes the session `tx` by value, but it stays with the caller: write `tx: &mut \
+             PgTx`",
         ),
         (
             "async fn f(#[tx] c: Conn) -> R { x }",
-            "`#[tx]` marks the session of `f`, but `Conn` is not an exclusive reference: write `c: &mut Conn`",
+            "`#[tx]` marks the session of `f`, but `Conn` is not an exclusive reference: write `c: \
+             &mut Conn`",
         ),
         (
             "async fn f(#[tx] c: &Conn) -> R { x }",
-            "`#[tx]` marks the session of `f`, but `&Conn` is not an exclusive reference: write `c: &mut Conn`",
+            "`#[tx]` marks the session of `f`, but `&Conn` is not an exclusive reference: write \
+             `c: &mut Conn`",
         ),
         (
             "async fn f(#[tx] &mut self) -> R { x }",
@@ -159,7 +169,8 @@ fn a_session_is_an_exclusive_reference() {
         ),
         (
             "async fn f<'a>(tx: &'a mut Tx<Sqlite>) -> R { x }",
-            "the session `tx` of `f` has the lifetime `'a`, but it is lent for the call only: write `tx: &mut Tx<Sqlite>`",
+            "the session `tx` of `f` has the lifetime `'a`, but it is lent for the call only: \
+             write `tx: &mut Tx<Sqlite>`",
         ),
     ] {
         refused("", item, message);
@@ -194,7 +205,8 @@ fn mandatory_does_not_begin() {
     refused(
         "self.db as tx, mandatory",
         "async fn f(&self) -> R { x }",
-        "`mandatory` only joins, but `self.db` begins the transaction of `f`: name a session, as in `&mut self.tx as tx`, or remove `mandatory`",
+        "`mandatory` only joins, but `self.db` begins the transaction of `f`: name a session, as \
+         in `&mut self.tx as tx`, or remove `mandatory`",
     );
 }
 
@@ -202,28 +214,32 @@ fn mandatory_does_not_begin() {
 fn a_boxed_future_keeps_its_parameters_and_all_of_self() {
     let boxed = |parameter: &str| {
         format!(
-            "fn f<'t>(&'t mut self, {parameter}) -> Pin<Box<dyn Future<Output = R> + Send + 't>> {{ Box::pin(async move {{ x }}) }}"
+            "fn f<'t>(&'t mut self, {parameter}) -> Pin<Box<dyn Future<Output = R> + Send + 't>> \
+             {{ Box::pin(async move {{ x }}) }}"
         )
     };
     refused(
         "",
         &boxed("tx: &'t mut PgTx"),
-        "`f` returns a boxed future (`#[async_trait]` makes one), so its parameters cannot change: remove `tx` and write `#[transactional(self.db as tx)]`",
+        "`f` returns a boxed future (`#[async_trait]` makes one), so its parameters cannot change: \
+         remove `tx` and write `#[transactional(self.db as tx)]`",
     );
     refused(
         "&mut self.tx as tx",
         &boxed(""),
-        "the boxed future of `f` (`#[async_trait]` makes one) takes all of `self`, so `&mut self.tx` cannot be lent beside it: hold a `Db` and write `self.db as tx`",
+        "the boxed future of `f` (`#[async_trait]` makes one) takes all of `self`, so `&mut \
+         self.tx` cannot be lent beside it: hold a `Db` and write `self.db as tx`",
     );
 }
 
 #[test]
 fn a_refused_boxed_future_is_not_made_async_as_well() {
-    let item = "fn f(tx: &mut PgTx) -> Pin<Box<dyn Future<Output = R>>> { Box::pin(async move { x.await }) }";
+    let item = "fn f(tx: &mut PgTx) -> Pin<Box<dyn Future<Output = R>>> { Box::pin(async move { \
+                x.await }) }";
     assert!(emitted("", item).starts_with("fn f("));
 }
 
-/// What is emitted beside the errors, as a formatted file.
+/// The tokens that are emitted beside the errors, as a formatted file.
 fn emitted(attr: &str, item: &str) -> String {
     pretty(annotate(tokens(attr), tokens(item)).0)
 }

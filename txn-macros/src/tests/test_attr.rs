@@ -26,7 +26,7 @@ fn snapshot(name: &str, attr: &str, item: &str) {
     compare(name, &pretty(tokens));
 }
 
-/// What is emitted beside the errors.
+/// The tokens that are emitted beside the errors.
 fn emitted(attr: &str, item: &str) -> String {
     let (tokens, errors) = annotate(tokens(attr), tokens(item));
     assert!(!errors.is_empty());
@@ -107,7 +107,8 @@ fn an_argument_has_a_name() {
         "\"migrations\"",
         FUNCTION,
         &[
-            "`\"migrations\"` on `f` is an argument without a name: write `migrations = \"migrations\"`",
+            "`\"migrations\"` on `f` is an argument without a name: write `migrations = \
+             \"migrations\"`",
         ],
     );
     refused(
@@ -172,8 +173,10 @@ fn a_variable_is_no_url_and_a_path_is_relative() {
         "env = \"postgres://localhost/bank\", migrations = \"/srv/migrations\"",
         FUNCTION,
         &[
-            "`env` on `f` needs the name of an environment variable, which holds the URL: write `env = \"TEST_DATABASE_URL\"`",
-            "`migrations` on `f` is an absolute path, but counts from the directory of `Cargo.toml`: write `migrations = \"migrations\"`",
+            "`env` on `f` needs the name of an environment variable, which holds the URL: write \
+             `env = \"TEST_DATABASE_URL\"`",
+            "`migrations` on `f` is an absolute path, but counts from the directory of \
+             `Cargo.toml`: write `migrations = \"migrations\"`",
         ],
     );
 }
@@ -191,7 +194,8 @@ fn what_is_not_an_async_function_is_refused() {
         ),
         (
             "async unsafe fn f(db: Db<Sqlite>) { x }",
-            "`f` is `unsafe`, but the test harness that calls it promises nothing: write `async fn f`",
+            "`f` is `unsafe`, but the test harness that calls it promises nothing: write `async fn \
+             f`",
         ),
         (
             "async extern \"C\" fn f(db: Db<Sqlite>) { x }",
@@ -219,7 +223,8 @@ fn other_items_are_refused_by_kind() {
         ("static S: u8 = 1;", "this kind of item"),
     ] {
         let message = format!(
-            "`#[txn::test]` cannot be applied to {kind}, it runs an `async fn` as a test: move it to a free async function"
+            "`#[txn::test]` cannot be applied to {kind}, it runs an `async fn` as a test: move it \
+             to a free async function"
         );
         refused("", item, &[&message]);
     }
@@ -230,15 +235,18 @@ fn nothing_is_left_for_a_caller_to_choose() {
     for (item, message) in [
         (
             "async fn f<DB: Engine>(db: Db<DB>) { x }",
-            "`f` is generic, `<DB: Engine>`, but a test has no caller to choose: name the types, as in `async fn f(db: Db<Sqlite>)`",
+            "`f` is generic, `<DB: Engine>`, but a test has no caller to choose: name the types, \
+             as in `async fn f(db: Db<Sqlite>)`",
         ),
         (
             "async fn f(db: impl Source<PgTx>) { x }",
-            "`f` takes `impl Source<PgTx>`, but a test has no caller to choose a type: write `db: Db<Sqlite>`",
+            "`f` takes `impl Source<PgTx>`, but a test has no caller to choose a type: write `db: \
+             Db<Sqlite>`",
         ),
         (
             "async fn f(db: Db<Sqlite>) -> Result<(), impl Debug> { x }",
-            "`f` returns `impl Debug`, but what a test returns must have a name: write it, as in `Result<(), Error>`",
+            "`f` returns `impl Debug`, but what a test returns must have a name: write it, as in \
+             `Result<(), Error>`",
         ),
     ] {
         refused("", item, &[message]);
@@ -255,7 +263,10 @@ fn a_test_has_one_parameter() {
         ),
         (
             "async fn f(&self, db: Db<Sqlite>) { x }",
-            format!("`f` takes `&self`, but a test is called on nothing: move it out of the `impl` and {fix}"),
+            format!(
+                "`f` takes `&self`, but a test is called on nothing: move it out of the `impl` \
+                     and {fix}"
+            ),
         ),
         (
             "async fn f(a: A, b: B, c: C) { x }",
@@ -263,7 +274,9 @@ fn a_test_has_one_parameter() {
         ),
         (
             "async fn f(n: i64, shop: txn::Sandbox<MySql>) { x }",
-            "`f` takes 2 parameters, but a test is given only its database: keep `shop: txn::Sandbox<MySql>`".into(),
+            "`f` takes 2 parameters, but a test is given only its database: keep `shop: \
+             txn::Sandbox<MySql>`"
+                .into(),
         ),
     ] {
         refused("", item, &[&message]);
@@ -310,7 +323,8 @@ fn all_faults_are_reported_together() {
 fn a_refused_function_is_emitted_and_not_called_unused() {
     assert_eq!(
         emitted("", "/// Doc.\n#[ignore] fn f(a: A, b: B) { a.await }"),
-        "#[allow(dead_code, unused_attributes)]\n/// Doc.\n#[ignore]\nasync fn f(a: A, b: B) {\n    a.await\n}\n"
+        "#[allow(dead_code, unused_attributes)]\n/// Doc.\n#[ignore]\nasync fn f(a: A, b: B) \
+         {\n    a.await\n}\n"
     );
 }
 

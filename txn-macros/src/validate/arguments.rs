@@ -49,7 +49,7 @@ pub(crate) struct Retry {
 }
 
 impl Retry {
-    /// Whether it has no figures.
+    /// Returns whether it has no figures.
     pub(crate) fn is_bare(&self) -> bool {
         self.max_attempts.is_none() && self.base_delay.is_none() && self.max_delay.is_none()
     }

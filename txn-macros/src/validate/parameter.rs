@@ -11,7 +11,7 @@ use crate::text::text;
 pub(super) struct Candidate<'a> {
     /// Its position among the parameters.
     index: usize,
-    /// Whether it has the attribute `#[tx]`.
+    /// True if it has the attribute `#[tx]`.
     marked: bool,
     /// The parameter as it was written.
     pub(super) typed: &'a PatType,
@@ -36,8 +36,8 @@ impl Candidate<'_> {
         }
     }
 
-    /// Whether it is the session: marked with `#[tx]`, or a `&mut` of a type whose name ends in
-    /// `Tx`.
+    /// Returns whether it is the session: marked with `#[tx]`, or a `&mut` of a type whose name
+    /// ends in `Tx`.
     pub(super) fn is_session(&self) -> bool {
         self.marked
             || self
@@ -45,7 +45,7 @@ impl Candidate<'_> {
                 .is_some_and(|reference| is_tx(&reference.elem))
     }
 
-    /// Whether it is a session as people write it by mistake: `&Tx<DB>` or `Tx<DB>`.
+    /// Returns whether it is a session as people write it by mistake: `&Tx<DB>` or `Tx<DB>`.
     fn is_mistaken(&self) -> bool {
         match self.ty {
             Type::Reference(reference) => reference.mutability.is_none() && is_tx(&reference.elem),
@@ -53,7 +53,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// What should have been written: `tx: &mut Tx<DB>`.
+    /// The parameter that should have been written: `tx: &mut Tx<DB>`.
     fn fix(&self) -> String {
         let target = match self.ty {
             Type::Reference(reference) => &*reference.elem,
@@ -88,7 +88,7 @@ pub(crate) fn plain(ty: &Type) -> &Type {
     }
 }
 
-/// Whether the name of a type ends in `Tx`.
+/// Returns whether the name of a type ends in `Tx`.
 fn is_tx(ty: &Type) -> bool {
     matches!(plain(ty), Type::Path(path)
         if path.path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Tx")))

@@ -176,7 +176,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether the text after a flag is another argument, rather than a value.
+/// Returns whether the text after a flag is another argument, rather than a value.
 fn is_word(tokens: &TokenStream) -> bool {
     match tokens.clone().into_iter().next() {
         Some(TokenTree::Ident(word)) => word != "true" && word != "false",

@@ -16,7 +16,7 @@ pub struct Said<'a, O>(pub &'a O);
 
 /// An outcome whose error is one of this crate, or of sqlx.
 pub trait SaidByOurs {
-    /// Whether the error is a conflict.
+    /// Returns whether the error is a conflict.
     fn is_conflict(&self) -> bool;
 }
 
@@ -34,7 +34,7 @@ impl<T> SaidByOurs for &&&Said<'_, Result<T, sqlx::Error>> {
 
 /// An outcome whose error may have sources.
 pub trait SaidByError {
-    /// Whether one of the sources is a conflict.
+    /// Returns whether one of the sources is a conflict.
     fn is_conflict(&self) -> bool;
 }
 
@@ -47,7 +47,7 @@ impl<T, E: StdError> SaidByError for &&Said<'_, Result<T, E>> {
 
 /// An outcome whose error wraps any other, as that of `anyhow` does.
 pub trait SaidByAny {
-    /// Whether the wrapped error, or one of its sources, is a conflict.
+    /// Returns whether the wrapped error, or one of its sources, is a conflict.
     fn is_conflict(&self) -> bool;
 }
 
@@ -69,7 +69,7 @@ pub trait SaidByNobody {
 
 impl<O> SaidByNobody for Said<'_, O> {}
 
-/// Whether an error, or one of its sources, is a conflict.
+/// Returns whether an error, or one of its sources, is a conflict.
 fn has_conflict(outermost: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(outermost);
     while let Some(error) = next {
@@ -86,7 +86,7 @@ fn has_conflict(outermost: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// Whether an error of sqlx, or the error of ours inside of it, is a conflict.
+/// Returns whether an error of sqlx, or the error of ours inside of it, is a conflict.
 fn is_sqlx_conflict(error: &sqlx::Error) -> bool {
     match Error::of(error) {
         Some(ours) => ours.is_retryable(),
@@ -94,7 +94,7 @@ fn is_sqlx_conflict(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether an error of the driver is a conflict.
+/// Returns whether an error of the driver is a conflict.
 #[expect(
     clippy::borrowed_box,
     reason = "what `sqlx::Error` has inside of it is the box"

@@ -16,8 +16,8 @@ pub(super) async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -
     }
 }
 
-/// Whether another attempt at a root scope may have a better result. `mended` says that a conflict
-/// was met in the transaction that another attempt may avoid.
+/// Returns whether another attempt at a root scope may have a better result. `mended` says that a
+/// conflict was met in the transaction that another attempt may avoid.
 ///
 /// After a commit that may have happened, even in part, there is never another attempt: the body
 /// would take effect twice.

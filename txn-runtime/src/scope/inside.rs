@@ -155,7 +155,8 @@ impl<DB: Engine> Nested<'_, DB> {
 }
 
 impl<DB: Engine> Nested<'_, DB> {
-    /// Whether the body has put another transaction in the place of the one that it was given.
+    /// Returns whether the body has put another transaction in the place of the one that it was
+    /// given.
     fn is_exchanged(&self) -> bool {
         self.tx.serial != self.serial
     }
@@ -186,7 +187,7 @@ pub(super) struct Joined<'a, DB: Engine> {
     serial: u64,
     /// The name of the scope around this one, which the drop puts back.
     outer: &'static str,
-    /// Whether the scope has ended, so that the drop does not count as a failure.
+    /// True if the scope has ended, so that the drop does not count as a failure.
     ended: bool,
     /// The span of the scope. There are no figures beside it, which keeps a join cheap.
     pub(super) span: Spanned,

@@ -27,7 +27,7 @@ impl<DB: Engine> Root<DB> {
         Self { tx, serial, name }
     }
 
-    /// Whether the transaction in place is the one that the scope began.
+    /// Returns whether the transaction in place is the one that the scope began.
     pub(super) fn has_its_own(&self) -> bool {
         self.tx.serial == self.serial
     }

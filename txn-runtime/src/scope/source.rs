@@ -20,7 +20,7 @@ use crate::pool::Db;
 use crate::scope::{Entered, Scope};
 use crate::tx::{Sandbox, Tx};
 
-/// What an annotated function takes in place of its `&mut Tx`: `&Db` or `&mut Tx`.
+/// A value that a caller can pass for the `&mut Tx` of an annotated function: `&Db` or `&mut Tx`.
 ///
 /// A function without an annotation can take a source too, if it works with and without a
 /// transaction, and pass it on to an annotated one.

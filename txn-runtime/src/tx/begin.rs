@@ -165,7 +165,7 @@ impl<DB: Engine> Tx<DB> {
             self.session.state.lost();
             self.db().close_stale_idle(CloseReason::BeginFailed);
         } else if let Some(deadline) = deadline {
-            // What is not done by then is done in the background. Boxed: see the head of scope.rs.
+            // The rest of the rollback happens in the background. Boxed: see the head of scope.rs.
             let undone = Box::pin(self.roll_back());
             timeout_at(deadline.at_the_latest(), undone).await.ok();
             if deadline.at() == until {

@@ -37,7 +37,7 @@ use crate::observe::trace::Trace;
 use crate::tx::shield::{EndReport, Shield};
 use crate::tx::verify::verify;
 
-/// What the caller of an end gets to know if it stops waiting now.
+/// The state of an end, and what its caller gets if it stops waiting now.
 ///
 /// `Committing` is the first state. It becomes `RollingBack` once the decision is a rollback.
 /// `Reported` is final: whoever needs the result first takes it, the end itself or the caller that
@@ -224,7 +224,7 @@ impl<DB: Engine> Tx<DB> {
     }
 }
 
-/// Whether the server has ended a statement because it took too long.
+/// Returns whether the server has ended a statement because it took too long.
 fn is_too_long<DB: Engine>(error: &Error) -> bool {
     error
         .code()

@@ -48,9 +48,9 @@ pub(crate) struct Level {
 pub(crate) struct Terms {
     /// The isolation level; `None` for the database's default.
     pub(super) isolation: Option<Isolation>,
-    /// Whether writes are refused, by the server or by the runtime.
+    /// True if writes are refused, by the server or by the runtime.
     pub(super) read_only: bool,
-    /// Whether the runtime has to refuse writes itself, by the first keyword of a statement,
+    /// True if the runtime has to refuse writes itself, by the first keyword of a statement,
     /// because the server does not know that the scope is read-only.
     pub(super) checked_by_keyword: bool,
 }
@@ -79,7 +79,7 @@ impl Terms {
 pub(super) struct RollbackMark {
     /// The joined scope that is responsible; `None` if it is the scope that the level belongs to.
     pub(super) by: Option<&'static str>,
-    /// Whether the scope asked for the rollback (`set_rollback_only`) instead of failing.
+    /// True if the scope asked for the rollback (`set_rollback_only`) instead of failing.
     pub(super) asked: bool,
     /// The reason as text, for the error that the level's own scope gets.
     pub(super) cause: Cause,

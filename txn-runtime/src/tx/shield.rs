@@ -31,7 +31,7 @@ use crate::pool::hooks::{self, Due};
 
 /// The result of the end of a transaction.
 pub(crate) struct EndReport {
-    /// What the scope's end returns.
+    /// The result that the scope's end returns.
     pub(crate) result: Result<(), Error>,
     /// The outcome that metrics and spans count.
     pub(crate) how: ScopeOutcome,
@@ -48,7 +48,7 @@ pub(crate) struct EndReport {
 /// Nothing is lost: dropped at any point, it goes on in the background. Its result is then an event
 /// instead of a value.
 pub(crate) struct Shield<'a, DB: Engine> {
-    /// What is left to do.
+    /// The part of the end that is left to do.
     stage: Stage,
     /// The handle whose runtime the rest is spawned on.
     db: Db<DB>,
@@ -83,7 +83,7 @@ impl<'a, DB: Engine> Shield<'a, DB> {
 }
 
 impl<DB: Engine> Shield<'_, DB> {
-    /// Whether the transaction has ended, so that only hooks are left to run.
+    /// Returns whether the transaction has ended, so that only hooks are left to run.
     pub(crate) fn is_past_the_end(&self) -> bool {
         !matches!(self.stage, Stage::Decision(_))
     }

@@ -35,8 +35,8 @@ pub(crate) enum Decision {
     Keep,
     /// The level's work is undone: ROLLBACK, or ROLLBACK TO a savepoint.
     Undo {
-        /// What the scope's end returns: `Ok` if its own outcome asked for the rollback, else the
-        /// error that forces it.
+        /// The result that the scope's end returns: `Ok` if its own outcome asked for the rollback,
+        /// else the error that forces it.
         result: Result<(), Error>,
         /// The reason, as hooks and outer scopes get to see it.
         cause: Cause,

@@ -54,8 +54,8 @@ impl<DB: Engine> DbBuilder<DB> {
     /// ([`Error::is_unavailable`](crate::Error::is_unavailable)). Default: 5 s. With `None`, every
     /// caller tries.
     ///
-    /// For that time, and for three attempts at least, each caller that needs a new connection
-    /// tries to open one, and gets its own error. Then the breaker opens: one caller at a time
+    /// Each caller that needs a new connection tries to open one for that time, and for three
+    /// attempts at least, and gets its own error. Then the breaker opens: one caller at a time
     /// tries, with random pauses in between of up to 50 ms, then 100 ms, and at most 1 s. The first
     /// connection closes the breaker, and so does any answer of the server: a refused password,
     /// "too many connections", "starting up". Sessions that are alive work all the time.
