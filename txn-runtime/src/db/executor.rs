@@ -1,5 +1,9 @@
 //! `&Db` and `&Sandbox` as executors: each statement runs on a session of its own, which goes back
 //! when the statement is done. In a sandbox, which has only one session, each statement is a scope.
+//!
+//! A stream takes its session when it is first polled, and holds it until the last row was read. If
+//! the future or the stream of a statement is dropped before, the session is settled as after any
+//! other drop.
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;

@@ -26,6 +26,14 @@ use crate::tx::{Decision, Level, Tx, left_behind};
 
 /// A scope on a savepoint. If it is dropped before it has ended, its work is undone before the
 /// outer scope sends anything else.
+///
+/// It is made once its level was pushed, and ends in one of three ways:
+///
+/// - `end`, `end_in_time` and `end_on_its_own` carry out the decision and pop the level. After
+///   that, the drop has nothing left to do.
+/// - The drop before or in the middle of that abandons the level, which never waits.
+/// - If the body has exchanged the transaction, nothing is sent, and the drop marks the one that is
+///   in place now.
 pub(super) struct Nested<'a, DB: Engine> {
     /// The transaction around the scope. Its innermost level is that of the scope.
     pub(super) tx: &'a mut Tx<DB>,
@@ -52,7 +60,12 @@ impl<'a, DB: Engine> Nested<'a, DB> {
 }
 
 impl<DB: Engine> Nested<'_, DB> {
-    /// Ends the scope. Dropped, the scope is undone, whatever was decided.
+    /// Ends the scope as its outcome says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the scope is undone, whatever was decided: a nested scope counts as kept only once
+    /// its level is closed.
     pub(super) async fn end(mut self, conclusion: Conclusion) -> Result<(), Error> {
         self.trace.ending(&conclusion);
         if self.is_exchanged() {
@@ -79,7 +92,8 @@ impl<DB: Engine> Nested<'_, DB> {
         ended.unwrap_or_else(|_| left_behind(verdict, scope, deadline))
     }
 
-    /// Carries out the decision, and puts the outer level back.
+    /// Carries out the decision, and puts the outer level back. Until then, `outer` stays in its
+    /// place, so that a drop at the await abandons the level.
     async fn close(mut self, decision: Decision) -> Result<(), Error> {
         let how = decision.finish(ScopeOutcome::Kept);
         let result = self.tx.close_level(decision).await;
@@ -102,6 +116,8 @@ impl<DB: Engine> Nested<'_, DB> {
     /// Ends a `requires_new` scope in a sandbox: its outcome counts as committed or rolled back,
     /// and its hooks run.
     ///
+    /// # Cancel safety
+    ///
     /// Dropped before the level is closed, the scope is undone. Dropped later, its hooks finish in
     /// the background.
     pub(super) async fn end_on_its_own(
@@ -122,6 +138,7 @@ impl<DB: Engine> Nested<'_, DB> {
             Decision::Keep => Fate::Committed,
             Decision::Undo { cause, .. } => Fate::RolledBack(cause.clone()),
         };
+        // The hooks are taken before the level is closed, which would give them to the outer scope.
         let hooks = self.tx.session.hooks.split(self.tx.depth());
         let name = self.tx.name();
         let result = self.tx.close_level(decision).await;
@@ -164,6 +181,7 @@ impl<DB: Engine> Nested<'_, DB> {
 
 impl<DB: Engine> Drop for Nested<'_, DB> {
     fn drop(&mut self) {
+        // The span of a scope that was dropped says in which phase, which the wire tells.
         self.trace.look_at(self.tx.session.state.wire());
         if self.is_exchanged() {
             // The transaction in place now lacks the work of this scope, and the outer level
@@ -180,6 +198,9 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
 
 /// A scope that runs in another's transaction and adds nothing to it. If it fails, or is dropped
 /// before it has ended, the level that it has joined can only be rolled back.
+///
+/// It never sends anything, so `end` is not async. The drop runs in every case, after `end` too: it
+/// takes the scope's name and count off the level again.
 pub(super) struct Joined<'a, DB: Engine> {
     /// The transaction that was joined. Its innermost level counts the scope and has its name.
     pub(super) tx: &'a mut Tx<DB>,

@@ -2,6 +2,16 @@
 //!
 //! The table in `model/propagation.rs` decides what a scope does at its place, and this module does
 //! it. Every match on an action is exhaustive, so that a new propagation is not forgotten here.
+//!
+//! | source | `required` | `nested` | `requires_new` | `mandatory` |
+//! |---|---|---|---|---|
+//! | `&Db`, `&Sandbox` | begins | begins | begins | refused |
+//! | `&mut Tx` | joins | sets a savepoint | begins on a second session | joins |
+//! | `&mut Tx` of a sandbox | joins | sets a savepoint | sets a savepoint | joins |
+//!
+//! A source is consumed by opening a scope on it. A scope on a `&Db` owns its transaction and
+//! borrows nothing. A scope on a `&mut Tx` borrows the transaction, so that its caller cannot use
+//! it until the scope has ended or was dropped.
 
 use std::borrow::Cow;
 use std::fmt::Debug;

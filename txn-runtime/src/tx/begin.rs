@@ -71,6 +71,8 @@ impl<DB: Engine> Tx<DB> {
         if let Some(why) = options.refusal(&DB::LACKS) {
             return Err(Error::refused(options.name, why));
         }
+        // One acquire timeout for all rounds of the loop: a pool full of dead sessions does not
+        // make a caller wait longer.
         let patience = db.deadline();
         loop {
             trace.at(ScopePhase::Waiting);
@@ -83,6 +85,8 @@ impl<DB: Engine> Tx<DB> {
                     tx.session.was_reset();
                     return Ok(tx);
                 }
+                // The session died while it was idle. A new session that is broken is an error,
+                // because another one would most likely be broken too.
                 Err(error) if tx.session.state.is_broken() && tx.session.is_reused() => {
                     tracing::debug!(
                         target: "txn", system = DB::SYSTEM, %error,
@@ -138,9 +142,13 @@ impl<DB: Engine> Tx<DB> {
             options, deadline, ..
         } = *request;
         let name = options.name;
+        // The server is told how long the transaction may take, so that it ends one whose client
+        // has vanished.
         let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
         let until = deadline.map_or(patience, |deadline| deadline.at().min(patience));
         let watched = deadline.is_some() || !self.session.is_trusted();
+        // A session that was idle for long may have lost its server. It gets less time, so that
+        // enough is left to open another one.
         let suspect = watched && self.session.is_suspect();
         let until = if suspect { probe_until(until) } else { until };
         let begun = {

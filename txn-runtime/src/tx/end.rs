@@ -174,6 +174,7 @@ impl<DB: Engine> Tx<DB> {
             Decision::Keep => {}
             undo => return undo,
         }
+        // The second decision is only needed if hooks have run.
         if self.checks.is_empty() {
             return Decision::Keep;
         }
@@ -230,6 +231,7 @@ impl<DB: Engine> Tx<DB> {
     /// ([`Error::is_commit_unknown`]).
     async fn verify(&mut self, error: sqlx::Error) -> Result<Timestamp, Error> {
         let scope = self.level.scope;
+        // Without an id, or if the greeting did not name the server, an answer would prove nothing.
         let committed = match (&self.id, self.session.server()) {
             (Some(id), Some(server)) => verify(self.db(), id, server).await,
             _ => None,
@@ -249,6 +251,7 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// Dropped, it leaves the session inside of the transaction, and the session's drop settles it.
     pub(super) async fn roll_back(&mut self) -> RolledBack {
+        // These are read first, because the rollback changes the state that they are read from.
         let limit = self.db().settle_timeout();
         let lost = self.session.is_lost_by_a_drop();
         let ended_by = match self.session.state.health() {
@@ -264,6 +267,8 @@ impl<DB: Engine> Tx<DB> {
             Err(_) => format!("no answer within {limit:?}"),
         };
         self.session.state.given_up(lost);
+        // A driver that does not survive drops loses its session to each of them, and nobody needs
+        // to be warned of that.
         if !lost {
             let scope = self.level.scope;
             tracing::warn!(

@@ -86,6 +86,8 @@ pub(super) async fn end_in_time<DB: Engine>(
         drop(tx);
         ended
     };
+    // `None` if the caller stops waiting. The shield is dropped at the end of this block, before
+    // the result is read.
     let in_time = {
         let mut shield = Shield::new(db, trace, ending);
         match timeout_at(deadline.at_the_latest(), &mut shield).await {
@@ -203,6 +205,7 @@ impl<DB: Engine> Tx<DB> {
     /// which hooks run.
     async fn commit_or_ask(&mut self, deadline: Deadline) -> Result<Timestamp, Error> {
         let (id, server) = (self.id.clone(), self.session.server().map(str::to_owned));
+        // Without these nobody can be asked, and the answer is all there is to wait for.
         let (Some(id), Some(server)) = (id, server) else {
             return self.commit_now().await;
         };
@@ -215,6 +218,7 @@ impl<DB: Engine> Tx<DB> {
             match verify(&db, &id, &server).await {
                 Some(true) => Ok(Timestamp::now()),
                 Some(false) => Err(Error::commit(scope, timed_out())),
+                // The question proved nothing, so only the answer to the COMMIT can decide.
                 None => pending().await,
             }
         };

@@ -87,6 +87,7 @@ impl<DB: Engine> Tx<DB> {
                 why: RollbackCause::Aborted,
             };
         }
+        // The transaction is healthy, and the body wants to commit. Only a mark can forbid it.
         let Some(mark) = self.level.mark.take() else {
             return Decision::Keep;
         };
@@ -196,6 +197,7 @@ impl<DB: Engine> Tx<DB> {
         if let Some(untracked) = Untracked::statement(sql, reach) {
             self.session.state.suspects(untracked);
         }
+        // All checks have passed, so the statement is going to be sent.
         self.session.look_for_leftovers(sql);
         self.session.activity().count_statement();
         Ok(())
