@@ -1,7 +1,7 @@
 //! The functions and traits that the expansions of the macros call. They are not part of the public
 //! interface, and change together with the macros.
 //!
-//! An expansion of `#[transactional]` calls them in this order: [`open`], [`enter`], then [`run`]
+//! An expansion of `#[transactional]` calls them in this order: [`open`], [`enter`], then [`run()`]
 //! with the body, then [`end`], [`end_or_retry`] or [`expire`]. The others answer a question at
 //! compile time, or choose an implementation by the types of the user's function.
 

@@ -110,7 +110,7 @@ enum Body<'a, DB: Engine> {
     Nested(Box<Nested<'a, DB>>),
     /// It is `requires_new` in a sandbox, where there is no other session: a savepoint with an
     /// outcome and hooks of its own.
-    OnItsOwn(Box<Nested<'a, DB>>),
+    InSandbox(Box<Nested<'a, DB>>),
     /// It runs in the transaction that it borrows, and has sent nothing.
     Joined(Joined<'a, DB>),
 }
@@ -161,7 +161,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
 
     /// Opens a `requires_new` scope in a sandbox, which has no other session: on a savepoint, with
     /// an outcome and hooks of its own.
-    pub(crate) async fn nest_on_its_own(
+    pub(crate) async fn nest_in_sandbox(
         tx: &'a mut Tx<DB>,
         options: &'static Options,
     ) -> Result<Self, Error> {
@@ -169,7 +169,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
             tx,
             options,
             Terms::checked_by_keyword(options),
-            Body::OnItsOwn,
+            Body::InSandbox,
         )
         .await
     }
@@ -213,7 +213,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     fn tx(&mut self) -> &mut Tx<DB> {
         match &mut self.body {
             Body::Root(root) => &mut root.tx,
-            Body::Nested(nested) | Body::OnItsOwn(nested) => nested.tx,
+            Body::Nested(nested) | Body::InSandbox(nested) => nested.tx,
             Body::Joined(joined) => joined.tx,
         }
     }
@@ -222,7 +222,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     fn span(&self) -> Option<Span> {
         match &self.body {
             Body::Root(root) => root.tx.session.trace.span(),
-            Body::Nested(nested) | Body::OnItsOwn(nested) => nested.trace.span(),
+            Body::Nested(nested) | Body::InSandbox(nested) => nested.trace.span(),
             Body::Joined(joined) => joined.span.span(),
         }
     }
@@ -247,14 +247,19 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
 
     async fn end_or_retry(self, conclusion: Conclusion) -> Next<Self> {
         let verdict = conclusion.verdict;
+        // Only a root scope whose body has left its transaction in place can be run again. Any
+        // other scope just ends.
         let mut tx = match self.body {
-            Body::Root(root) if root.has_its_own() => root.tx,
+            Body::Root(root) if root.is_in_place() => root.tx,
             other => return Next::Done(other.end(conclusion, self.deadline).await),
         };
+        // The end consumes the transaction, so everything that another attempt needs is taken out
+        // of it first.
         let (db, conflicts) = (tx.db().clone(), tx.conflicts());
         let (request, mut attempts) = (tx.request, conflicts.attempts);
         let mended = conflicts.may_be_mended(conclusion.says_conflict);
         let mut trace = tx.session.take_trace();
+        // From here to the next attempt no session is held, the pause included.
         let result = end_attempt(tx, conclusion, &mut trace).await;
         let again = may_be_retried(verdict, &result, mended);
         if again && pause(&mut attempts, request.deadline).await {
@@ -289,7 +294,7 @@ impl<DB: Engine> Body<'_, DB> {
                 Some(deadline) => nested.end_in_time(conclusion, deadline).boxed().await,
                 None => nested.end(conclusion).boxed().await,
             },
-            Body::OnItsOwn(nested) => nested.end_on_its_own(conclusion, deadline).boxed().await,
+            Body::InSandbox(nested) => nested.end_in_sandbox(conclusion, deadline).boxed().await,
             Body::Joined(joined) => {
                 joined.end(conclusion);
                 Ok(())

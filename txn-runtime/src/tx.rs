@@ -37,8 +37,8 @@ mod state;
 mod verify;
 
 pub(crate) use self::end::{end, end_attempt};
-use self::hooks::Checks;
-pub(crate) use self::late::left_behind;
+use self::hooks::BeforeCommitHooks;
+pub(crate) use self::late::result_if_unfinished;
 pub(crate) use self::level::{Level, Terms};
 pub use self::sandbox::Sandbox;
 pub(crate) use self::state::Decision;
@@ -79,7 +79,7 @@ pub struct Tx<DB: Engine> {
     /// The innermost level. The levels around it are kept by the nested scopes that are open.
     pub(crate) level: Level,
     /// The `before_commit` hooks that have not run.
-    checks: Checks<DB>,
+    before_commit: BeforeCommitHooks<DB>,
     /// The id of the transaction on the server, if commits are verified.
     id: Option<String>,
     /// How many nested scopes are open in the transaction.
@@ -116,7 +116,7 @@ impl<DB: Engine> Tx<DB> {
             request,
             conflicts: ConflictHistory::new(),
             level: Level::new(options.name, None, terms),
-            checks: Checks::default(),
+            before_commit: BeforeCommitHooks::default(),
             id: None,
             depth: 0,
         }
@@ -268,7 +268,7 @@ impl<DB: Engine> Tx<DB> {
         let mut tx = self;
         if tx.owner == Owner::Scope || tx.depth > 0 || tx.level.joined > 0 {
             // The body of an open scope has moved the transaction out of its place.
-            tx.level.exchanged(tx.level.scope);
+            tx.level.mark_exchanged(tx.level.scope);
         }
         end(tx, Verdict::Commit.into()).await
     }

@@ -22,14 +22,14 @@ use crate::model::outcome::Verdict;
 use crate::observe::trace::{Spanned, Trace};
 use crate::pool::hooks::{Due, Fate};
 use crate::tx::shield::{EndReport, Shield};
-use crate::tx::{Decision, Level, Tx, left_behind};
+use crate::tx::{Decision, Level, Tx, result_if_unfinished};
 
 /// A scope on a savepoint. If it is dropped before it has ended, its work is undone before the
 /// outer scope sends anything else.
 ///
 /// It is made once its level was pushed, and ends in one of three ways:
 ///
-/// - `end`, `end_in_time` and `end_on_its_own` carry out the decision and pop the level. After
+/// - `end`, `end_in_time` and `end_in_sandbox` carry out the decision and pop the level. After
 ///   that, the drop has nothing left to do.
 /// - The drop before or in the middle of that abandons the level, which never waits.
 /// - If the body has exchanged the transaction, nothing is sent, and the drop marks the one that is
@@ -89,7 +89,7 @@ impl<DB: Engine> Nested<'_, DB> {
             self.close(decision).await
         };
         let ended = timeout_at(deadline.at_the_latest(), ending).await;
-        ended.unwrap_or_else(|_| left_behind(verdict, scope, deadline))
+        ended.unwrap_or_else(|_| result_if_unfinished(verdict, scope, deadline))
     }
 
     /// Carries out the decision, and puts the outer level back. Until then, `outer` stays in its
@@ -120,7 +120,7 @@ impl<DB: Engine> Nested<'_, DB> {
     ///
     /// Dropped before the level is closed, the scope is undone. Dropped later, its hooks finish in
     /// the background.
-    pub(super) async fn end_on_its_own(
+    pub(super) async fn end_in_sandbox(
         mut self,
         conclusion: Conclusion,
         deadline: Option<Deadline>,
@@ -150,7 +150,7 @@ impl<DB: Engine> Nested<'_, DB> {
             return self.finish(how, result);
         };
         if let Fate::Committed = fate {
-            self.tx.spoils_if_undone(lent, name);
+            self.tx.spoil_sandbox_if_undone(lent, name);
         }
         let due = Due {
             hooks: lent.due(hooks, &fate),
@@ -189,7 +189,7 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
             let outer = self.outer.take();
             self.tx
                 .level
-                .exchanged(outer.map_or(self.tx.level.scope, |outer| outer.scope));
+                .mark_exchanged(outer.map_or(self.tx.level.scope, |outer| outer.scope));
         } else if let Some(outer) = self.outer.take() {
             self.tx.abandon(outer);
         }
@@ -255,7 +255,7 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
         if self.tx.serial != self.serial {
             // The count and the name are those of a transaction that is out of reach. The one in
             // place now may not commit.
-            return self.tx.level.exchanged(self.outer);
+            return self.tx.level.mark_exchanged(self.outer);
         }
         self.tx.level.joined -= 1;
         self.tx.level.scope = self.outer;

@@ -28,15 +28,15 @@ impl<DB: Engine> Root<DB> {
     }
 
     /// Returns whether the transaction in place is the one that the scope began.
-    pub(super) fn has_its_own(&self) -> bool {
+    pub(super) fn is_in_place(&self) -> bool {
         self.tx.serial == self.serial
     }
 
     /// Returns the transaction that is in place now. If it is another than the scope began, it can
     /// only be rolled back.
     pub(super) fn into_tx(mut self) -> Box<Tx<DB>> {
-        if !self.has_its_own() {
-            self.tx.level.exchanged(self.name);
+        if !self.is_in_place() {
+            self.tx.level.mark_exchanged(self.name);
         }
         self.tx
     }

@@ -144,7 +144,7 @@ async fn begin_another<'a, DB: Engine>(
 ) -> Result<Entered<'a, DB>, Error> {
     refuse_second_writer(tx, options)?;
     if tx.session.bounds().are_a_savepoint() {
-        return Entered::nest_on_its_own(tx, options).await;
+        return Entered::nest_in_sandbox(tx, options).await;
     }
     let db = tx.db().clone();
     Entered::begin(&db, &tx.request_inside(options)).await

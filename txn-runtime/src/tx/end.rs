@@ -106,7 +106,7 @@ impl<DB: Engine> Tx<DB> {
                 Some(answered),
             ),
             Err(error) => {
-                let (cause, how) = (Cause::of_scope(&error), self.not_committed(&error));
+                let (cause, how) = (Cause::of_scope(&error), self.count_failed_commit(&error));
                 self.ended(Err(error), &Fate::RolledBack(cause), how, None)
             }
         }
@@ -124,7 +124,7 @@ impl<DB: Engine> Tx<DB> {
         match rolled_back {
             RolledBack::Fully => self.ended(result, &Fate::RolledBack(cause), how, None),
             RolledBack::Partly(by) => {
-                let error = self.not_undone(result, &by, &cause);
+                let error = self.ended_before(result, &by, &cause);
                 let fate = Fate::RolledBack(Cause::of_scope(&error));
                 self.ended(Err(error), &fate, ScopeOutcome::Failed, None)
             }
@@ -150,7 +150,7 @@ impl<DB: Engine> Tx<DB> {
 
     /// The error of a scope whose rollback came too late: `by` has ended the transaction before,
     /// so that a part of it may be committed. If `result` says that already, it stays.
-    fn not_undone(&self, result: Result<(), Error>, by: &Untracked, cause: &Cause) -> Error {
+    fn ended_before(&self, result: Result<(), Error>, by: &Untracked, cause: &Cause) -> Error {
         match result {
             Err(error) if error.is_partly_committed() => error,
             _ => Error::ended(self.level.scope, by, Some(cause)),
@@ -158,7 +158,7 @@ impl<DB: Engine> Tx<DB> {
     }
 
     /// Counts a commit that failed, and returns the outcome of its scope.
-    fn not_committed(&self, error: &Error) -> ScopeOutcome {
+    fn count_failed_commit(&self, error: &Error) -> ScopeOutcome {
         if error.is_commit_unknown() {
             return ScopeOutcome::Unknown;
         }
@@ -175,7 +175,7 @@ impl<DB: Engine> Tx<DB> {
             undo => return undo,
         }
         // The second decision is only needed if hooks have run.
-        if self.checks.is_empty() {
+        if self.before_commit.is_empty() {
             return Decision::Keep;
         }
         if let Err(error) = self.run_before_commit().await {

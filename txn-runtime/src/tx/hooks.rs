@@ -24,15 +24,15 @@ type BeforeCommit<DB> =
 
 /// The `before_commit` hooks, each with the depth of the scope that it belongs to, in the order in
 /// which they were registered.
-pub(super) struct Checks<DB: Engine>(Vec<(u32, BeforeCommit<DB>)>);
+pub(super) struct BeforeCommitHooks<DB: Engine>(Vec<(u32, BeforeCommit<DB>)>);
 
-impl<DB: Engine> Default for Checks<DB> {
+impl<DB: Engine> Default for BeforeCommitHooks<DB> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<DB: Engine> Checks<DB> {
+impl<DB: Engine> BeforeCommitHooks<DB> {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -83,7 +83,7 @@ impl<DB: Engine> Tx<DB> {
         F: for<'a> FnOnce(&'a mut Self) -> BoxFuture<'a, Result<(), BoxError>> + Send + 'static,
     {
         let depth = self.depth();
-        self.checks.0.push((depth, Box::new(hook)));
+        self.before_commit.0.push((depth, Box::new(hook)));
     }
 
     /// Runs `hook` after the transaction has committed, and only then.
@@ -131,7 +131,7 @@ impl<DB: Engine> Tx<DB> {
     /// Runs the `before_commit` hooks of the innermost level until none is left, those included
     /// that were registered by hooks. It stops at the first hook that fails.
     pub(crate) async fn run_before_commit(&mut self) -> Result<(), Error> {
-        while let Some(hook) = self.checks.next(self.depth()) {
+        while let Some(hook) = self.before_commit.next(self.depth()) {
             if let Err(error) = hook(self).await {
                 let which = labels::HookKind::BeforeCommit;
                 self.db().meter().hook_failed(which);
@@ -144,14 +144,14 @@ impl<DB: Engine> Tx<DB> {
     /// Gives the hooks of the innermost level, which succeeded, to the level around it.
     pub(super) fn keep_hooks(&mut self) {
         let depth = self.depth();
-        self.checks.keep(depth);
+        self.before_commit.keep(depth);
         self.session.hooks.keep(depth);
     }
 
     /// Forgets the hooks of the innermost level that wait for a commit, because its work is undone.
     pub(super) fn undo_hooks(&mut self, cause: &Cause) {
         let depth = self.depth();
-        self.checks.undo(depth);
+        self.before_commit.undo(depth);
         self.session.hooks.undo(depth, cause);
     }
 }

@@ -237,7 +237,7 @@ fn is_too_long<DB: Engine>(error: &Error) -> bool {
 
 /// The result of a nested scope that could not be undone in time. The scope around it undoes it
 /// before it sends anything else.
-pub(crate) fn left_behind(
+pub(crate) fn result_if_unfinished(
     verdict: Verdict,
     scope: &'static str,
     deadline: Deadline,

@@ -114,7 +114,7 @@ impl Level {
     /// while the scope was open. Neither of the two transactions then has all the work that belongs
     /// together, so neither may commit.
     #[cold]
-    pub(crate) fn exchanged(&mut self, by: &'static str) {
+    pub(crate) fn mark_exchanged(&mut self, by: &'static str) {
         let cause = Cause::new("its `Tx` was exchanged for another while it was open");
         self.mark.get_or_insert_with(|| {
             Box::new(RollbackMark {

@@ -168,7 +168,11 @@ impl<DB: Engine> Db<DB> {
 impl<DB: Engine> Tx<DB> {
     /// Notes that `scope` (`requires_new`) has committed inside of this transaction. Outside of a
     /// sandbox it would stay committed, so if this transaction rolls back, the sandbox is spoiled.
-    pub(crate) fn spoils_if_undone(&mut self, lent: &Arc<SandboxSession<DB>>, scope: &'static str) {
+    pub(crate) fn spoil_sandbox_if_undone(
+        &mut self,
+        lent: &Arc<SandboxSession<DB>>,
+        scope: &'static str,
+    ) {
         let (lent, around) = (Arc::clone(lent), self.name());
         self.after_rollback(move |_| async move {
             let why = format!(
