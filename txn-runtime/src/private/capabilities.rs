@@ -33,7 +33,7 @@ pub struct Unknown;
 
 /// The engine of a `T` that does not name it.
 pub trait AnyEngine: Sized {
-    /// Returns [`Unknown`], which counts as able to do everything, so that nothing is refused.
+    /// Returns `Unknown`, which counts as able to do everything, so that nothing is refused.
     fn engine(self) -> PhantomData<Unknown> {
         PhantomData
     }

@@ -73,14 +73,14 @@ impl<DB: Engine> Tx<DB> {
         }
         // One acquire timeout for all rounds of the loop: a pool full of dead sessions does not
         // make a caller wait longer.
-        let patience = db.deadline();
+        let acquire_by = db.deadline();
         loop {
             trace.at(ScopePhase::Waiting);
-            let session = Self::acquire(db, request, patience).await?;
+            let session = Self::acquire(db, request, acquire_by).await?;
             // Boxed, because it is large and is moved often from here on.
             let mut tx = Box::new(Self::new(session, *request));
             trace.at(ScopePhase::Beginning);
-            match tx.send_begin(request, patience).await {
+            match tx.send_begin(request, acquire_by).await {
                 Ok(()) => {
                     tx.session.was_reset();
                     return Ok(tx);
@@ -108,18 +108,18 @@ impl<DB: Engine> Tx<DB> {
         }
     }
 
-    /// Waits for a session until the acquire timeout (`patience`) or the scope's own deadline is
+    /// Waits for a session until the acquire timeout (`acquire_by`) or the scope's own deadline is
     /// over, whichever is earlier.
     async fn acquire(
         db: &Db<DB>,
         request: &Request,
-        patience: Instant,
+        acquire_by: Instant,
     ) -> Result<Session<DB>, Error> {
         let name = request.options.name;
         let need = request.need();
-        let acquired = pin!(db.acquire(patience, &need));
+        let acquired = pin!(db.acquire(acquire_by, &need));
         let acquired = match request.deadline {
-            Some(deadline) if deadline.at() < patience => {
+            Some(deadline) if deadline.at() < acquire_by => {
                 // Boxed: see the head of scope.rs.
                 let in_time = Box::pin(timeout_at(deadline.at(), acquired));
                 in_time.await.map_err(|_| {
@@ -137,7 +137,7 @@ impl<DB: Engine> Tx<DB> {
     ///
     /// If the scope has no deadline and the server has answered on this session a moment ago, the
     /// wait has no limit, just as in the body: a timer would cost as much as everything else here.
-    async fn send_begin(&mut self, request: &Request, patience: Instant) -> Result<(), Error> {
+    async fn send_begin(&mut self, request: &Request, acquire_by: Instant) -> Result<(), Error> {
         let Request {
             options, deadline, ..
         } = *request;
@@ -145,7 +145,7 @@ impl<DB: Engine> Tx<DB> {
         // The server is told how long the transaction may take, so that it ends one whose client
         // has vanished.
         let limit = deadline.map(|deadline| deadline.remaining() + SERVER_SLACK);
-        let until = deadline.map_or(patience, |deadline| deadline.at().min(patience));
+        let until = deadline.map_or(acquire_by, |deadline| deadline.at().min(acquire_by));
         let watched = deadline.is_some() || !self.session.is_trusted();
         // A session that was idle for long may have lost its server. It gets less time, so that
         // enough is left to open another one.
@@ -167,6 +167,7 @@ impl<DB: Engine> Tx<DB> {
             }
             return Ok(());
         }
+        // No answer came in time.
         if suspect {
             // The caller replaces the session. Those that have been idle for as long are closed
             // too, instead of being tried one after the other.

@@ -150,6 +150,7 @@ impl<DB: Engine> Tx<DB> {
         let (savepoint, release) = self.session.state.sets_savepoint();
         let set = transaction_sql::savepoint(&mut self.session, savepoint, release).await;
         self.session.state.savepoint_set();
+        // The engine may refuse everything from here on, so the transaction counts as failed.
         if let Err(error) = set {
             let state = &mut self.session.state;
             state.failed(Effect::Failed, || Cause::of(&error));
@@ -238,6 +239,7 @@ impl<DB: Engine> Tx<DB> {
             return Ok(());
         };
         let limit = self.db().settle_timeout();
+        // Every cleanup has a limit (invariant 4).
         let undone = timeout(
             limit,
             transaction_sql::rollback_to(&mut self.session, savepoint),

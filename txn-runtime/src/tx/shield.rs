@@ -137,6 +137,8 @@ impl<DB: Engine> Drop for Shield<'_, DB> {
             Stage::Decision(ending) => {
                 let limit = self.db.settle_timeout();
                 let meter = self.db.meter().clone();
+                // A scope that was to commit is counted once more when it has ended, because its
+                // own figures say only that it was dropped.
                 let commits = self.trace.is_at(ScopePhase::Committing);
                 self.db.spawn(async move {
                     // Past the limit (invariant 4) the future is dropped, and its session with it,
