@@ -53,7 +53,8 @@ pub fn deadline<T, S: Scope<T>>(scope: &S) -> Deadline {
     scope.deadline()
 }
 
-/// Ends `scope` as its outcome says.
+/// Ends `scope` as its outcome says. Dropped, the end of a root scope goes on in the background,
+/// and a nested scope is undone.
 #[inline(always)]
 pub fn end<T, S: Scope<T>>(
     scope: S,

@@ -45,7 +45,7 @@ pub trait Source<T>: Send + Debug + Sized {
     #[doc(hidden)]
     type Scope: Scope<T>;
 
-    /// Opens a scope.
+    /// Opens a scope. Dropped, it leaves the queue, or what was begun is undone.
     #[doc(hidden)]
     fn open(
         self,
