@@ -76,7 +76,7 @@ pub use self::status::Status;
 pub(crate) use self::weak::WeakDb;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::retry::Retry;
-use crate::observe::metrics::Meter;
+use crate::observe::events::Events;
 
 /// A handle to a database. It hands out sessions, begins transactions, and is itself a
 /// [`sqlx::Executor`] that runs each statement in autocommit mode on a session of its own.
@@ -141,7 +141,7 @@ struct Shared<DB: Engine> {
     /// The task that reports scopes which are open for too long.
     watch: LongScopeWatch,
     /// The metrics of this pool.
-    meter: Meter,
+    events: Events,
 }
 
 impl<DB: Engine> Db<DB> {
@@ -200,8 +200,8 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Returns the metrics of this pool. They are nothing without the feature.
-    pub(crate) fn meter(&self) -> &Meter {
-        &self.shared.meter
+    pub(crate) fn events(&self) -> &Events {
+        &self.shared.events
     }
 
     /// Returns the current epoch; see `session/epochs.rs`.
@@ -232,7 +232,7 @@ impl<DB: Engine> Db<DB> {
     /// Spawns a cleanup. It may be called from any thread, inside of a runtime or not (invariant
     /// 8).
     pub(crate) fn spawn(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
-        let cleanup = self.shared.meter.counting(cleanup);
+        let cleanup = self.shared.events.during(cleanup);
         let cleanup = self.shared.cleanups.track_future(cleanup);
         self.shared.cleanup_runtime.spawn(cleanup);
     }

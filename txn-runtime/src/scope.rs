@@ -121,7 +121,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
     /// Dropped, it leaves the queue, or the session is settled.
     pub(crate) async fn begin(db: &Db<DB>, request: &Request) -> Result<Self, Error> {
         let mut attempts = Attempts::new(request.options.retry, db.retry());
-        let mut trace = Trace::root::<DB>(db.meter(), request, attempts.count());
+        let mut trace = Trace::root::<DB>(db.events(), request, attempts.count());
         Self::attempt(db, request, &mut attempts, &mut trace).await
     }
 
@@ -182,7 +182,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
         body: fn(Box<Nested<'a, DB>>) -> Body<'a, DB>,
     ) -> Result<Self, Error> {
         let deadline = options.deadline();
-        let mut trace = Trace::nested::<DB>(tx.db().meter(), options, tx.depth() + 1);
+        let mut trace = Trace::nested::<DB>(tx.db().events(), options, tx.depth() + 1);
         trace.at(ScopePhase::Beginning);
         let outer = match tx.push(options.name, terms).await {
             Ok(outer) => Some(outer),

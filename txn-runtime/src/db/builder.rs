@@ -9,7 +9,7 @@ use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::error::Error;
 use crate::model::request::Need;
 use crate::model::retry::Retry;
-use crate::observe::metrics::PoolName;
+use crate::observe::events::PoolName;
 use crate::pool::callbacks::Callbacks;
 use crate::pool::gate::Settings as Gate;
 use crate::pool::{Cancel, Db, Limits, Settings};

@@ -3,6 +3,46 @@
 use crate::model::error::{Class, Error};
 use crate::model::transaction::Wire;
 
+/// The value of a label, or of several at a time, one of a few that are known beforehand.
+#[cfg(feature = "metrics")]
+pub(crate) trait Labels: Copy {
+    /// Something for each of the values.
+    type Table<T>: AsRef<[T]>;
+
+    /// Makes it for one after the other, in order.
+    fn table<T>(make: impl FnMut() -> T) -> Self::Table<T>;
+
+    /// Its place in a table.
+    fn index(self) -> usize;
+
+    /// Its text, for each of the labels.
+    fn words(self) -> Vec<&'static str>;
+}
+
+/// The value of one label, of which all are listed.
+#[cfg(feature = "metrics")]
+pub(crate) trait Listed: Labels + 'static {
+    const VALUES: &[Self];
+}
+
+/// Labels that have one value: there are none.
+#[cfg(feature = "metrics")]
+impl Labels for () {
+    type Table<T> = [T; 1];
+
+    fn table<T>(mut make: impl FnMut() -> T) -> [T; 1] {
+        [make()]
+    }
+
+    fn index(self) -> usize {
+        0
+    }
+
+    fn words(self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
 /// A set of words: an enumeration whose variants have a text and a place in a table.
 macro_rules! labels {
     ($(#[$about:meta])* $name:ident { $($(#[$one:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -18,6 +58,28 @@ macro_rules! labels {
                 match self { $(Self::$variant => $word),+ }
             }
         }
+
+        #[cfg(feature = "metrics")]
+        impl Labels for $name {
+            type Table<T> = [T; Self::ALL.len()];
+
+            fn table<T>(mut make: impl FnMut() -> T) -> Self::Table<T> {
+                std::array::from_fn(|_| make())
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn words(self) -> Vec<&'static str> {
+                vec![self.as_str()]
+            }
+        }
+
+        #[cfg(feature = "metrics")]
+        impl Listed for $name {
+            const VALUES: &[Self] = Self::ALL;
+        }
     };
 }
 
@@ -26,6 +88,15 @@ labels! {
     ScopeKind {
         Root = "root",
         Nested = "nested",
+    }
+}
+
+labels! {
+    /// Where a session is that is open.
+    SessionState {
+        Idle = "idle",
+        /// It may be settling.
+        Used = "used",
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a scope reports about itself: its span, and its metrics. Each is completed exactly once, on
-//! every path, a drop included.
+//! What a scope reports about itself: to its span, and through its timer to all who listen to the
+//! [events](super::events). Each is completed exactly once, on every path, a drop included.
 //!
 //! The trace of a root scope travels with its session, as hooks do: whatever becomes of the scope,
 //! the code that has the session knows it first.
@@ -18,9 +18,10 @@ use crate::model::location::Caller;
 use crate::model::options::Options;
 use crate::model::outcome::Verdict;
 use crate::model::request::Request;
-use crate::model::retry::Asked;
 use crate::model::transaction::Wire;
-use crate::observe::metrics::{Meter, Timer, Timestamp};
+use crate::observe::events::Events;
+use crate::observe::kept::Timestamp;
+use crate::observe::timer::ScopeTimer;
 
 /// The span of an attempt; empty if no subscriber wants it, or if the attempt was completed.
 ///
@@ -135,27 +136,30 @@ pub(crate) struct Trace {
     /// When the scope ended, if that was measured already.
     ended_at: Option<Timestamp>,
     /// The timer of the scope, over all attempts.
-    timer: Timer,
+    timer: ScopeTimer,
 }
 
 impl Trace {
     /// The trace of a session that no scope is on. It reports nothing.
     pub(crate) fn none() -> Self {
-        Self::new(Spanned(None), Timer::default())
+        Self::new(Spanned(None), ScopeTimer::none())
     }
 
     /// The trace of a root scope. The timer starts now.
-    pub(crate) fn root<DB: Engine>(meter: &Meter, request: &Request, attempt: u32) -> Self {
+    pub(crate) fn root<DB: Engine>(events: &Events, request: &Request, attempt: u32) -> Self {
         let options = request.options;
-        let retries = !matches!(options.retry, Asked::Never);
-        let timer = meter.scope(options.name, ScopeKind::Root, retries);
+        let timer = events.scope(options, ScopeKind::Root);
         let open = Spanned::new::<DB>(options, request.caller, request.depth, attempt);
         Self::new(open, timer)
     }
 
     /// The trace of a nested scope at this depth.
-    pub(crate) fn nested<DB: Engine>(meter: &Meter, options: &'static Options, depth: u32) -> Self {
-        let timer = meter.scope(options.name, ScopeKind::Nested, false);
+    pub(crate) fn nested<DB: Engine>(
+        events: &Events,
+        options: &'static Options,
+        depth: u32,
+    ) -> Self {
+        let timer = events.scope(options, ScopeKind::Nested);
         let open = Spanned::new::<DB>(options, None, depth, 1);
         Self::new(open, timer)
     }
@@ -163,7 +167,7 @@ impl Trace {
     /// The trace of the next attempt. The timer goes on, and the new span follows from the one
     /// before.
     pub(crate) fn again<DB: Engine>(mut self, request: &Request, attempt: u32) -> Self {
-        let mut timer = std::mem::take(&mut self.timer);
+        let mut timer = std::mem::replace(&mut self.timer, ScopeTimer::none());
         timer.again();
         let open = Spanned::new::<DB>(request.options, request.caller, request.depth, attempt);
         if let (Some(open), Some(previous)) = (&open.0, &self.previous.0) {
@@ -173,7 +177,7 @@ impl Trace {
     }
 
     /// A trace of a scope that waits for its session.
-    fn new(open: Spanned, timer: Timer) -> Self {
+    fn new(open: Spanned, timer: ScopeTimer) -> Self {
         Self {
             open,
             previous: Spanned(None),

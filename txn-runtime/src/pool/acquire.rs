@@ -39,6 +39,7 @@ use crate::engine::Engine;
 use crate::model::error::{AcquireTimeout, Error, Overload, PoolFigures, Refused, WaitedFor};
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
+use crate::observe::events::Event;
 use crate::observe::opening::Stage;
 use crate::observe::scopes::WaitProgress;
 use crate::pool::Db;
@@ -90,8 +91,14 @@ impl<DB: Engine> Db<DB> {
     ) -> Result<Session<DB>, Error> {
         let acquired = self.acquire_unmetered(deadline, need).await;
         let limit = self.shared.limits.acquire_timeout;
-        let taken = acquired.as_ref().map(Session::taken_at);
-        self.meter().waited(limit, deadline, taken);
+        match &acquired {
+            Ok(session) => self.events().tell(Event::Served {
+                taken: session.taken_at(),
+                limit,
+                until: deadline,
+            }),
+            Err(error) => self.events().tell_not_served(error),
+        }
         acquired
     }
 
@@ -113,7 +120,7 @@ impl<DB: Engine> Db<DB> {
             Ok(checked_out) => checked_out?,
             Err(stage) => {
                 // Both guards live until the wait is over, or until this future is dropped.
-                let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
+                let _waiting = (Waiting::new(&self.shared.waiting), self.events().waiting());
                 let _second_session = self.register_second_session(need)?;
                 progress
                     .opens
@@ -166,7 +173,7 @@ impl<DB: Engine> Db<DB> {
         deadline: Instant,
         need: &Need,
     ) -> Result<Session<DB>, Error> {
-        let _waiting = (Waiting::new(&self.shared.waiting), self.meter().waiting());
+        let _waiting = (Waiting::new(&self.shared.waiting), self.events().waiting());
         let lend = pin!(sandbox.lend(self, deadline, need));
         let progress = WaitProgress::default();
         progress.has_turn.store(true, Ordering::Relaxed);

@@ -22,7 +22,7 @@ use super::{Db, Shared};
 use crate::engine::{ConnectOptionsOf, Engine, Greeting};
 use crate::model::deadline::LONGEST;
 use crate::model::retry::Retry;
-use crate::observe::metrics::{Meter, PoolName};
+use crate::observe::events::{Events, PoolName};
 
 /// The settings that the handle itself consults while it is open. They never change.
 #[derive(Clone, Copy, Debug)]
@@ -106,17 +106,17 @@ impl<DB: Engine> Settings<DB> {
             None => (self.idle_timeout, self.max_lifetime),
         };
         limits.assert_some_are_unreserved();
-        let meter = Meter::new::<DB>(self.pool_name, &options, limits.max_sessions);
+        let events = Events::new::<DB>(self.pool_name, &options, limits.max_sessions);
         let closing = CancellationToken::new();
         let cleanup_runtime = CleanupRuntime::new(Handle::current());
         let control = Control::new(options.clone(), &cleanup_runtime);
         let manager = Manager {
-            meter: meter.clone(),
+            events: events.clone(),
             options,
             idle_timeout,
             max_lifetime,
             connect_patience: limits.acquire_timeout * 3 / 4,
-            breaker: CircuitBreaker::new(self.gate.breaker, DB::SYSTEM, meter.clone()),
+            breaker: CircuitBreaker::new(self.gate.breaker, DB::SYSTEM, events.clone()),
             greeting: Greeting::default(),
             round_trip: Arc::clone(control.round_trip()),
             scopes: Arc::default(),
@@ -147,7 +147,7 @@ impl<DB: Engine> Settings<DB> {
                 .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
             second_sessions: SecondSessions::default(),
             watch: LongScopeWatch::new(limits.warn_after),
-            meter,
+            events,
         });
         Db {
             shared,

@@ -26,7 +26,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::model::error::Cause;
 use crate::model::labels;
-use crate::observe::metrics::Meter;
+use crate::observe::events::{Event, Events};
 use crate::observe::scopes::EndedScope;
 
 /// A hook that is told why the transaction was rolled back.
@@ -185,7 +185,7 @@ pub(crate) struct Due {
 }
 
 /// Runs the hooks one after the other. A panic in one is logged and counted, and the others run.
-pub(crate) async fn run(due: Due, meter: Meter) {
+pub(crate) async fn run(due: Due, events: Events) {
     let Due {
         hooks,
         ending: _listed,
@@ -193,11 +193,8 @@ pub(crate) async fn run(due: Due, meter: Meter) {
     } = due;
     for hook in hooks {
         if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
-            meter.hook_failed(labels::HookKind::After);
-            tracing::error!(
-                target: "txn",
-                "a hook panicked; the transaction had ended, and the other hooks run"
-            );
+            let which = labels::HookKind::After;
+            events.tell(Event::HookFailed { which });
         }
     }
 }

@@ -54,7 +54,7 @@ use crate::model::open_scope::ScopeState;
 use crate::model::reset::Left;
 use crate::model::transaction::{State, Wire};
 use crate::model::untracked::Untracked;
-use crate::observe::metrics::Timestamp;
+use crate::observe::kept::Timestamp;
 use crate::observe::scopes::{Activity, Busy};
 use crate::observe::trace::Trace;
 use crate::pool::hooks::Hooks;

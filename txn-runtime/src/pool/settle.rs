@@ -19,6 +19,8 @@ use crate::engine::Engine;
 use crate::model::error::Cause;
 use crate::model::labels::{CloseReason, SettleOutcome};
 use crate::model::untracked::Untracked;
+use crate::observe::events::Event;
+use crate::observe::kept::Timestamp;
 use crate::pool::Session;
 use crate::pool::hooks::{self, Fate};
 use crate::pool::transaction_sql::{self, RolledBack};
@@ -39,27 +41,28 @@ async fn settle<DB: Engine>(mut session: Session<DB>) {
         false => Cause::new("it was dropped before it had ended"),
     };
     let due = session.due(&Fate::RolledBack(cause));
-    let meter = session.db().meter().clone();
+    let events = session.db().events().clone();
     settle_session(session).await;
-    hooks::run(due, meter).await;
+    hooks::run(due, events).await;
 }
 
 /// Brings a session to rest and gives it back, or closes it.
 pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
     let limit = session.db().settle_timeout();
     let backend = session.backend();
-    let cleanup = session.db().meter().settling();
+    let (events, begun) = (session.db().events().clone(), Timestamp::now());
+    let settled = move |how| events.tell(Event::Settled { begun, how });
     if session.state.is_broken() {
         // Nobody is told how this ends: whoever had the session knows that it broke.
         let kill = Box::pin(session.kill_if_it_lingers());
         timeout(limit, kill).await.ok();
-        cleanup.ended(SettleOutcome::Broken);
+        settled(SettleOutcome::Broken);
         return session.discard();
     }
     let lost = session.is_lost_by_a_drop();
     let (problem, end) = match timeout(limit, bring_to_rest(&mut session)).await {
         Ok(Ok(())) => {
-            cleanup.ended(SettleOutcome::Clean);
+            settled(SettleOutcome::Clean);
             return release(session).await;
         }
         Ok(Err(error)) => (error.to_string(), SettleOutcome::Failed),
@@ -69,14 +72,14 @@ pub(crate) async fn settle_session<DB: Engine>(mut session: Session<DB>) {
         ),
     };
     if lost {
-        cleanup.ended(SettleOutcome::DroppedOperation);
+        settled(SettleOutcome::DroppedOperation);
         tracing::debug!(
             target: "txn", system = DB::SYSTEM, backend,
             "session closed after an operation was dropped"
         );
         return session.discard();
     }
-    cleanup.ended(end);
+    settled(end);
     tracing::warn!(
         target: "txn", system = DB::SYSTEM, backend, problem,
         "session closed instead of settled"

@@ -22,6 +22,7 @@ use crate::model::error::Error;
 use crate::model::labels::{CloseReason, ScopePhase};
 use crate::model::open_scope::ScopeState;
 use crate::model::request::Request;
+use crate::observe::events::Event;
 use crate::observe::trace::Trace;
 use crate::pool::{Db, Session, transaction_sql};
 
@@ -32,7 +33,7 @@ const SERVER_SLACK: Duration = Duration::from_secs(2);
 impl<DB: Engine> Tx<DB> {
     /// Begins a transaction that its caller will end.
     pub(crate) async fn begin_by_hand(db: &Db<DB>, request: Request) -> Result<Self, Error> {
-        let mut trace = Trace::root::<DB>(db.meter(), &request, 1);
+        let mut trace = Trace::root::<DB>(db.events(), &request, 1);
         match Self::begin(db, &request, &mut trace).await {
             Ok(tx) => Ok(*tx),
             Err(error) => {
@@ -123,7 +124,7 @@ impl<DB: Engine> Tx<DB> {
                 // Boxed: see the head of scope.rs.
                 let in_time = Box::pin(timeout_at(deadline.at(), acquired));
                 in_time.await.map_err(|_| {
-                    db.meter().waited_in_vain();
+                    db.events().tell(Event::WaitTimedOut);
                     Error::timeout(name, deadline.over(Phase::Acquire))
                 })?
             }
@@ -163,7 +164,8 @@ impl<DB: Engine> Tx<DB> {
             self.session.activity().enter(ScopeState::Idle);
             // In a sandbox the session was taken long ago, so the time since then means nothing.
             if !self.session.bounds().are_a_savepoint() {
-                self.db().meter().begun(self.session.taken_at());
+                let sent = self.session.taken_at();
+                self.db().events().tell(Event::BeginAnswered { sent });
             }
             return Ok(());
         }

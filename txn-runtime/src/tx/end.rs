@@ -31,7 +31,8 @@ use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
 use crate::model::transaction::Health;
 use crate::model::untracked::Untracked;
-use crate::observe::metrics::Timestamp;
+use crate::observe::events::Event;
+use crate::observe::kept::Timestamp;
 use crate::observe::trace::Trace;
 use crate::pool::hooks::Fate;
 use crate::pool::transaction_sql::{self, CommitFailure, RolledBack};
@@ -89,7 +90,7 @@ impl<DB: Engine> Tx<DB> {
             Decision::Undo { result, cause, why } => {
                 let how = ScopeOutcome::undone(&result, why);
                 let why = why.after(self.conflicts().met());
-                self.db().meter().rolled_back(why);
+                self.db().events().tell(Event::RolledBack { why });
                 let rolled_back = Box::pin(self.roll_back()).await;
                 self.undone(rolled_back, result, cause, how)
             }
@@ -163,7 +164,7 @@ impl<DB: Engine> Tx<DB> {
             return ScopeOutcome::Unknown;
         }
         let why = RollbackCause::Commit.after(error.class());
-        self.db().meter().rolled_back(why);
+        self.db().events().tell(Event::RolledBack { why });
         ScopeOutcome::Failed
     }
 
@@ -204,7 +205,8 @@ impl<DB: Engine> Tx<DB> {
         let failure = match transaction_sql::commit(&mut self.session).await {
             Ok(()) => {
                 let answered = Timestamp::now();
-                self.db().meter().committed(sent, answered);
+                let event = Event::CommitAnswered { sent, answered };
+                self.db().events().tell(event);
                 return Ok(answered);
             }
             Err(failure) => failure,

@@ -16,6 +16,7 @@ use super::Tx;
 use crate::engine::Engine;
 use crate::model::error::{BoxError, Cause, Error};
 use crate::model::labels;
+use crate::observe::events::Event;
 use crate::pool::hooks::{AfterRollback, CommittedHook, Hook};
 
 /// A hook that runs inside of the transaction, and can fail it.
@@ -134,7 +135,7 @@ impl<DB: Engine> Tx<DB> {
         while let Some(hook) = self.before_commit.next(self.depth()) {
             if let Err(error) = hook(self).await {
                 let which = labels::HookKind::BeforeCommit;
-                self.db().meter().hook_failed(which);
+                self.db().events().tell(Event::HookFailed { which });
                 return Err(Error::before_commit(self.level.scope, error));
             }
         }

@@ -32,7 +32,8 @@ use crate::model::deadline::{Deadline, Phase};
 use crate::model::error::{Cause, Error};
 use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
-use crate::observe::metrics::Timestamp;
+use crate::observe::events::Event;
+use crate::observe::kept::Timestamp;
 use crate::observe::trace::Trace;
 use crate::tx::shield::{EndReport, Shield};
 use crate::tx::verify::verify;
@@ -144,7 +145,7 @@ impl<DB: Engine> Tx<DB> {
                 let how = ScopeOutcome::undone(&result, why);
                 progress.replace(EndState::RollingBack(result, why));
                 let why = why.after(self.conflicts().met());
-                self.db().meter().rolled_back(why);
+                self.db().events().tell(Event::RolledBack { why });
                 let rolled_back = Box::pin(self.roll_back()).await;
                 // The caller may have taken the result meanwhile; then nobody reads this one.
                 let result = match progress.replace(EndState::Reported) {

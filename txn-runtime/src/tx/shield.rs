@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use crate::engine::Engine;
 use crate::model::error::Error;
 use crate::model::labels::{ScopeOutcome, ScopePhase};
-use crate::observe::metrics::Timestamp;
+use crate::observe::events::Event;
+use crate::observe::kept::Timestamp;
 use crate::observe::trace::Trace;
 use crate::pool::Db;
 use crate::pool::hooks::{self, Due};
@@ -110,7 +111,7 @@ impl<DB: Engine> Future for Shield<'_, DB> {
                             this.trace.ends_at(at);
                             return Poll::Ready(result);
                         }
-                        let hooks = hooks::run(due, this.db.meter().clone());
+                        let hooks = hooks::run(due, this.db.events().clone());
                         this.stage = Stage::Hooks(Box::pin(hooks), result);
                     }
                     Poll::Pending => {
@@ -136,7 +137,7 @@ impl<DB: Engine> Drop for Shield<'_, DB> {
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Decision(ending) => {
                 let limit = self.db.settle_timeout();
-                let meter = self.db.meter().clone();
+                let events = self.db.events().clone();
                 // A scope that was to commit is counted once more when it has ended, because its
                 // own figures say only that it was dropped.
                 let commits = self.trace.is_at(ScopePhase::Committing);
@@ -148,11 +149,11 @@ impl<DB: Engine> Drop for Shield<'_, DB> {
                         let how = ended
                             .as_ref()
                             .map_or(ScopeOutcome::Unknown, |ended| ended.how);
-                        meter.finished_after_drop(how);
+                        events.tell(Event::FinishedAfterDrop { how });
                     }
                     if let Some(EndReport { result, due, .. }) = ended {
                         log_background_result(&result);
-                        hooks::run(due, meter).await;
+                        hooks::run(due, events).await;
                     }
                 });
             }

@@ -1,4 +1,5 @@
-//! A table by names that live for ever: where a name is says which it is, and is quicker to hash than its text.
+//! A table by names that live for ever: where a name is says which it is, and is quicker to hash
+//! than its text.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -9,36 +9,46 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_util::debugging::DebuggingRecorder;
 use sqlx::Sqlite;
 
-use super::{Meter, SessionTracker, Timestamp};
 use crate::model::labels::{ScopeKind, ScopeOutcome, ScopePhase};
+use crate::model::options::Options;
+use crate::observe::events::{Event, Events};
+use crate::observe::kept::Timestamp;
+use crate::observe::tracker::SessionTracker;
 
 const SCOPES: u32 = 10_000;
 const ROUNDS: usize = 101;
 
+static OPTIONS: Options = Options::new("bank.transfer");
+
 /// A scope that commits, on a session out of the pool.
-fn scope(meter: &Meter, session: &mut SessionTracker, until: tokio::time::Instant) {
-    let mut timer = meter.scope(black_box("bank.transfer"), ScopeKind::Root, false);
+fn scope(events: &Events, session: &mut SessionTracker, until: tokio::time::Instant) {
+    let mut timer = events.scope(black_box(&OPTIONS), ScopeKind::Root);
     session.taken();
-    meter.waited(Duration::ZERO, until, Ok(session.taken_at()));
-    meter.begun(session.taken_at());
+    let (taken, limit) = (session.taken_at(), Duration::ZERO);
+    events.tell(Event::Served {
+        taken,
+        limit,
+        until,
+    });
+    events.tell(Event::BeginAnswered { sent: taken });
     let (sent, answered) = (Timestamp::now(), Timestamp::now());
-    meter.committed(sent, answered);
+    events.tell(Event::CommitAnswered { sent, answered });
     // The runtime looks at the clock here in any case.
-    session.returned(answered.0);
+    session.returned(answered.instant());
     timer.ended(ScopeOutcome::Committed, ScopePhase::End, Some(answered));
 }
 
 /// Nanoseconds for one, in the median of all rounds.
 fn cost(mut between: impl FnMut()) -> f64 {
     let options = "sqlite::memory:".parse().unwrap();
-    let meter = Meter::new::<Sqlite>(Some("bank".into()), &options, 10);
-    let mut session = meter.opening().opened();
+    let events = Events::new::<Sqlite>(Some("bank".into()), &options, 10);
+    let mut session = events.opened(Timestamp::now());
     let until = tokio::time::Instant::now();
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             between();
             let begun = Instant::now();
-            (0..SCOPES).for_each(|_| scope(&meter, &mut session, until));
+            (0..SCOPES).for_each(|_| scope(&events, &mut session, until));
             begun.elapsed().as_secs_f64() * 1e9 / f64::from(SCOPES)
         })
         .collect();

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::circuit::{Circuit, Position, Role};
 use crate::engine::timed_out;
 use crate::model::error::{Cause, Outage};
-use crate::observe::metrics::Meter;
+use crate::observe::events::{Event, Events};
 
 /// How long an attempt may go without an answer. An ordinary attempt goes on after that, but counts
 /// as one failure for each such period; a probe is given up.
@@ -39,17 +39,17 @@ pub(crate) struct CircuitBreaker {
     /// The engine, for log messages.
     system: &'static str,
     /// Counts how often it opens.
-    meter: Meter,
+    events: Events,
     /// The state machine, which decides everything.
     circuit: Mutex<Circuit>,
 }
 
 impl CircuitBreaker {
     /// Creates a closed breaker. It opens after the server was unreachable for `after`, if at all.
-    pub(crate) fn new(after: Option<Duration>, system: &'static str, meter: Meter) -> Self {
+    pub(crate) fn new(after: Option<Duration>, system: &'static str, events: Events) -> Self {
         Self {
             system,
-            meter,
+            events,
             circuit: Mutex::new(Circuit::new(after)),
         }
     }
@@ -84,7 +84,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Applies `change` to the state, and logs and counts it if that opened or closed the breaker.
+    /// Applies `change` to the state, and tells if that opened or closed the breaker.
     fn change(&self, change: impl FnOnce(&mut Circuit)) {
         let mut circuit = self.lock();
         let was_closed = circuit.position() == Position::Closed;
@@ -93,17 +93,8 @@ impl CircuitBreaker {
         drop(circuit);
         let system = self.system;
         match (was_closed, is_closed) {
-            (true, false) => {
-                self.meter.breaker_opened();
-                tracing::warn!(
-                    target: "txn", system,
-                    "the server is out of reach: callers that need a new connection fail at once"
-                );
-            }
-            (false, true) => {
-                self.meter.breaker_closed();
-                tracing::info!(target: "txn", system, "the server can be reached again");
-            }
+            (true, false) => self.events.tell(Event::BreakerOpened { system }),
+            (false, true) => self.events.tell(Event::BreakerClosed { system }),
             _ => {}
         }
     }

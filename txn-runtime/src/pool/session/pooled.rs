@@ -28,9 +28,11 @@ use crate::engine::{
 use crate::model::error::{Class, Error};
 use crate::model::labels::CloseReason;
 use crate::model::reset::{Reset, SessionMeta};
-use crate::observe::metrics::{Meter, SessionTracker};
+use crate::observe::events::Events;
+use crate::observe::kept::Timestamp;
 use crate::observe::opening::opening;
 use crate::observe::scopes::{Registered, Scopes};
+use crate::observe::tracker::SessionTracker;
 use crate::pool::callbacks::Callbacks;
 use crate::pool::cancel::Cancellable;
 use crate::pool::gate::{Attempt, CircuitBreaker};
@@ -88,7 +90,7 @@ pub(crate) struct Manager<DB: Engine> {
     /// The list of open scopes.
     pub(crate) scopes: Arc<Scopes>,
     /// The metrics of the pool.
-    pub(crate) meter: Meter,
+    pub(crate) events: Events,
     /// How many sessions are in somebody's hands and have no slot in the pool any more.
     pub(crate) orphaned: Arc<AtomicUsize>,
     /// The current epoch.
@@ -211,13 +213,13 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
 
     /// Opens a session. Dropped in flight, it closes the connection and gives up a probe.
     async fn create(&self) -> Result<Self::Type, Error> {
-        let begun = self.meter.opening();
+        let begun = Timestamp::now();
         let connect = self.closing.run_until_cancelled(self.connect());
         let connected = opening(Box::pin(connect)).await; // Boxed: see the head of scope.rs
         let opened = match connected.unwrap_or_else(|| Err(Error::closed())) {
             Ok(opened) => opened,
             Err(error) => {
-                begun.refused(&error);
+                self.events.tell_not_opened(&error);
                 return Err(error);
             }
         };
@@ -233,7 +235,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             runtime: Handle::try_current().ok().map(|here| here.id()),
             to_be_reset: false,
             as_opened: opened.as_opened.into(),
-            tracker: begun.opened(),
+            tracker: self.events.opened(begun),
         })))
     }
 

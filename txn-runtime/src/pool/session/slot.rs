@@ -20,7 +20,7 @@ use deadpool::managed::Object;
 use super::pooled::{Manager, Pooled};
 use crate::engine::Engine;
 use crate::model::labels::CloseReason;
-use crate::observe::metrics::SessionTracker;
+use crate::observe::tracker::SessionTracker;
 use crate::pool::Permits;
 
 /// The slot of one session that is checked out. Dropping it frees the slot, so that the pool may
