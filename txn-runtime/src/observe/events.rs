@@ -126,7 +126,8 @@ pub(crate) enum Event {
     RolledBack {
         why: RollbackCause,
     },
-    /// Its scope was to commit when its caller was dropped, and has ended now.
+    /// Its scope was to commit when its caller was dropped, or was told that it is late, and has
+    /// ended now.
     FinishedAfterDrop {
         how: ScopeOutcome,
     },

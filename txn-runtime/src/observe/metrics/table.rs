@@ -135,7 +135,7 @@ metrics! {
 
         finished: Family<Counter, ScopeOutcome> =
             "txn.commit.finished_after_drop" ["txn.outcome"], Count,
-            "Commits that ended after their caller was dropped",
+            "Commits that ended after their caller was dropped, or was told that they are late",
             { Event::FinishedAfterDrop { how } => finished.at(how).increment(1), }
 
         rollbacks: Family<Counter, RollbackCause> =
