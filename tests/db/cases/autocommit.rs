@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use sqlx::{Executor, Row, SqlSafeStr, Statement};
 
 use super::{DB, Fixture, insert};
-use crate::support::dialect::Differs;
+use crate::support::dialect::Dialect;
 
 /// The fixture has one session, so that each statement meets what the one before has left on it.
 async fn with_three_rows() -> Fixture<DB> {

@@ -6,7 +6,7 @@ use sqlx::Executor;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::support::dialect::Differs;
+use crate::support::dialect::Dialect;
 
 /// The default `acquire_timeout`.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -95,7 +95,8 @@ async fn writes(tx: &mut Tx<DB>) -> Result<(), Error> {
 #[tokio::test]
 async fn an_exhausted_pool_says_how_long_was_waited_and_who_has_the_sessions() {
     let limit = Duration::from_secs(2);
-    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(limit)).await;
+    let db =
+        Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(limit)).await;
     let held = db.begin().await.unwrap();
 
     let error = writes(&*db).await.unwrap_err();

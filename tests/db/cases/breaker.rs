@@ -7,9 +7,9 @@ use sqlx::Executor;
 use txn::{Breaker, Db, Error, Tx, transactional};
 
 use super::{DB, insert};
+use crate::support::drop_points::{DropPoint, at_every_point, is_pending, poll_at_most};
 use crate::support::observer::until;
-use crate::support::drop_points::{Point, at_every_point, is_pending, poll_at_most};
-use crate::support::route::Way;
+use crate::support::route::Route;
 
 /// The breaker opens at the third failure.
 const AT_ONCE: Duration = Duration::ZERO;
@@ -59,12 +59,12 @@ async fn until_served(db: &Db<DB>) {
 
 #[tokio::test]
 async fn callers_fail_at_once_with_the_last_cause_until_the_server_is_back() {
-    let way = Way::<DB>::new().await;
-    let db = way
+    let route = Route::<DB>::new().await;
+    let db = route
         .connect(|builder| builder.max_sessions(2).breaker_after(AT_ONCE))
         .await;
     let mut held = db.session().await.unwrap();
-    way.block();
+    route.block();
     let last = until_open(&db).await;
 
     let error = refused(&db).await;
@@ -80,7 +80,7 @@ async fn callers_fail_at_once_with_the_last_cause_until_the_server_is_back() {
     assert!(back.is_unavailable() && back.to_string() == text, "{back}");
     held.execute("SELECT 1").await.expect("this one is alive");
 
-    way.unblock();
+    route.unblock();
     until_served(&db).await;
     drop(held);
     db.close().await;
@@ -88,12 +88,12 @@ async fn callers_fail_at_once_with_the_last_cause_until_the_server_is_back() {
 
 #[tokio::test]
 async fn a_session_that_is_alive_serves_one_after_the_other_meanwhile() {
-    let way = Way::<DB>::new().await;
-    let db = way
+    let route = Route::<DB>::new().await;
+    let db = route
         .connect(|builder| builder.max_sessions(2).breaker_after(AT_ONCE))
         .await;
     let held = db.session().await.unwrap();
-    way.block();
+    route.block();
     until_open(&db).await;
     drop(held);
     for id in 0..5 {
@@ -102,22 +102,22 @@ async fn a_session_that_is_alive_serves_one_after_the_other_meanwhile() {
         tx.commit().await.unwrap();
     }
     assert_ne!(db.status().breaker, Breaker::Closed);
-    way.unblock();
+    route.unblock();
     db.close().await;
 }
 
 /// A failure that is over before the breaker opens costs only those who called meanwhile.
 #[tokio::test]
 async fn a_short_outage_costs_nobody_an_error_who_comes_after_it() {
-    let way = Way::<DB>::new().await;
-    let db = way.connect(|builder| builder.max_sessions(2)).await;
+    let route = Route::<DB>::new().await;
+    let db = route.connect(|builder| builder.max_sessions(2)).await;
     let held = db.session().await.unwrap();
-    way.block();
+    route.block();
     for _ in 0..10 {
         let error = read(&db).await.unwrap_err();
         assert!(!error.is_unavailable(), "{error}");
     }
-    way.unblock();
+    route.unblock();
     assert_eq!(db.status().breaker, Breaker::Closed);
     read(&db).await.unwrap();
     drop(held);
@@ -126,16 +126,16 @@ async fn a_short_outage_costs_nobody_an_error_who_comes_after_it() {
 
 #[tokio::test]
 async fn without_a_breaker_every_caller_tries() {
-    let way = Way::<DB>::new().await;
-    let db = way
+    let route = Route::<DB>::new().await;
+    let db = route
         .connect(|builder| builder.max_sessions(2).breaker_after(None))
         .await;
     let held = db.session().await.unwrap();
-    way.block();
+    route.block();
     for _ in 0..10 {
         assert!(!read(&db).await.unwrap_err().is_unavailable());
     }
-    way.unblock();
+    route.unblock();
     read(&db).await.unwrap();
     drop(held);
     db.close().await;
@@ -144,16 +144,16 @@ async fn without_a_breaker_every_caller_tries() {
 /// The connection of the caller who tries is held up on its way.
 #[tokio::test]
 async fn one_caller_at_a_time_tries_and_leaves_its_place_when_it_is_dropped() {
-    let way = Way::<DB>::new().await;
-    let Some(proxy) = &way.proxy else { return };
-    let db = way
+    let route = Route::<DB>::new().await;
+    let Some(proxy) = &route.proxy else { return };
+    let db = route
         .connect(|builder| builder.max_sessions(8).breaker_after(AT_ONCE))
         .await;
     let held = db.session().await.unwrap();
-    way.block();
+    route.block();
     until_open(&db).await;
     proxy.stall();
-    way.unblock();
+    route.unblock();
     for _ in 0..3 {
         let mut probe = Box::pin(read(&db));
         until("one tries", async || {
@@ -179,11 +179,11 @@ async fn one_caller_at_a_time_tries_and_leaves_its_place_when_it_is_dropped() {
 /// The server accepts, and does not answer: the caller who tries alone must not try for ever.
 #[tokio::test]
 async fn a_server_that_says_nothing_is_out_of_reach_too() {
-    let way = Way::<DB>::new().await;
-    let db = way
+    let route = Route::<DB>::new().await;
+    let db = route
         .connect(|builder| builder.max_sessions(5).breaker_after(AT_ONCE))
         .await;
-    let Some(_silent) = way.replace() else { return };
+    let Some(_silent) = route.replace() else { return };
     let held = db.session().await.unwrap();
     let mut callers: Vec<_> = (0..3).map(|_| Box::pin(read(&db))).collect();
     until("the breaker opens", async || {
@@ -210,16 +210,16 @@ async fn a_server_that_says_nothing_is_out_of_reach_too() {
 /// The caller who tries is dropped after every number of polls.
 #[tokio::test]
 async fn a_probe_dropped_anywhere_keeps_nobody_from_trying() {
-    let way = Way::<DB>::new().await;
-    let pieces = |size| way.proxy.iter().for_each(|proxy| proxy.drip(size));
-    at_every_point(async |point: Point| {
-        let db = way
+    let route = Route::<DB>::new().await;
+    let pieces = |size| route.proxy.iter().for_each(|proxy| proxy.drip(size));
+    at_every_point(async |point: DropPoint| {
+        let db = route
             .connect(|builder| builder.max_sessions(2).breaker_after(AT_ONCE))
             .await;
         let held = db.session().await.unwrap();
-        way.block();
+        route.block();
         until_open(&db).await;
-        way.unblock();
+        route.unblock();
         pieces(Some(9));
         let mut complete = false;
         until("one tries", async || {

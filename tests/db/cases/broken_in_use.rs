@@ -7,16 +7,16 @@ use txn::{Db, Error, Session, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
 use crate::support::drop_points::poll_at_most;
-use crate::support::server_engine::{Remote, kill, until_gone};
 use crate::support::row_streams::Streams;
+use crate::support::server_engine::{ServerEngine, kill, until_gone};
 
 /// A pool of one session, and a handle that can end it.
-struct Lonely {
+struct OneSession {
     db: Fixture<DB>,
     admin: Db<DB>,
 }
 
-impl Lonely {
+impl OneSession {
     async fn new() -> Self {
         let db = Fixture::<DB>::of_sessions(1).await;
         let admin = Db::connect(db.url()).await.unwrap();
@@ -59,14 +59,14 @@ impl Lonely {
 }
 
 #[transactional]
-async fn scope(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+async fn scope(tx: &mut Tx<DB>, lonely: &OneSession) -> Result<(), Error> {
     lonely.breaks(tx).await;
     lonely.assert_free(tx).await;
     Ok(())
 }
 
 #[transactional]
-async fn with_joined(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+async fn with_joined(tx: &mut Tx<DB>, lonely: &OneSession) -> Result<(), Error> {
     let failed = joined(tx, lonely).await;
     assert!(failed.is_ok(), "its fate is the transaction's");
     lonely.assert_free(tx).await;
@@ -74,21 +74,21 @@ async fn with_joined(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
 }
 
 #[transactional]
-async fn joined(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+async fn joined(tx: &mut Tx<DB>, lonely: &OneSession) -> Result<(), Error> {
     lonely.breaks(tx).await;
     lonely.assert_free(tx).await;
     Ok(())
 }
 
 #[transactional]
-async fn with_nested(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+async fn with_nested(tx: &mut Tx<DB>, lonely: &OneSession) -> Result<(), Error> {
     nested(tx, lonely).await.unwrap_err();
     lonely.assert_free(tx).await;
     Ok(())
 }
 
 #[transactional(nested)]
-async fn nested(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
+async fn nested(tx: &mut Tx<DB>, lonely: &OneSession) -> Result<(), Error> {
     lonely.breaks(tx).await;
     lonely.assert_free(tx).await;
     Ok(())
@@ -96,7 +96,7 @@ async fn nested(tx: &mut Tx<DB>, lonely: &Lonely) -> Result<(), Error> {
 
 #[tokio::test]
 async fn a_scope_whose_connection_breaks_holds_no_place_any_more() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     for which in 0..3 {
         let ended = match which {
             0 => scope(&*lonely.db, &lonely).await,
@@ -112,7 +112,7 @@ async fn a_scope_whose_connection_breaks_holds_no_place_any_more() {
 
 #[tokio::test]
 async fn a_transaction_by_hand_holds_none_either_however_it_ends() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     for end in ["commit", "rollback", "drop"] {
         let mut tx = lonely.db.begin().await.unwrap();
         lonely.breaks(&mut tx).await;
@@ -130,7 +130,7 @@ async fn a_transaction_by_hand_holds_none_either_however_it_ends() {
 
 #[tokio::test]
 async fn nor_does_one_that_reads_a_stream_of_rows() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     let mut tx = lonely.db.begin().await.unwrap();
     let id = number(&mut tx, DB::BACKEND).await.unwrap();
     let mut rows = tx.fetch(DB::LOSE_CONNECTION);
@@ -152,7 +152,7 @@ async fn nor_does_one_that_reads_a_stream_of_rows() {
 
 #[tokio::test]
 async fn nor_does_a_session_in_autocommit_mode() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     let mut session: Session<DB> = lonely.db.session().await.unwrap();
     let id = session.fetch_one(DB::BACKEND).await.unwrap();
     kill(&lonely.admin, DB::number(&id)).await;
@@ -167,7 +167,7 @@ async fn nor_does_a_session_in_autocommit_mode() {
 /// The loss shows when what was left on the wire is to be read, before the next statement is sent.
 #[tokio::test]
 async fn nor_does_one_that_breaks_after_its_statement_was_dropped() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     let mut session: Session<DB> = lonely.db.session().await.unwrap();
     let id = session.fetch_one(DB::BACKEND).await.unwrap();
     let dropped = poll_at_most(1, (&mut session).execute(DB::SLOW_QUERY)).await;
@@ -183,7 +183,7 @@ async fn nor_does_one_that_breaks_after_its_statement_was_dropped() {
 
 #[tokio::test]
 async fn nor_does_a_transaction_that_breaks_between_two_rows() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     let mut tx = lonely.db.begin().await.unwrap();
     let id = number(&mut tx, DB::BACKEND).await.unwrap();
     let mut rows = tx.fetch(DB::ENDLESS_ROWS);
@@ -201,7 +201,7 @@ async fn nor_does_a_transaction_that_breaks_between_two_rows() {
 /// The sandbox has lost its transaction, and says so; the pool has lost nothing.
 #[tokio::test]
 async fn nor_does_a_sandbox() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     let sandbox = lonely.db.sandbox().await.unwrap();
     let mut tx = sandbox.begin().await.unwrap();
     lonely.breaks(&mut tx).await;
@@ -217,7 +217,7 @@ async fn nor_does_a_sandbox() {
 /// A scope that no longer holds a place is an open scope all the same.
 #[tokio::test]
 async fn closing_waits_for_the_body_that_goes_on() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     let mut tx = lonely.db.begin().await.unwrap();
     lonely.breaks(&mut tx).await;
     let mut closing = Box::pin(lonely.db.close());
@@ -234,7 +234,7 @@ async fn second(tx: &mut Tx<DB>) -> Result<(), Error> {
 /// The second session gets the place of the first one.
 #[tokio::test]
 async fn a_second_session_is_to_be_had_from_inside_of_the_body() {
-    let lonely = Lonely::new().await;
+    let lonely = OneSession::new().await;
     let mut tx = lonely.db.begin().await.unwrap();
     lonely.breaks(&mut tx).await;
     second(&mut tx).await.unwrap();

@@ -14,13 +14,12 @@ use txn::{Cancel, Db, DbBuilder, Error, Tx, transactional};
 use txn_test_servers::Server;
 
 use super::{DB, Fixture, TestEngine, insert, number};
-use crate::support::warnings::Warnings;
+use crate::support::drop_points::{PLENTY, poll_at_most};
 use crate::support::fixture::patient;
 use crate::support::observer::PATIENCE;
-use crate::support::drop_points::{PLENTY, poll_at_most};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::{Remote, until_gone};
-
+use crate::support::server_engine::{ServerEngine, until_gone};
+use crate::support::warnings::Warnings;
 
 /// The number of the connection over which cancels are sent, where there was one session before.
 const CONTROL: usize = 2;
@@ -346,7 +345,8 @@ async fn between_greeted(
 /// A session of somebody else, whose id on its server is the id of our session on another.
 async fn namesake(server: &Server, proxy: &Proxy, ours: i64) -> <DB as sqlx::Database>::Connection {
     loop {
-        let mut stranger = <DB as sqlx::Database>::Connection::connect(&server.url()).await.unwrap();
+        let mut stranger =
+            <DB as sqlx::Database>::Connection::connect(&server.url()).await.unwrap();
         let row = (&mut stranger).fetch_one(DB::BACKEND).await.unwrap();
         let theirs = DB::number(&row);
         if DB::is_named_in(proxy, ours, theirs) {

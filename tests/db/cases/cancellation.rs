@@ -9,9 +9,9 @@ use tokio::time::{sleep, timeout};
 use txn::{Cancel, Error, Tx, transactional};
 
 use super::*;
-use crate::support::warnings::Warnings;
-use crate::support::observer::PATIENCE;
 use crate::support::drop_points::poll_at_most;
+use crate::support::observer::PATIENCE;
+use crate::support::warnings::Warnings;
 
 #[transactional]
 async fn write_and_dawdle(tx: &mut Tx<DB>, id: i64, sends: &Notify) -> Result<(), Error> {

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::support::observer::until;
 use crate::support::drop_points::{is_pending, poll_at_most};
-use crate::support::route::Way;
+use crate::support::observer::until;
+use crate::support::route::Route;
 
 /// A hook that runs until it is let go.
 #[derive(Clone, Default)]
@@ -126,9 +126,9 @@ async fn it_waits_for_the_hooks_of_a_sandbox() {
 /// It does not matter who opens the connection, and why.
 #[tokio::test]
 async fn a_session_that_is_being_opened_is_given_up_and_nothing_begins() {
-    let way = Way::<DB>::new().await;
-    let db = way.connect(|builder| builder.max_sessions(3)).await;
-    let Some(silent) = way.replace() else { return };
+    let route = Route::<DB>::new().await;
+    let db = route.connect(|builder| builder.max_sessions(3)).await;
+    let Some(silent) = route.replace() else { return };
     let held = db.session().await.unwrap();
     let mut callers = (Box::pin(db.begin()), Box::pin(db.session()), Box::pin(db.check()));
     for _ in 0..20 {

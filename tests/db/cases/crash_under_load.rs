@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, insert, patient};
-use crate::support::observer::{PATIENCE, until};
 use crate::support::drop_points::poll_at_most;
-use crate::support::server_engine::Remote;
+use crate::support::observer::{PATIENCE, until};
+use crate::support::server_engine::ServerEngine;
 
 const SESSIONS: usize = 4;
 
@@ -49,7 +49,8 @@ async fn work(db: Db<DB>, load: Arc<Load>) -> Vec<i64> {
                 load.committed.fetch_add(1, Ordering::Relaxed);
             }
             Some(Err(error)) => {
-                let expected = error.is_connection() || error.is_aborted() || error.is_commit_unknown();
+                let expected =
+                    error.is_connection() || error.is_aborted() || error.is_commit_unknown();
                 assert!(expected, "{error}");
                 load.failed.fetch_add(1, Ordering::Relaxed);
             }
@@ -94,7 +95,8 @@ async fn cascading_failure() {
         .unwrap();
     }
     let before = load.committed.load(Ordering::Relaxed);
-    until("service has resumed", async || load.committed.load(Ordering::Relaxed) > before + 50).await;
+    until("service has resumed", async || load.committed.load(Ordering::Relaxed) > before + 50)
+        .await;
     load.over.store(true, Ordering::Relaxed);
     let acknowledged: Vec<i64> = workers.join_all().await.concat();
 
@@ -108,7 +110,8 @@ async fn cascading_failure() {
     }
     drop(all);
     let rows = db.fetch_all("SELECT id FROM t ORDER BY id").await.unwrap();
-    let written: Vec<i64> = rows.iter().map(<DB as crate::support::engine::TestEngine>::number).collect();
+    let written: Vec<i64> =
+        rows.iter().map(<DB as crate::support::engine::TestEngine>::number).collect();
     assert!(written.chunks(2).all(|both| both.len() == 2 && both[0] + 1 == both[1]));
     for id in acknowledged {
         assert!(written.binary_search(&(2 * id)).is_ok(), "{id} was acknowledged and is lost");

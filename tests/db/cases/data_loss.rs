@@ -10,7 +10,7 @@ use txn::{ConnectOptionsOf, Db, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, patient};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 const UPDATE: &str = "UPDATE t SET n = 1 WHERE id = 1";
 

@@ -8,11 +8,11 @@ use tokio::select;
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, patient};
-use crate::support::warnings::Warnings;
 use crate::support::drop_points::is_pending;
-use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
 use crate::support::drop_trial::Marks;
+use crate::support::proxy::Proxy;
+use crate::support::server_engine::ServerEngine;
+use crate::support::warnings::Warnings;
 
 /// A handle with one session by way of a proxy, and a fixture that sees what the server has.
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {

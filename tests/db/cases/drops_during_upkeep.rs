@@ -11,11 +11,10 @@ use tokio::time::timeout;
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, connect, insert, patient};
-use crate::support::observer::{PATIENCE, until};
 use crate::support::drop_points::{is_pending, poll_at_most};
+use crate::support::observer::{PATIENCE, until};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
-
+use crate::support::server_engine::ServerEngine;
 
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;

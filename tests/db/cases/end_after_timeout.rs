@@ -7,10 +7,10 @@ use tokio::time::timeout;
 use txn::{Db, DbBuilder, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
+use crate::support::drop_trial::Marks;
 use crate::support::observer::{PATIENCE, until};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
-use crate::support::drop_trial::Marks;
+use crate::support::server_engine::ServerEngine;
 
 struct Wired {
     fixture: Fixture<DB>,

@@ -10,7 +10,7 @@ use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 /// This is more than can be tried one after the other.
 const SESSIONS: usize = 20;

@@ -4,7 +4,7 @@
 use sqlx::Executor;
 
 use super::{DB, Fixture, insert, patient};
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 #[tokio::test]
 async fn a_commit_that_fails_half_way_leaves_its_session_outside_of_the_transaction() {

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use txn::Breaker;
 
 use super::{DB, Fixture, insert};
-use crate::support::observer::{PATIENCE, until};
 use crate::support::drop_points::is_pending;
 use crate::support::drop_trial::Trial;
-use crate::support::route::Way;
+use crate::support::observer::{PATIENCE, until};
+use crate::support::route::Route;
 
 #[tokio::test]
 async fn a_session_of_the_pool_is_asked_if_one_is_free() {
@@ -47,33 +47,33 @@ async fn an_exhausted_pool_is_no_failure_and_is_not_waited_for() {
 /// The check is the breaker's probe, if no probe is under way.
 #[tokio::test]
 async fn out_of_reach_it_says_so_and_back_again_it_closes_the_breaker() {
-    let way = Way::<DB>::new().await;
-    let db = way
+    let route = Route::<DB>::new().await;
+    let db = route
         .connect(|builder| builder.max_sessions(1).breaker_after(Duration::ZERO))
         .await;
     let held = db.session().await.unwrap();
-    way.block();
+    route.block();
     for _ in 0..5 {
         let error = db.check().await.unwrap_err();
         assert!(error.is_connection() && !error.is_unavailable(), "{error}");
     }
     assert_eq!(db.status().breaker, Breaker::Open);
-    way.unblock();
+    route.unblock();
     db.check().await.unwrap();
     assert_eq!(db.status().breaker, Breaker::Closed);
     drop(held);
-    way.block();
+    route.block();
     db.check().await.expect("a session is alive");
-    way.unblock();
+    route.unblock();
     db.close().await;
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_costs_the_check_timeout_and_no_more() {
-    let way = Way::<DB>::new().await;
-    let Some(proxy) = &way.proxy else { return };
+    let route = Route::<DB>::new().await;
+    let Some(proxy) = &route.proxy else { return };
     let limit = Duration::from_millis(100);
-    let db = way
+    let db = route
         .connect(|builder| builder.max_sessions(2).check_timeout(limit))
         .await;
     proxy.stall();
@@ -114,9 +114,9 @@ async fn dropped_anywhere_it_leaves_nothing_behind() {
 /// The other checks wait for their turn, and for nothing else.
 #[tokio::test]
 async fn it_has_one_connection_of_its_own_at_most() {
-    let way = Way::<DB>::new().await;
-    let db = way.connect(|builder| builder.max_sessions(1)).await;
-    let Some(silent) = way.replace() else { return };
+    let route = Route::<DB>::new().await;
+    let db = route.connect(|builder| builder.max_sessions(1)).await;
+    let Some(silent) = route.replace() else { return };
     let accepted = Accepted::count(silent);
     let held = db.session().await.unwrap();
     for connections in 1..=3 {

@@ -1,6 +1,5 @@
 //! Scopes run inside of scopes: joined, nested, and on a session of their own.
 
-
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 use txn::{Error, Tx, transactional};

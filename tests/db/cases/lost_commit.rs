@@ -10,7 +10,7 @@ use txn_test_servers::Server;
 use super::{Fixture, insert, patient};
 use crate::support::observer::PATIENCE;
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 async fn by_proxy(verify: bool) -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let fixture = Fixture::<Postgres>::new().await;

@@ -13,7 +13,7 @@ use super::{number, patient};
 use crate::support::engine::TestEngine;
 use crate::support::observer::until;
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 /// A transaction that has written, by way of a proxy.
 struct Begun {

@@ -6,8 +6,8 @@ use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
 use crate::support::child_process::{in_a_process_of_its_own, resident_kib};
-use crate::support::observer::Observed;
 use crate::support::drop_points::poll_at_most;
+use crate::support::observer::Observed;
 
 #[transactional]
 async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {

@@ -4,9 +4,9 @@ use tokio::task::yield_now;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, insert, insert_twice};
-use crate::support::observer::Observed;
 use crate::support::drop_points::poll_at_most;
 use crate::support::drop_trial::Trial;
+use crate::support::observer::Observed;
 
 #[transactional(nested)]
 async fn down(tx: &mut Tx<DB>, depth: i64, fails_at: i64) -> Result<(), Error> {

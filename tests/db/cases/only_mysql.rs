@@ -7,10 +7,10 @@ use tokio::time::timeout;
 use txn::{Db, Error, MySql, Tx, transactional};
 
 use super::{Fixture, TestEngine, insert, number, patient};
-use crate::support::warnings::Warnings;
 use crate::support::observer::PATIENCE;
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::{Remote, kill, until_gone};
+use crate::support::server_engine::{ServerEngine, kill, until_gone};
+use crate::support::warnings::Warnings;
 
 /// A binding form does not name the engine: it is refused when the scope opens.
 #[tokio::test]

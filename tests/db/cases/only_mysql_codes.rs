@@ -4,7 +4,7 @@ use sqlx::Executor;
 use txn::MySql;
 
 use super::{Fixture, patient};
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 /// A query as a request of the protocol.
 fn query(sql: &str) -> Vec<u8> {

@@ -5,9 +5,9 @@ use sqlx::{Connection, Executor};
 use txn::{Db, Error, Postgres};
 
 use super::{Fixture, TestEngine, insert, number, patient};
-use crate::support::warnings::Warnings;
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::{Remote, until_gone};
+use crate::support::server_engine::{ServerEngine, until_gone};
+use crate::support::warnings::Warnings;
 
 async fn by_proxy() -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let fixture = Fixture::<Postgres>::new().await;

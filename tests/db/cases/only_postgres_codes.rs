@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use txn::{Db, Error, Postgres, Tx, transactional};
 
 use super::{Fixture, insert, number};
-use crate::support::server_engine::{Remote, until_gone};
+use crate::support::server_engine::{ServerEngine, until_gone};
 
 /// Raises the code as dblink and foreign-data wrappers do.
 fn raise(code: &str) -> String {
@@ -39,9 +39,12 @@ async fn an_error_of_class_08_over_a_living_link_is_a_plain_failure() {
 /// Sets up a code to be raised when the transaction of an insert commits.
 async fn raising_at_commit(db: &Db<Postgres>, code: &str) {
     let body = format!("BEGIN RAISE 'at the commit' USING ERRCODE = '{code}'; END");
-    let function = format!("CREATE OR REPLACE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$");
+    let function = format!(
+        "CREATE OR REPLACE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$"
+    );
     db.execute(AssertSqlSafe(function)).await.unwrap();
-    let trigger = "CREATE CONSTRAINT TRIGGER raises AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED \
+    let trigger = "CREATE CONSTRAINT TRIGGER raises AFTER INSERT ON t \
+                   DEFERRABLE INITIALLY DEFERRED \
                    FOR EACH ROW EXECUTE FUNCTION raising()";
     db.execute("DROP TRIGGER IF EXISTS raises ON t").await.unwrap();
     db.execute(trigger).await.unwrap();
@@ -71,7 +74,9 @@ async fn an_error_of_class_08_at_the_commit_is_a_plain_failure() {
 #[tokio::test]
 async fn a_server_that_does_not_know_what_became_of_a_commit_is_believed() {
     for verify in [false, true] {
-        let db = Fixture::<Postgres>::with(|builder| builder.max_sessions(1).verify_commits(verify)).await;
+        let db =
+            Fixture::<Postgres>::with(|builder| builder.max_sessions(1).verify_commits(verify))
+                .await;
         for code in ["40003", "08007"] {
             raising_at_commit(&db, code).await;
             let ran = AtomicU32::new(0);

@@ -126,7 +126,8 @@ async fn a_scope_that_has_ended_is_gone_however_it_ended() {
 #[tokio::test]
 async fn the_error_of_an_acquire_timeout_names_who_has_what_was_waited_for() {
     let patience = std::time::Duration::from_millis(50);
-    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(patience)).await;
+    let db =
+        Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(patience)).await;
     let (line, mut tx) = (line!(), db.begin().await.unwrap());
     insert(&mut tx, 1).await.unwrap();
     let error = joined(&*db, 2).await.unwrap_err();

@@ -5,9 +5,9 @@ use tokio::sync::Notify;
 use txn::{Db, Error, ScopeState, Tx, WaitsFor, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, patient};
-use crate::support::observer::{Observed, until};
 use crate::support::drop_points::is_pending;
-use crate::support::server_engine::Remote;
+use crate::support::observer::{Observed, until};
+use crate::support::server_engine::ServerEngine;
 
 /// This is deterministic here: the server's answer does not come.
 #[tokio::test]

@@ -9,11 +9,11 @@ use tokio::time::{sleep, timeout};
 use txn::{Db, Error, ScopeState, Tx, transactional};
 
 use super::*;
-use crate::support::operations_page::{fits, plain, quotes};
-use crate::support::observer::until;
 use crate::support::drop_points::is_pending;
+use crate::support::observer::until;
+use crate::support::operations_page::{fits, plain, quotes};
 use crate::support::proxy::Proxy;
-use crate::support::route::Way;
+use crate::support::route::Route;
 
 mod conflicts;
 
@@ -59,7 +59,14 @@ fn elsewhere() -> &'static [&'static str] {
             "eadlock",
         ],
         "postgresql" => &["its turn to write", "one writer", "is locked", "Deadlock"],
-        _ => &["its turn to write", "one writer", "is locked", "deadlock detected", "could not serialize", "cannot commit"],
+        _ => &[
+            "its turn to write",
+            "one writer",
+            "is locked",
+            "deadlock detected",
+            "could not serialize",
+            "cannot commit",
+        ],
     }
 }
 
@@ -118,9 +125,9 @@ async fn sessions_run_out(seen: &mut Seen) {
 }
 
 async fn the_server_is_slow(seen: &mut Seen) {
-    let way = Way::<DB>::new().await;
-    let Some(proxy) = &way.proxy else { return };
-    let db = way
+    let route = Route::<DB>::new().await;
+    let Some(proxy) = &route.proxy else { return };
+    let db = route
         .connect(|builder| builder.max_sessions(2).acquire_timeout(SOON).check_timeout(SOON))
         .await;
     let mut report = Box::pin(report(&db));
@@ -156,7 +163,11 @@ async fn herd(db: &Db<DB>, writes: bool) -> Error {
             false => unhurried_read(db).await,
         };
         match ended {
-            Err(error) if error.to_string().starts_with("overloaded") && !error.holders().is_empty() => return error,
+            Err(error)
+                if error.to_string().starts_with("overloaded") && !error.holders().is_empty() =>
+            {
+                return error;
+            }
             _ => {}
         }
     };
@@ -178,7 +189,10 @@ async fn unhurried_read(_tx: &mut Tx<DB>) -> Result<(), Error> {
 
 async fn overload(seen: &mut Seen) {
     let (target, interval) = (Duration::from_millis(1), Duration::from_millis(20));
-    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).queue_target(target).queue_interval(interval)).await;
+    let db = Fixture::<DB>::with(|builder| {
+        builder.max_sessions(1).queue_target(target).queue_interval(interval)
+    })
+    .await;
     for writes in [false, true] {
         seen.note(&herd(&db, writes).await);
     }
@@ -199,12 +213,12 @@ async fn overload(seen: &mut Seen) {
 }
 
 async fn out_of_reach(seen: &mut Seen) {
-    let way = Way::<DB>::new().await;
-    let db = way
+    let route = Route::<DB>::new().await;
+    let db = route
         .connect(|builder| builder.max_sessions(2).breaker_after(Duration::ZERO))
         .await;
     let held = db.session().await.unwrap();
-    way.block();
+    route.block();
     seen.note(&balance(&db).await.unwrap_err());
     until("the breaker is open", async || {
         let error = balance(&db).await.unwrap_err();
@@ -213,7 +227,7 @@ async fn out_of_reach(seen: &mut Seen) {
         is_open
     })
     .await;
-    way.unblock();
+    route.unblock();
     drop(held);
     db.close().await;
 }
@@ -239,9 +253,9 @@ async fn limited_transfer(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
 }
 
 async fn commits_unknown(seen: &mut Seen) {
-    let way = Way::<DB>::new().await;
-    let Some(proxy) = &way.proxy else { return };
-    let db = way.connect(|builder| builder.max_sessions(1)).await;
+    let route = Route::<DB>::new().await;
+    let Some(proxy) = &route.proxy else { return };
+    let db = route.connect(|builder| builder.max_sessions(1)).await;
     let error = limited_transfer(&db, proxy).await.unwrap_err();
     assert!(error.is_commit_unknown() && error.is_timeout(), "{error}");
     seen.note(&error);

@@ -10,7 +10,7 @@ use txn::{Breaker, Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, number, patient};
 use crate::support::observer::until;
-use crate::support::server_engine::{Remote, kill};
+use crate::support::server_engine::{ServerEngine, kill};
 
 #[transactional]
 async fn read(tx: &mut Tx<DB>) -> Result<i64, Error> {

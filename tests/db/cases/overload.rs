@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use txn::{Db, DbBuilder, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::support::observer::until;
 use crate::support::drop_points::{at_every_point, is_pending};
+use crate::support::observer::until;
 
 const TARGET: Duration = Duration::from_millis(1);
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -53,7 +53,9 @@ impl Herd {
             Err(error) => {
                 assert!(error.is_overloaded(), "{error}");
                 self.refused.fetch_add(1, SeqCst);
-                let advises = error.to_string().contains("raise `max_sessions` or `queue_target` (in `slow`)");
+                let advises = error
+                    .to_string()
+                    .contains("raise `max_sessions` or `queue_target` (in `slow`)");
                 self.advised.fetch_add(usize::from(advises), SeqCst);
             }
         }
@@ -75,7 +77,9 @@ async fn a_lasting_herd_is_refused_in_part_and_all_is_well_when_it_is_gone() {
         callers.spawn(Arc::clone(&herd).call_until_over(Db::clone(&db)));
     }
     until("some are refused, others served", async || {
-        herd.refused.load(SeqCst) >= 50 && herd.advised.load(SeqCst) > 0 && herd.served.load(SeqCst) >= 10
+        herd.refused.load(SeqCst) >= 50
+            && herd.advised.load(SeqCst) > 0
+            && herd.served.load(SeqCst) >= 10
     })
     .await;
     herd.over.store(true, SeqCst);
@@ -103,7 +107,13 @@ async fn who_waits_for_long_is_refused_and_told_why() {
     assert!(error.is_overloaded() && !error.is_acquire_timeout() && !error.is_timeout());
     assert!(!error.is_retryable() && !error.is_connection());
     let text = error.to_string();
-    for part in ["20ms", "1ms", "of 1 sessions 1 are in use", "held for longest by `a transaction begun by hand` (", "(in `slow`)"] {
+    for part in [
+        "20ms",
+        "1ms",
+        "of 1 sessions 1 are in use",
+        "held for longest by `a transaction begun by hand` (",
+        "(in `slow`)",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     until("new ones are refused too", async || {
@@ -202,7 +212,8 @@ async fn beside(tx: &mut Tx<DB>) -> Result<(), Error> {
 
 #[tokio::test]
 async fn who_has_used_up_its_turn_does_not_wait_for_others() {
-    let configure = |builder: DbBuilder<DB>| impatient(builder).max_waiting(0).queue_target(Duration::ZERO);
+    let configure =
+        |builder: DbBuilder<DB>| impatient(builder).max_waiting(0).queue_target(Duration::ZERO);
     let db = Fixture::<DB>::with(configure).await;
     db.fill().await;
     for _ in 0..50 {

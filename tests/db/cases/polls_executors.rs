@@ -4,9 +4,9 @@ use futures_util::TryStreamExt;
 use sqlx::{Executor, SqlSafeStr};
 
 use super::{DB, TestEngine, insert};
-use crate::support::dialect::Differs;
-use crate::support::observer::Observed;
+use crate::support::dialect::Dialect;
 use crate::support::drop_trial::Trial;
+use crate::support::observer::Observed;
 
 /// The operations of an executor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,8 +59,12 @@ async fn ask<'c>(executor: impl Executor<'c, Database = DB>, asked: Asked) {
             let mut rows = executor.fetch(ROWS);
             while rows.try_next().await.unwrap().is_some() {}
         }
-        Asked::Prepare => drop(executor.prepare(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap()),
-        Asked::Describe => drop(executor.describe(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap()),
+        Asked::Prepare => {
+            drop(executor.prepare(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap())
+        }
+        Asked::Describe => {
+            drop(executor.describe(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap())
+        }
         Asked::Fails => drop(executor.execute("SELECT id FROM missing").await.unwrap_err()),
     }
 }

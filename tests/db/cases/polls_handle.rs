@@ -6,11 +6,11 @@ use std::time::Duration;
 use txn::{ConnectOptionsOf, Db, DbBuilder};
 
 use super::{DB, TestEngine, insert, patient};
+use crate::support::drop_points::{DropPoint, at_every_point};
+use crate::support::drop_trial::Trial;
 use crate::support::engine::Place;
 use crate::support::observer::{Observed, until};
-use crate::support::drop_points::{Point, at_every_point};
 use crate::support::proxy::Proxy;
-use crate::support::drop_trial::Trial;
 
 /// The size of the pieces, because servers send much to greet a client.
 const PIECES: Option<usize> = Some(9);
@@ -39,7 +39,7 @@ impl Untouched {
         patient(self.options.clone()).max_sessions(2)
     }
 
-    async fn drop_at<F: Future>(&self, point: Point, future: F) -> Option<F::Output> {
+    async fn drop_at<F: Future>(&self, point: DropPoint, future: F) -> Option<F::Output> {
         let drip = |pieces| self.proxy.iter().for_each(|proxy| proxy.drip(pieces));
         drip(PIECES);
         let output = point.drop_there(future).await;

@@ -43,7 +43,7 @@ async fn commits(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_scope_with_hooks_that_commits() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere_then(
+        .drop_everywhere_then(
             async |db, marks| commits(db, marks).await.unwrap(),
             assert_ran,
         )
@@ -61,7 +61,7 @@ async fn fails(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), sqlx::Error> {
 async fn a_scope_with_hooks_that_fails() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere_then(
+        .drop_everywhere_then(
             async |db, marks| {
                 fails(db, marks).await.unwrap_err();
             },
@@ -89,7 +89,7 @@ async fn with_nested(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_scope_with_the_hooks_of_a_nested_one() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere_then(
+        .drop_everywhere_then(
             async |db, marks| with_nested(db, marks).await.unwrap(),
             assert_ran,
         )
@@ -112,7 +112,7 @@ async fn refused_by_hook(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_scope_that_a_hook_before_the_commit_fails() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere_then(
+        .drop_everywhere_then(
             async |db, marks| {
                 refused_by_hook(db, marks).await.unwrap_err();
             },

@@ -45,7 +45,7 @@ async fn trial() -> Trial<DB> {
 async fn a_joined_scope_takes_the_transaction_with_it() {
     trial()
         .await
-        .everywhere_inside(Loses::Transaction, async |tx, marks| {
+        .drop_everywhere_inside(Loses::Transaction, async |tx, marks| {
             joined(tx, marks).await.unwrap();
         })
         .await;
@@ -55,7 +55,7 @@ async fn a_joined_scope_takes_the_transaction_with_it() {
 async fn a_nested_scope_is_lost_alone() {
     trial()
         .await
-        .everywhere_inside(Loses::Itself, async |tx, marks| {
+        .drop_everywhere_inside(Loses::Itself, async |tx, marks| {
             nested(tx, marks).await.unwrap();
         })
         .await;
@@ -65,7 +65,7 @@ async fn a_nested_scope_is_lost_alone() {
 async fn a_nested_scope_that_fails_is_lost_alone() {
     trial()
         .await
-        .everywhere_inside(Loses::Itself, async |tx, _| {
+        .drop_everywhere_inside(Loses::Itself, async |tx, _| {
             fails(tx).await.unwrap_err();
         })
         .await;
@@ -75,7 +75,7 @@ async fn a_nested_scope_that_fails_is_lost_alone() {
 async fn a_nested_scope_with_nested_ones_inside_is_lost_alone() {
     trial()
         .await
-        .everywhere_inside(Loses::Itself, async |tx, marks| {
+        .drop_everywhere_inside(Loses::Itself, async |tx, marks| {
             nested_twice(tx, marks).await.unwrap();
         })
         .await;
@@ -97,7 +97,7 @@ async fn a_sibling_of_a_nested_scope_is_lost_alone() {
     }
     trial()
         .await
-        .everywhere_inside(Loses::Itself, async |tx, marks| {
+        .drop_everywhere_inside(Loses::Itself, async |tx, marks| {
             both(tx, marks).await.unwrap();
         })
         .await;
@@ -114,7 +114,7 @@ async fn a_nested_scope_over_its_timeout_is_lost_alone() {
     trial()
         .await
         .in_pieces_of(5)
-        .everywhere_inside(Loses::Itself, async |tx, _| {
+        .drop_everywhere_inside(Loses::Itself, async |tx, _| {
             assert!(too_late(tx).await.unwrap_err().is_timeout());
         })
         .await;

@@ -20,7 +20,7 @@ async fn root(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_root_scope() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| root(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| root(db, marks).await.unwrap())
         .await;
 }
 
@@ -28,7 +28,7 @@ async fn a_root_scope() {
 async fn a_root_scope_on_the_only_session() {
     let mut trial = Trial::<DB>::of_sessions(1).await;
     trial
-        .everywhere(async |db, marks| root(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| root(db, marks).await.unwrap())
         .await;
 }
 
@@ -36,7 +36,7 @@ async fn a_root_scope_on_the_only_session() {
 async fn a_transaction_by_hand_that_commits() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| {
+        .drop_everywhere(async |db, marks| {
             let mut tx = db.begin().await.unwrap();
             insert(&mut tx, 1).await.unwrap();
             marks.commits(&[1]);
@@ -49,7 +49,7 @@ async fn a_transaction_by_hand_that_commits() {
 async fn a_transaction_by_hand_that_rolls_back() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, _| {
+        .drop_everywhere(async |db, _| {
             let mut tx = db.begin().await.unwrap();
             insert(&mut tx, 1).await.unwrap();
             tx.rollback().await.unwrap();
@@ -67,7 +67,7 @@ async fn fails(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
 async fn a_root_scope_that_fails() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, _| drop(fails(db).await.unwrap_err()))
+        .drop_everywhere(async |db, _| drop(fails(db).await.unwrap_err()))
         .await;
 }
 
@@ -100,7 +100,7 @@ async fn with_joined(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_joined_scope_in_a_root_scope() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| with_joined(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| with_joined(db, marks).await.unwrap())
         .await;
 }
 
@@ -116,7 +116,7 @@ async fn with_nested(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_nested_scope_with_a_joined_one_inside_in_a_root_scope() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| with_nested(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| with_nested(db, marks).await.unwrap())
         .await;
 }
 
@@ -138,7 +138,7 @@ async fn with_two_levels(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_nested_scope_in_a_nested_scope_in_a_root_scope() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| with_two_levels(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| with_two_levels(db, marks).await.unwrap())
         .await;
 }
 
@@ -156,7 +156,7 @@ async fn with_failing(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_nested_scope_that_fails_in_a_root_scope_that_goes_on() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| with_failing(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| with_failing(db, marks).await.unwrap())
         .await;
 }
 
@@ -173,7 +173,7 @@ async fn with_siblings(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn siblings_of_which_one_fails_in_a_root_scope() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| with_siblings(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| with_siblings(db, marks).await.unwrap())
         .await;
 }
 
@@ -200,7 +200,7 @@ async fn a_scope_on_a_second_session_in_a_root_scope() {
     }
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| with_independent(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| with_independent(db, marks).await.unwrap())
         .await;
 }
 
@@ -214,7 +214,7 @@ async fn too_late(tx: &mut Tx<DB>) -> Result<(), Error> {
 async fn a_scope_over_its_timeout() {
     let mut trial = Trial::<DB>::of_sessions(2).await.in_pieces_of(5);
     trial
-        .everywhere(async |db, _| assert!(too_late(db).await.unwrap_err().is_timeout()))
+        .drop_everywhere(async |db, _| assert!(too_late(db).await.unwrap_err().is_timeout()))
         .await;
 }
 
@@ -229,7 +229,9 @@ async fn too_late_in_a_query(tx: &mut Tx<DB>) -> Result<(), Error> {
 async fn a_scope_over_its_timeout_with_a_query_running() {
     let mut trial = Trial::<DB>::of_sessions(2).await.in_pieces_of(5);
     trial
-        .everywhere(async |db, _| assert!(too_late_in_a_query(db).await.unwrap_err().is_timeout()))
+        .drop_everywhere(async |db, _| {
+            assert!(too_late_in_a_query(db).await.unwrap_err().is_timeout());
+        })
         .await;
 }
 
@@ -244,7 +246,7 @@ async fn in_time(tx: &mut Tx<DB>, marks: &Marks) -> Result<(), Error> {
 async fn a_scope_within_its_timeout() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db, marks| in_time(db, marks).await.unwrap())
+        .drop_everywhere(async |db, marks| in_time(db, marks).await.unwrap())
         .await;
 }
 
@@ -257,6 +259,6 @@ async fn reads(tx: &mut Tx<DB>) -> Result<i64, Error> {
 async fn a_read_only_scope() {
     let mut trial = Trial::<DB>::of_sessions(2).await;
     trial
-        .everywhere(async |db: &Db<DB>, _| assert_eq!(reads(db).await.unwrap(), 0))
+        .drop_everywhere(async |db: &Db<DB>, _| assert_eq!(reads(db).await.unwrap(), 0))
         .await;
 }

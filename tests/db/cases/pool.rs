@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture, insert, number};
-use crate::support::dialect::Differs;
+use crate::support::dialect::Dialect;
 use crate::support::drop_points::{is_pending, poll_at_most};
 
 /// A time that no test waits for.

@@ -46,7 +46,8 @@ async fn leak_detection_under_errors() {
 
 #[tokio::test]
 async fn session_wait_timeout() {
-    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(LIMIT)).await;
+    let db =
+        Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(LIMIT)).await;
     let held = db.begin().await.unwrap();
     let (begun, session) = tokio::join!(db.begin(), db.session());
     for error in [begun.unwrap_err(), session.unwrap_err()] {
@@ -61,7 +62,8 @@ async fn session_wait_timeout() {
 
 #[tokio::test]
 async fn pool_exhaustion_and_recovery() {
-    let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(4).acquire_timeout(LIMIT)).await;
+    let db =
+        Fixture::<DB>::in_haste(|builder| builder.max_sessions(4).acquire_timeout(LIMIT)).await;
     db.fill().await;
     for round in 0..3 {
         let mut held = Vec::new();

@@ -8,7 +8,7 @@ use sqlx::{Executor, Row};
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
-use crate::support::dialect::Differs;
+use crate::support::dialect::Dialect;
 
 /// A fixture with one session, so that the test sees whether the session is kept.
 async fn of_one_session() -> Fixture<DB> {

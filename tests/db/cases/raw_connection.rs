@@ -180,7 +180,7 @@ async fn a_begin_that_the_driver_refuses_takes_ours_with_it_and_the_commit_says_
 async fn a_scope_that_calls_a_library_is_all_or_nothing_wherever_it_is_dropped() {
     let mut trial = Trial::<DB>::of_sessions(2).await.in_pieces_of(24);
     trial
-        .everywhere(async |db: &Db<DB>, marks| {
+        .drop_everywhere(async |db: &Db<DB>, marks| {
             let mut tx = db.begin().await.unwrap();
             insert(&mut tx, 1).await.unwrap();
             library(tx.connection().await.unwrap(), 2, true).await.unwrap();

@@ -5,7 +5,7 @@ use sqlx::mysql::MySqlConnectOptions;
 use txn::{Db, Error, MySql, Tx, transactional};
 
 use super::{DB, TestEngine, insert, number};
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 #[transactional]
 async fn write(tx: &mut Tx<MySql>) -> Result<(), Error> {

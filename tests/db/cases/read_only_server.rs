@@ -7,7 +7,7 @@ use txn::{Db, Error, Tx, transactional};
 use txn_test_servers::Server;
 
 use super::{DB, TestEngine, insert, number};
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 const SESSIONS: usize = 3;
 const COUNT: &str = "SELECT COUNT(*) FROM t";

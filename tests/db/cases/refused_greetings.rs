@@ -5,7 +5,7 @@ use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture, insert, patient};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 #[transactional]
 async fn write(tx: &mut Tx<DB>, id: i64) -> Result<(), txn::Error> {

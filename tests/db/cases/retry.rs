@@ -10,7 +10,7 @@ use txn::{Error, Retry, Tx, transactional};
 
 use super::{DB, Fixture, insert, number, patient};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 /// An error that says nothing of its cause.
 #[derive(Debug, PartialEq)]

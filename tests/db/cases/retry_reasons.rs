@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 /// The error of the application.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +187,7 @@ async fn a_conflict_that_the_body_returns_is_a_reason_though_it_was_undone() {
     assert_three_attempts(c, &error);
     let error = passes_on_theirs(&*db, &d).await.unwrap_err();
     let database = error.as_database_error().unwrap();
-    database.downcast_ref::<<DB as crate::support::dialect::Differs>::DriverError>();
+    database.downcast_ref::<<DB as crate::support::dialect::Dialect>::DriverError>();
     assert_three_attempts(d, &error);
     let error = passes_on_any(&*db, &e).await.unwrap_err();
     assert_three_attempts(e, &*error);

@@ -4,7 +4,7 @@ use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert, patient};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {
     let fixture = Fixture::<DB>::new().await;

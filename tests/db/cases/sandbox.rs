@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use txn::{Error, Sandbox, Tx, transactional};
 
 use super::*;
-use crate::support::observer::PATIENCE;
 use crate::support::drop_points::{PLENTY, poll_at_most};
+use crate::support::observer::PATIENCE;
 
 #[transactional(name = "put")]
 async fn put(tx: &mut Tx<DB>, id: i64, fail: bool) -> Result<(), sqlx::Error> {
@@ -114,7 +114,12 @@ impl Log {
 }
 
 #[transactional(name = "order")]
-async fn order(tx: &mut Tx<DB>, log: &Log, fail: bool, inner_fails: bool) -> Result<(), sqlx::Error> {
+async fn order(
+    tx: &mut Tx<DB>,
+    log: &Log,
+    fail: bool,
+    inner_fails: bool,
+) -> Result<(), sqlx::Error> {
     log.register(tx, "ordered", "not ordered");
     insert(tx, 1).await?;
     audit(tx, log, inner_fails).await.ok();

@@ -83,7 +83,8 @@ const ACCOUNTS: i64 = 6;
 
 #[transactional]
 async fn transfer(tx: &mut Tx<DB>, from: i64, to: i64) -> Result<(), Error> {
-    let (first, second) = (from.min(to), from.max(to)); // so that none waits for another in a circle
+    // The rows are locked in one order, so that no transfers wait for each other in a circle.
+    let (first, second) = (from.min(to), from.max(to));
     let amount = |id| if id == from { -1 } else { 1 };
     for id in [first, second] {
         let sql = format!("UPDATE t SET n = n + {} WHERE id = {id}", amount(id));

@@ -5,9 +5,9 @@ use tokio::task::JoinSet;
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number, patient};
-use crate::support::warnings::Warnings;
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::{Remote, kill, until_gone};
+use crate::support::server_engine::{ServerEngine, kill, until_gone};
+use crate::support::warnings::Warnings;
 
 /// A handle by way of a proxy, and a fixture that sees what the server has.
 async fn by_proxy() -> (Fixture<DB>, Proxy, Db<DB>) {

@@ -7,7 +7,7 @@ use txn::Db;
 
 use super::{DB, TestEngine, patient};
 use crate::support::observer::PATIENCE;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 #[tokio::test]
 async fn a_wrong_password_is_an_error_with_the_servers_code() {

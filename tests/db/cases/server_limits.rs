@@ -8,8 +8,8 @@ use tokio::select;
 use txn::{Db, Error, Session, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number, patient};
+use crate::support::server_engine::ServerEngine;
 use crate::support::server_limits::Limited;
-use crate::support::server_engine::Remote;
 
 /// The limits of a statement in milliseconds, and of an idle transaction in seconds.
 type Pair = (i64, i64);

@@ -11,7 +11,7 @@ use txn::{Db, DbBuilder, Error, SessionMeta, Tx, transactional};
 use super::{DB, Fixture, TestEngine, insert};
 use crate::support::drop_points::{PLENTY, is_pending, poll_at_most};
 use crate::support::observer::PATIENCE;
-use crate::support::session_leftovers::Leaves;
+use crate::support::session_leftovers::SessionLeftovers;
 use crate::support::warnings::Warnings;
 
 /// A callback whose answer a test can change, and how often it was asked.

@@ -7,8 +7,8 @@ use sqlx::Executor;
 use txn::{Db, Session, Tx, transactional};
 
 use super::{DB, Fixture, insert};
-use crate::support::warnings::Warnings;
 use crate::support::drop_points::is_pending;
+use crate::support::warnings::Warnings;
 
 #[transactional]
 async fn writes(tx: &mut Tx<DB>, id: i64) -> Result<(), txn::Error> {

@@ -6,7 +6,7 @@ use txn::{Db, DbBuilder, Error, Reset, Tx, transactional};
 
 use super::{DB, Fixture, insert};
 use crate::support::drop_points::{PLENTY, poll_at_most};
-use crate::support::session_leftovers::Leaves;
+use crate::support::session_leftovers::SessionLeftovers;
 
 /// A fixture with one session, so that the next user gets what the last one had.
 async fn fixture(reset: Reset) -> Fixture<DB> {
@@ -75,7 +75,7 @@ const FORMS: usize = 6;
 
 async fn assert_nothing_is_left(reset: Reset) {
     let db = fixture(reset).await;
-    for (sql, question) in DB::REMAINS {
+    for (sql, question) in DB::LEFTOVERS {
         for form in 0..FORMS {
             let before = ask(&db, question).await;
             leave(&db, form, sql).await.unwrap_or_else(|error| panic!("{form}, {sql}: {error}"));
@@ -98,7 +98,7 @@ async fn everything_is_undone_before_the_next_user_comes() {
 /// This is the default.
 #[tokio::test]
 async fn unless_asked_for_nothing_is_undone() {
-    for (sql, question) in DB::REMAINS {
+    for (sql, question) in DB::LEFTOVERS {
         let db = Fixture::<DB>::of_sessions(1).await;
         let before = ask(&db, question).await;
         leave(&db, 0, sql).await.unwrap();
@@ -111,7 +111,7 @@ async fn unless_asked_for_nothing_is_undone() {
 async fn a_scope_that_does_not_commit_leaves_nothing_either() {
     for reset in [Reset::Noticed, Reset::Everything] {
         let db = fixture(reset).await;
-        for (sql, question) in DB::REMAINS {
+        for (sql, question) in DB::LEFTOVERS {
             let before = ask(&db, question).await;
             let mut tx = db.begin().await.unwrap();
             tx.execute(sqlx::raw_sql(own(&db, sql))).await.unwrap();
@@ -167,7 +167,9 @@ async fn scopes_are_what_they_are_on_sessions_that_are_reset() {
         for id in 0..4 {
             adds(&*db, 10 + id).await.unwrap();
             takes_back(&*db, 20 + id).await.unwrap_err();
-            db.execute(AssertSqlSafe(format!("INSERT INTO t (id, n) VALUES (3{id}, 0)"))).await.unwrap();
+            db.execute(AssertSqlSafe(format!("INSERT INTO t (id, n) VALUES (3{id}, 0)")))
+                .await
+                .unwrap();
         }
         assert_eq!(db.ids().await, [10, 11, 12, 13, 30, 31, 32, 33], "{reset:?}");
         db.assert_at_rest().await;
@@ -189,7 +191,7 @@ async fn a_session_on_which_nothing_was_seen_goes_back_at_once() {
 #[tokio::test]
 async fn a_session_that_is_reset_is_dropped_nowhere_on_the_way() {
     let db = fixture(Reset::Everything).await;
-    let (sql, question) = DB::REMAINS[0];
+    let (sql, question) = DB::LEFTOVERS[0];
     let before = ask(&db, question).await;
     for polls in 0..PLENTY {
         let left = leave(&db, polls % 2, sql);
@@ -242,7 +244,7 @@ async fn what_after_connect_sets_holds_after_a_reset() {
         let db = Fixture::<DB>::with(|builder| set_up(builder).reset(reset)).await;
         let (_, question, answer) = DB::SET_UP;
         for form in 0..FORMS {
-            leave(&db, form, DB::REMAINS[0].0).await.unwrap();
+            leave(&db, form, DB::LEFTOVERS[0].0).await.unwrap();
             assert_eq!(ask(&db, question).await, answer);
             assert_eq!(ask(&db, question).await, answer, "and after that");
         }
@@ -254,10 +256,10 @@ async fn what_after_connect_sets_holds_after_a_reset() {
 async fn a_session_is_brought_back_where_that_can_be_done_and_else_closed() {
     let db = fixture(Reset::Noticed).await;
     let mut held = db.session().await.unwrap();
-    held.execute(sqlx::raw_sql(own(&db, DB::REMAINS[0].0))).await.unwrap();
+    held.execute(sqlx::raw_sql(own(&db, DB::LEFTOVERS[0].0))).await.unwrap();
     drop(held);
     db.settled().await;
-    assert_eq!(db.status().open, usize::from(DB::IS_BROUGHT_BACK));
+    assert_eq!(db.status().open, usize::from(DB::IS_RESET));
     adds(&*db, 1).await.unwrap();
 }
 
@@ -283,7 +285,7 @@ async fn a_sandbox_leaves_nothing_behind_when_it_ends() {
 async fn a_closed_handle_resets_nothing() {
     let db = fixture(Reset::Everything).await;
     let mut session = db.session().await.unwrap();
-    session.execute(sqlx::raw_sql(own(&db, DB::REMAINS[0].0))).await.unwrap();
+    session.execute(sqlx::raw_sql(own(&db, DB::LEFTOVERS[0].0))).await.unwrap();
     let closing = {
         let db = Db::clone(&db);
         tokio::spawn(async move { db.close().await })

@@ -7,7 +7,7 @@ use txn::{Db, Error, Postgres, Reset, Tx, transactional};
 
 use super::{Fixture, insert};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 async fn by_proxy(reset: Reset) -> (Fixture<Postgres>, Proxy, Db<Postgres>) {
     let fixture = Fixture::<Postgres>::new().await;
@@ -64,7 +64,8 @@ async fn the_statements_that_the_driver_has_prepared_are_kept() {
         };
         let before = prepared().await;
         for _ in 0..3 {
-            let one: i32 = sqlx::query_scalar("SELECT $1::int").bind(1).fetch_one(&*db).await.unwrap();
+            let one: i32 =
+                sqlx::query_scalar("SELECT $1::int").bind(1).fetch_one(&*db).await.unwrap();
             assert_eq!(one, 1);
         }
         assert_eq!(prepared().await, before.max(1) + 1, "{reset:?}");
@@ -74,7 +75,8 @@ async fn the_statements_that_the_driver_has_prepared_are_kept() {
 /// A temporary table goes, and a statement that was prepared for it meets the one that stays.
 #[tokio::test]
 async fn a_statement_on_a_temporary_table_finds_the_real_one_afterwards() {
-    let db = Fixture::<Postgres>::with(|builder| builder.max_sessions(1).reset(Reset::Noticed)).await;
+    let db =
+        Fixture::<Postgres>::with(|builder| builder.max_sessions(1).reset(Reset::Noticed)).await;
     let count = || sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM t");
     adds(&*db, 1).await.unwrap();
     let mut tx = db.begin().await.unwrap();
@@ -90,7 +92,10 @@ async fn a_statement_on_a_temporary_table_finds_the_real_one_afterwards() {
 async fn a_session_of_a_role_that_may_do_little_is_brought_back() {
     let fixture = Fixture::<Postgres>::new().await;
     let role = format!("r{}", fixture.place().name);
-    for sql in [format!("CREATE ROLE {role} LOGIN PASSWORD 'x'"), format!("ALTER ROLE {role} SET work_mem = '6MB'")] {
+    for sql in [
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'x'"),
+        format!("ALTER ROLE {role} SET work_mem = '6MB'"),
+    ] {
         fixture.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     }
     let options: sqlx::postgres::PgConnectOptions = fixture.url().parse().unwrap();
@@ -138,7 +143,9 @@ async fn a_limit_that_a_callback_has_set_is_not_loosened_by_that_of_a_scope() {
     for reset in [Reset::Nothing, Reset::Noticed, Reset::Everything] {
         let db = Fixture::<Postgres>::with(|builder| {
             builder.max_sessions(1).reset(reset).after_connect(|connection, _| {
-                Box::pin(async move { connection.execute("SET statement_timeout = '7s'").await.map(drop) })
+                Box::pin(async move {
+                    connection.execute("SET statement_timeout = '7s'").await.map(drop)
+                })
             })
         })
         .await;
@@ -154,10 +161,14 @@ async fn a_limit_that_a_callback_has_set_is_not_loosened_by_that_of_a_scope() {
         builder
             .max_sessions(1)
             .before_acquire(|connection, _| {
-                Box::pin(async move { connection.execute("SET statement_timeout = '6s'").await.map(|_| true) })
+                Box::pin(async move {
+                    connection.execute("SET statement_timeout = '6s'").await.map(|_| true)
+                })
             })
             .after_release(|connection, _| {
-                Box::pin(async move { connection.execute("SET statement_timeout = '5s'").await.map(|_| true) })
+                Box::pin(async move {
+                    connection.execute("SET statement_timeout = '5s'").await.map(|_| true)
+                })
             })
     })
     .await;
@@ -168,8 +179,10 @@ async fn a_limit_that_a_callback_has_set_is_not_loosened_by_that_of_a_scope() {
 /// The session's own limit is asked for before the scope begins, when it is as it was opened.
 #[tokio::test]
 async fn a_limit_that_a_function_has_set_out_of_sight_is_undone_before_a_scope_with_one_begins() {
-    let db = Fixture::<Postgres>::with(|builder| builder.max_sessions(1).reset(Reset::Everything)).await;
-    let create = "CREATE FUNCTION hides() RETURNS text LANGUAGE sql AS $$ SELECT set_config('statement_timeout', '3s', false) $$";
+    let db =
+        Fixture::<Postgres>::with(|builder| builder.max_sessions(1).reset(Reset::Everything)).await;
+    let create = "CREATE FUNCTION hides() RETURNS text LANGUAGE sql \
+                  AS $$ SELECT set_config('statement_timeout', '3s', false) $$";
     db.execute(sqlx::raw_sql(create)).await.unwrap();
     for _ in 0..3 {
         db.execute("SELECT hides()").await.unwrap();

@@ -151,7 +151,8 @@ async fn each_attempt_has_a_span_that_is_linked_to_the_one_before() {
     third_time_lucky(&*db, conflict).await.unwrap();
     let links = spans.1.lock().unwrap().clone();
     let spans = spans.0.lock().unwrap();
-    let told = spans.iter().map(|(_, Fields(fields))| (&*fields["txn.attempt"], &*fields["txn.outcome"]));
+    let told =
+        spans.iter().map(|(_, Fields(fields))| (&*fields["txn.attempt"], &*fields["txn.outcome"]));
     let expected = [("1", "rolled_back"), ("2", "rolled_back"), ("3", "committed")];
     assert_eq!(told.collect::<Vec<_>>(), expected);
     let ids: Vec<_> = spans.iter().map(|(id, _)| id.clone()).collect();
@@ -166,7 +167,10 @@ async fn failing(tx: &mut Tx<DB>) -> Result<(), Error> {
 }
 
 #[transactional(name = "in a statement")]
-async fn in_a_statement(tx: &mut Tx<DB>, there: tokio::sync::oneshot::Sender<()>) -> Result<(), Error> {
+async fn in_a_statement(
+    tx: &mut Tx<DB>,
+    there: tokio::sync::oneshot::Sender<()>,
+) -> Result<(), Error> {
     there.send(()).unwrap();
     tx.execute(DB::SLOW_QUERY).await?;
     Ok(())

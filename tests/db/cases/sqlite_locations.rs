@@ -15,8 +15,10 @@ use crate::support::observer::until;
 async fn file() -> (TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.db").display().to_string();
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}?mode=rwc")).await.unwrap();
-    let table = "CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL); INSERT INTO t VALUES (1, 0)";
+    let mut connection =
+        SqliteConnection::connect(&format!("sqlite://{path}?mode=rwc")).await.unwrap();
+    let table =
+        "CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL); INSERT INTO t VALUES (1, 0)";
     connection.execute(table).await.unwrap();
     connection.close().await.unwrap();
     (directory, path)

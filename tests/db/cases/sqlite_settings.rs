@@ -24,8 +24,10 @@ async fn children(db: &Db<Sqlite>) -> i64 {
 
 /// The statements that people write to change a table:
 /// <https://www.sqlite.org/lang_altertable.html#otheralter>.
-const REBUILD: &str = "PRAGMA foreign_keys = OFF; CREATE TABLE new_parent (id INTEGER PRIMARY KEY, name TEXT); \
-    INSERT INTO new_parent (id) SELECT id FROM parent; DROP TABLE parent; ALTER TABLE new_parent RENAME TO parent; \
+const REBUILD: &str = "PRAGMA foreign_keys = OFF; \
+    CREATE TABLE new_parent (id INTEGER PRIMARY KEY, name TEXT); \
+    INSERT INTO new_parent (id) SELECT id FROM parent; DROP TABLE parent; \
+    ALTER TABLE new_parent RENAME TO parent; \
     PRAGMA foreign_keys = ON;";
 
 #[track_caller]
@@ -201,7 +203,12 @@ async fn what_would_reach_one_session_of_many_is_refused_with_the_way_that_works
         assert_refused(db.fetch_all(sqlx::raw_sql(sql)).await.unwrap_err(), "after_connect");
         db.fetch_optional(AssertSqlSafe(sql).into_sql_str()).await.unwrap_err();
     }
-    for sql in ["PRAGMA journal_mode = WAL", "PRAGMA user_version = 7", "PRAGMA wal_checkpoint", "PRAGMA optimize"] {
+    for sql in [
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA user_version = 7",
+        "PRAGMA wal_checkpoint",
+        "PRAGMA optimize",
+    ] {
         db.execute(sql).await.expect(sql);
     }
     let seven: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&*db).await.unwrap();

@@ -10,10 +10,10 @@ use sqlx::{Connection, Executor};
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, insert_twice};
-use crate::support::dialect::Differs;
-use crate::support::route::Way;
+use crate::support::dialect::Dialect;
+use crate::support::route::Route;
 
-type Driver = <DB as Differs>::DriverError;
+type Driver = <DB as Dialect>::DriverError;
 
 #[transactional(name = "writes")]
 async fn writes(tx: &mut Tx<DB>) -> Result<(), sqlx::Error> {
@@ -160,13 +160,13 @@ async fn a_server_out_of_reach_is_told_as_sqlx_tells_it() {
 
 #[tokio::test]
 async fn callers_that_the_breaker_refuses_are_told_so_too() {
-    let way = Way::<DB>::new().await;
-    let db = way
+    let route = Route::<DB>::new().await;
+    let db = route
         .connect(|builder| builder.max_sessions(1).breaker_after(Some(Duration::from_millis(1))))
         .await;
     db.session().await.unwrap().connection().ping().await.unwrap();
     let session = db.session().await.unwrap();
-    way.block();
+    route.block();
     drop(session);
     db.settled().await;
     let unreachable = async {
@@ -183,7 +183,7 @@ async fn callers_that_the_breaker_refuses_are_told_so_too() {
         assert!(matches!(error, sqlx::Error::Io(_)), "{error:?}");
         assert!(Error::from(error).is_unavailable());
     }
-    way.unblock();
+    route.unblock();
 }
 
 #[transactional(timeout = "20ms")]
@@ -312,7 +312,11 @@ async fn a_constraint_that_fails_at_the_commit_is_the_drivers_own_error() {
 
 #[test]
 fn other_errors_of_sqlx_are_not_ours() {
-    for error in [sqlx::Error::RowNotFound, sqlx::Error::WorkerCrashed, sqlx::Error::Io(ErrorKind::Other.into())] {
+    for error in [
+        sqlx::Error::RowNotFound,
+        sqlx::Error::WorkerCrashed,
+        sqlx::Error::Io(ErrorKind::Other.into()),
+    ] {
         assert!(Error::of(&error).is_none(), "{error}");
         let (kind, text) = (discriminant(&error), error.to_string());
         let ours = Error::from(error);

@@ -1,6 +1,5 @@
 //! Users of `sqlx::Pool` find what they rely on, on `&Db`, `&mut Tx` and `&mut Session`.
 
-
 use futures_util::TryStreamExt;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Arguments, Connection, Database, Executor, FromRow, QueryBuilder, Row, SqlSafeStr};
@@ -8,9 +7,9 @@ use tokio::time::timeout;
 use txn::{Db, Tx, transactional};
 
 use super::{DB, Fixture};
-use crate::support::observer::PATIENCE;
-use crate::support::dialect::Differs;
+use crate::support::dialect::Dialect;
 use crate::support::drop_points::{PLENTY, poll_at_most};
+use crate::support::observer::PATIENCE;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("tests/db/support/migrations");
 

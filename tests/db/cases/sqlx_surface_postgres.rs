@@ -1,6 +1,5 @@
 //! sqlx has these features on PostgreSQL.
 
-
 use futures_util::TryStreamExt;
 use sqlx::Executor;
 use sqlx::postgres::{PgAdvisoryLock, PgListener};

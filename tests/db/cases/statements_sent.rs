@@ -221,7 +221,8 @@ fn without_figures(sql: String) -> String {
     }
     let masked = sql.split(' ').map(|word| {
         let figure = word.trim_end_matches([',', ')', ';']);
-        let is_figure = !figure.is_empty() && figure.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let is_figure =
+            !figure.is_empty() && figure.chars().all(|c| c.is_ascii_digit() || c == '.');
         match is_figure {
             true => word.replacen(figure, "N", 1),
             false => word.to_owned(),

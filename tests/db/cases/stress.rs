@@ -10,9 +10,9 @@ use tokio::task::{JoinSet, yield_now};
 use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, insert, number};
-use crate::support::observer::Observed;
 use crate::support::drop_points::{at_every_point, poll_at_most};
 use crate::support::drop_trial::{Marks, Trial};
+use crate::support::observer::Observed;
 
 mod random_trees;
 

@@ -9,13 +9,14 @@ use tokio::time::timeout;
 use txn::{Error, Sqlite, Tx, transactional};
 
 use super::{Fixture, insert, number, patient};
-use crate::support::observer::PATIENCE;
 use crate::support::drop_points::{eager, poll_at_most};
 use crate::support::drop_trial::Trial;
+use crate::support::observer::PATIENCE;
 
 /// A statement that inserts more rows than any machine writes in the time of the test.
 const SLOW_INSERT: &str = "INSERT INTO t (id, n) \
-    WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT i, 0 FROM n";
+    WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) \
+    SELECT i, 0 FROM n";
 
 async fn in_haste() -> Fixture<Sqlite> {
     let limit = Duration::from_millis(100);

@@ -7,7 +7,7 @@ use txn::{MySql, Postgres, Sqlite};
 
 use crate::support::engine::TestEngine;
 
-pub(crate) trait Differs: TestEngine {
+pub(crate) trait Dialect: TestEngine {
     /// Several transactions may write at a time.
     const CONCURRENT_WRITERS: bool;
     /// The code of a statement on a table that is not there.
@@ -40,7 +40,7 @@ fn closed_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-impl Differs for Sqlite {
+impl Dialect for Sqlite {
     const CONCURRENT_WRITERS: bool = false;
     const MISSING_TABLE: &'static str = "1";
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";
@@ -49,7 +49,8 @@ impl Differs for Sqlite {
     const UNBOUND: &'static str = "SELECT n FROM t WHERE id = :id";
     type DriverError = sqlx::sqlite::SqliteError;
     const DEFERRED: Option<&'static str> = Some(
-        "CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, \
+         parent INTEGER REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)",
     );
     const NAME: &'static str = "SQLite";
     const SCHEME: &'static str = "sqlite";
@@ -64,7 +65,7 @@ impl Differs for Sqlite {
     }
 }
 
-impl Differs for Postgres {
+impl Dialect for Postgres {
     const CONCURRENT_WRITERS: bool = true;
     const MISSING_TABLE: &'static str = "42P01";
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES ($1, $2)";
@@ -73,7 +74,8 @@ impl Differs for Postgres {
     const UNBOUND: &'static str = "SELECT n FROM t WHERE id = $1";
     type DriverError = sqlx::postgres::PgDatabaseError;
     const DEFERRED: Option<&'static str> = Some(
-        "CREATE TABLE child (id BIGINT PRIMARY KEY, parent BIGINT REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE child (id BIGINT PRIMARY KEY, \
+         parent BIGINT REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
     );
     const NAME: &'static str = "PostgreSQL";
     const SCHEME: &'static str = "postgres";
@@ -96,7 +98,7 @@ impl Differs for Postgres {
     }
 }
 
-impl Differs for MySql {
+impl Dialect for MySql {
     const CONCURRENT_WRITERS: bool = true;
     const MISSING_TABLE: &'static str = "1146";
     const INSERT_WITH_BINDS: &'static str = "INSERT INTO t (id, n) VALUES (?, ?)";

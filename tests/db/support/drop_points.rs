@@ -45,12 +45,12 @@ pub(crate) async fn eager<F: Future>(future: F) -> F::Output {
 /// The point at which a future is dropped: after so many polls, either right away or once the
 /// future has been woken for the next one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Point {
+pub(crate) struct DropPoint {
     pub(crate) polls: usize,
     pub(crate) woken: bool,
 }
 
-impl Point {
+impl DropPoint {
     /// Runs the future to this point and drops it there. Returns its output if it completes before.
     pub(crate) async fn drop_there<F: Future>(self, future: F) -> Option<F::Output> {
         if self.polls == 0 {
@@ -77,14 +77,14 @@ impl Point {
 /// future was complete before.
 ///
 /// The number of points varies from run to run with what is ready when.
-pub(crate) async fn at_every_point(mut trial: impl AsyncFnMut(Point) -> bool) {
+pub(crate) async fn at_every_point(mut trial: impl AsyncFnMut(DropPoint) -> bool) {
     for polls in 0..MOST {
-        let right_away = trial(Point {
+        let right_away = trial(DropPoint {
             polls,
             woken: false,
         })
         .await;
-        let once_woken = trial(Point { polls, woken: true }).await;
+        let once_woken = trial(DropPoint { polls, woken: true }).await;
         if right_away && once_woken {
             return;
         }

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use sqlx::Executor;
 use txn::{Db, Tx};
 
-use crate::support::drop_points::{Point, at_every_point};
+use crate::support::drop_points::{DropPoint, at_every_point};
 use crate::support::fixture::{Fixture, insert, patient};
 use crate::support::observer::{Observed, until};
 use crate::support::proxy::Proxy;
@@ -100,7 +100,11 @@ impl<DB: Observed> Trial<DB> {
     }
 
     /// Drops `future` at the point, unless it is complete before.
-    pub(crate) async fn drop_at<F: Future>(&self, point: Point, future: F) -> Option<F::Output> {
+    pub(crate) async fn drop_at<F: Future>(
+        &self,
+        point: DropPoint,
+        future: F,
+    ) -> Option<F::Output> {
         self.dripping(point.drop_there(future)).await
     }
 
@@ -121,7 +125,7 @@ impl<DB: Observed> Trial<DB> {
     /// Calls `trial` for every point, until it returns that the future was complete.
     pub(crate) async fn at_every_point(
         &mut self,
-        mut trial: impl AsyncFnMut(&mut Self, Point) -> bool,
+        mut trial: impl AsyncFnMut(&mut Self, DropPoint) -> bool,
     ) {
         let rounds = if self.proxy.is_some() { 1 } else { ROUNDS };
         for _ in 0..rounds {
@@ -187,11 +191,11 @@ impl<DB: Observed> Trial<DB> {
     }
 
     /// Drops `scope` at every point. The scope marks the rows that it commits.
-    pub(crate) async fn everywhere(&mut self, scope: impl AsyncFn(&Db<DB>, &Marks)) {
-        self.everywhere_then(scope, |_| ()).await;
+    pub(crate) async fn drop_everywhere(&mut self, scope: impl AsyncFn(&Db<DB>, &Marks)) {
+        self.drop_everywhere_then(scope, |_| ()).await;
     }
 
-    pub(crate) async fn everywhere_then(
+    pub(crate) async fn drop_everywhere_then(
         &mut self,
         scope: impl AsyncFn(&Db<DB>, &Marks),
         check: impl Fn(&Marks),
@@ -210,7 +214,7 @@ impl<DB: Observed> Trial<DB> {
 
     /// Drops `inner` at every point of a transaction that goes on: the row 1 is written before, and
     /// the row 9 after.
-    pub(crate) async fn everywhere_inside(
+    pub(crate) async fn drop_everywhere_inside(
         &mut self,
         loses: Loses,
         inner: impl AsyncFn(&mut Tx<DB>, &Marks),

@@ -62,7 +62,8 @@ impl TestEngine for Sqlite {
     const FAILURE_ABORTS: bool = false;
     const ONE_WRITER: bool = true;
     const ENDS_BY_ITSELF: bool = false;
-    const SLOW_QUERY: &'static str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000000000) \
+    const SLOW_QUERY: &'static str = "WITH RECURSIVE n(i) AS \
+         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000000000) \
          SELECT COUNT(*) FROM n";
     const SUM: &'static str = "SELECT SUM(n) FROM t";
     const ISOLATION: Option<(&'static str, &'static str)> = None;
@@ -95,7 +96,8 @@ impl TestEngine for Postgres {
     ));
 
     const ASK_LIMIT: Option<&'static str> = Some(
-        "SELECT EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::INTERVAL)::BIGINT",
+        "SELECT EXTRACT(EPOCH FROM \
+         current_setting('idle_in_transaction_session_timeout')::INTERVAL)::BIGINT",
     );
 
     const CONFLICT: Option<&'static str> = Some("DO $$ BEGIN RAISE serialization_failure; END $$");
@@ -128,7 +130,8 @@ impl TestEngine for MySql {
     const SUM: &'static str = "SELECT CAST(SUM(n) AS SIGNED) FROM t";
     // The variable shows the session's default; the transaction's own is in this table only.
     const ISOLATION: Option<(&'static str, &'static str)> = Some((
-        "SELECT trx_isolation_level FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = CONNECTION_ID()",
+        "SELECT trx_isolation_level FROM information_schema.innodb_trx \
+         WHERE trx_mysql_thread_id = CONNECTION_ID()",
         "SERIALIZABLE",
     ));
     const ASK_LIMIT: Option<&'static str> = Some("SELECT CAST(@@SESSION.wait_timeout AS SIGNED)");

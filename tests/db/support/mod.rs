@@ -7,7 +7,7 @@
 //! | `server_engine`, `server_limits` | what differs between the engines that have a server |
 //! | `observer` | what the server itself says of the sessions of a test |
 //! | `proxy`, `route` | a hand on the wire, and on the way to the server |
-//! | `drop_points`, `drop_trial` | futures dropped at exact points, and the state that must follow |
+//! | `drop_points`, `drop_trial` | futures dropped at exact points, and what must follow |
 //! | `statement_recorder`, `wire_statements` | the statements that a database was sent |
 //! | `warnings`, `metrics_ledger` | the log lines and the metrics of the runtime |
 //! | `operations_page` | the guide to operations, and what it quotes |

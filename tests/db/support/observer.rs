@@ -13,7 +13,7 @@ use txn_test_servers::{shared_mariadb_url, shared_postgres_url};
 
 use crate::support::engine::{Place, TestEngine};
 use crate::support::proxy::Proxy;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
 /// The time after which a test says that something takes for ever, even on a machine that has ten
 /// times as much to do as it can. No test asserts that anything is done within it.
@@ -106,7 +106,8 @@ impl Observed for Postgres {
 
     /// Statements in autocommit mode that still run are counted too.
     async fn inside(observer: &mut PgConnection, place: &Place) -> usize {
-        let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1 AND xact_start IS NOT NULL";
+        let sql = "SELECT COUNT(*) FROM pg_stat_activity \
+                   WHERE application_name = $1 AND xact_start IS NOT NULL";
         let count_inside = sqlx::query_scalar(sql).bind(&place.name);
         count(count_inside.fetch_one(observer).await.unwrap())
     }

@@ -11,7 +11,7 @@ use crate::support::fixture::{Fixture, connect};
 use crate::support::observer::Observed;
 use crate::support::proxy::Proxy;
 
-pub(crate) struct Way<DB: Observed> {
+pub(crate) struct Route<DB: Observed> {
     /// The fixture that owns the database.
     _fixture: Fixture<DB>,
     /// The proxy on the route, for an engine with a server.
@@ -21,7 +21,7 @@ pub(crate) struct Way<DB: Observed> {
     blocked: PathBuf,
 }
 
-impl<DB: Observed> Way<DB> {
+impl<DB: Observed> Route<DB> {
     pub(crate) async fn new() -> Self {
         let fixture = Fixture::<DB>::new().await;
         // SQLite closes no file that the process has open elsewhere.

@@ -13,9 +13,11 @@ pub(crate) trait Streams: TestEngine {
 }
 
 impl Streams for Sqlite {
-    const ENDLESS_ROWS: &'static str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000000000) \
+    const ENDLESS_ROWS: &'static str = "WITH RECURSIVE n(i) AS \
+         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000000000) \
          SELECT i FROM n WHERE i < 2 OR i = 9000000000";
-    const SLOW_ROWS: &'static str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600000) \
+    const SLOW_ROWS: &'static str = "WITH RECURSIVE n(i) AS \
+         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600000) \
          SELECT i FROM n WHERE i < 2 OR i = 600000";
 }
 

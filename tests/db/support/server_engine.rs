@@ -14,7 +14,7 @@ use crate::support::engine::TestEngine;
 use crate::support::observer::PATIENCE;
 use crate::support::proxy::Proxy;
 
-pub(crate) trait Remote: TestEngine {
+pub(crate) trait ServerEngine: TestEngine {
     /// A word of the statement that begins a transaction.
     const BEGIN: &'static str;
     /// Asks a session for its id on the server.
@@ -87,7 +87,7 @@ pub(crate) trait Remote: TestEngine {
 }
 
 /// Ends a session as an administrator would, and returns when the server is done with it.
-pub(crate) async fn kill<DB: Remote>(db: &Db<DB>, id: i64) {
+pub(crate) async fn kill<DB: ServerEngine>(db: &Db<DB>, id: i64) {
     db.execute(AssertSqlSafe(DB::end_session(id)))
         .await
         .unwrap();
@@ -95,7 +95,7 @@ pub(crate) async fn kill<DB: Remote>(db: &Db<DB>, id: i64) {
 }
 
 /// Returns when the server has no such session any more.
-pub(crate) async fn until_gone<DB: Remote>(db: &Db<DB>, id: i64) {
+pub(crate) async fn until_gone<DB: ServerEngine>(db: &Db<DB>, id: i64) {
     let gone = async {
         loop {
             let row = db
@@ -111,7 +111,7 @@ pub(crate) async fn until_gone<DB: Remote>(db: &Db<DB>, id: i64) {
     timeout(PATIENCE, gone).await.unwrap();
 }
 
-impl Remote for Postgres {
+impl ServerEngine for Postgres {
     const BEGIN: &'static str = "BEGIN";
     const BACKEND: &'static str = "SELECT pg_backend_pid()::bigint";
     const WRONG_PASSWORD: &'static str = "28P01";
@@ -176,7 +176,8 @@ impl Remote for Postgres {
 
     fn idle_seconds(id: i64) -> String {
         format!(
-            "SELECT EXTRACT(EPOCH FROM clock_timestamp() - state_change)::BIGINT FROM pg_stat_activity WHERE pid = {id}"
+            "SELECT EXTRACT(EPOCH FROM clock_timestamp() - state_change)::BIGINT \
+             FROM pg_stat_activity WHERE pid = {id}"
         )
     }
 
@@ -193,7 +194,7 @@ impl Remote for Postgres {
     }
 }
 
-impl Remote for MySql {
+impl ServerEngine for MySql {
     const BEGIN: &'static str = "START TRANSACTION";
     const BACKEND: &'static str = "SELECT CAST(CONNECTION_ID() AS SIGNED)";
     const WRONG_PASSWORD: &'static str = "1045";

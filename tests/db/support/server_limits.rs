@@ -5,9 +5,9 @@ use txn::{MySql, Postgres};
 use txn_test_servers::{shared_mariadb_url, shared_postgres_url};
 
 use crate::support::engine::Place;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 
-pub(crate) trait Limited: Remote {
+pub(crate) trait Limited: ServerEngine {
     /// A query for the milliseconds that a statement may take; 0 is no limit.
     const STATEMENT: &'static str;
     /// A query for the seconds that the server gives an idle transaction; 0 is no limit.
@@ -25,8 +25,10 @@ pub(crate) trait Limited: Remote {
 }
 
 impl Limited for Postgres {
-    const STATEMENT: &'static str = "SELECT (EXTRACT(EPOCH FROM current_setting('statement_timeout')::INTERVAL) * 1000)::BIGINT";
-    const IDLE: &'static str = "SELECT EXTRACT(EPOCH FROM current_setting('idle_in_transaction_session_timeout')::INTERVAL)::BIGINT";
+    const STATEMENT: &'static str = "SELECT (EXTRACT(EPOCH FROM \
+         current_setting('statement_timeout')::INTERVAL) * 1000)::BIGINT";
+    const IDLE: &'static str = "SELECT EXTRACT(EPOCH FROM \
+         current_setting('idle_in_transaction_session_timeout')::INTERVAL)::BIGINT";
     const SET: &'static str =
         "SET statement_timeout = '700s'; SET idle_in_transaction_session_timeout = '900s'";
     const SLOW: &'static str = "SELECT pg_sleep(60)";
@@ -38,7 +40,8 @@ impl Limited for Postgres {
             .await
             .unwrap();
         let create = format!(
-            "CREATE ROLE {name} LOGIN SUPERUSER; ALTER ROLE {name} SET statement_timeout = '500ms'; \
+            "CREATE ROLE {name} LOGIN SUPERUSER; \
+             ALTER ROLE {name} SET statement_timeout = '500ms'; \
              ALTER ROLE {name} SET idle_in_transaction_session_timeout = '7s'"
         );
         admin.execute(AssertSqlSafe(create)).await.unwrap();

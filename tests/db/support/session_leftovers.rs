@@ -6,18 +6,18 @@ use txn::{MySql, Postgres, Sqlite};
 use crate::support::engine::TestEngine;
 
 /// A statement, and the question to which it changes the answer.
-pub(crate) type Remains = (&'static str, &'static str);
+pub(crate) type Leftover = (&'static str, &'static str);
 
-pub(crate) trait Leaves: TestEngine {
+pub(crate) trait SessionLeftovers: TestEngine {
     /// `left_over` stands for a name of the test's own.
-    const REMAINS: &'static [Remains];
+    const LEFTOVERS: &'static [Leftover];
     /// A setting that is neither seen by the runtime nor undone at the end of its transaction. It
     /// is made by [`HIDDEN`](Self::HIDDEN).
     const HIDDEN: Option<Hidden> = None;
     /// A setting for `after_connect`, the question for it, and its answer.
     const SET_UP: (&'static str, &'static str, &'static str);
     /// Sessions are reset, and not closed.
-    const IS_BROUGHT_BACK: bool;
+    const IS_RESET: bool;
 
     fn text(row: &Self::Row) -> String;
 }
@@ -29,8 +29,8 @@ pub(crate) struct Hidden {
     pub(crate) ask: &'static str,
 }
 
-impl Leaves for Postgres {
-    const REMAINS: &'static [Remains] = &[
+impl SessionLeftovers for Postgres {
+    const LEFTOVERS: &'static [Leftover] = &[
         ("SET search_path = pg_catalog", "SHOW search_path"),
         ("SET ROLE pg_monitor", "SELECT current_user::text"),
         (
@@ -52,7 +52,8 @@ impl Leaves for Postgres {
         ),
         (
             "SELECT pg_advisory_lock(7)",
-            "SELECT COUNT(*)::text FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+            "SELECT COUNT(*)::text FROM pg_locks \
+             WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
         ),
         (
             "LISTEN left_over",
@@ -81,21 +82,22 @@ impl Leaves for Postgres {
         ),
     ];
     const HIDDEN: Option<Hidden> = Some(Hidden {
-        create: "CREATE FUNCTION hides() RETURNS text LANGUAGE sql AS $$ SELECT set_config('work_mem', '3MB', false) $$",
+        create: "CREATE FUNCTION hides() RETURNS text LANGUAGE sql \
+                 AS $$ SELECT set_config('work_mem', '3MB', false) $$",
         call: "SELECT hides()",
         ask: "SHOW work_mem",
     });
     const SET_UP: (&'static str, &'static str, &'static str) =
         ("SET work_mem = '5MB'", "SHOW work_mem", "5MB");
-    const IS_BROUGHT_BACK: bool = true;
+    const IS_RESET: bool = true;
 
     fn text(row: &Self::Row) -> String {
         row.get(0)
     }
 }
 
-impl Leaves for MySql {
-    const REMAINS: &'static [Remains] = &[
+impl SessionLeftovers for MySql {
+    const LEFTOVERS: &'static [Leftover] = &[
         ("SET SESSION sql_mode = ''", "SELECT @@SESSION.sql_mode"),
         ("SET time_zone = '+07:00'", "SELECT @@SESSION.time_zone"),
         (
@@ -125,7 +127,8 @@ impl Leaves for MySql {
         ),
     ];
     const HIDDEN: Option<Hidden> = Some(Hidden {
-        create: "CREATE FUNCTION hides() RETURNS INT READS SQL DATA BEGIN SET SESSION lock_wait_timeout = 7777; RETURN 1; END",
+        create: "CREATE FUNCTION hides() RETURNS INT READS SQL DATA \
+                 BEGIN SET SESSION lock_wait_timeout = 7777; RETURN 1; END",
         call: "SELECT hides()",
         ask: "SELECT CAST(@@SESSION.lock_wait_timeout AS CHAR)",
     });
@@ -134,15 +137,15 @@ impl Leaves for MySql {
         "SELECT @@SESSION.time_zone",
         "+05:00",
     );
-    const IS_BROUGHT_BACK: bool = false;
+    const IS_RESET: bool = false;
 
     fn text(row: &Self::Row) -> String {
         row.get(0)
     }
 }
 
-impl Leaves for Sqlite {
-    const REMAINS: &'static [Remains] = &[
+impl SessionLeftovers for Sqlite {
+    const LEFTOVERS: &'static [Leftover] = &[
         ("PRAGMA cache_size = 99", "PRAGMA cache_size"),
         ("PRAGMA recursive_triggers(1)", "PRAGMA recursive_triggers"),
         ("SELECT 1; PRAGMA secure_delete = 2", "PRAGMA secure_delete"),
@@ -165,7 +168,7 @@ impl Leaves for Sqlite {
     ];
     const SET_UP: (&'static str, &'static str, &'static str) =
         ("PRAGMA cache_size = 55", "PRAGMA cache_size", "55");
-    const IS_BROUGHT_BACK: bool = false;
+    const IS_RESET: bool = false;
 
     fn text(row: &Self::Row) -> String {
         row.get_unchecked(0)

@@ -15,7 +15,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use txn::{ConnectOptionsOf, MySql, Postgres, Sqlite};
 
 use crate::support::engine::TestEngine;
-use crate::support::server_engine::Remote;
+use crate::support::server_engine::ServerEngine;
 use crate::support::wire_statements::{self, Protocol, statements};
 
 /// The statements of all sessions, each with a number that identifies its session.
@@ -51,7 +51,10 @@ impl Recorded for MySql {
     }
 }
 
-fn on_the_wire<DB: Remote>(url: &str, protocol: Protocol) -> (Recorder, ConnectOptionsOf<DB>) {
+fn on_the_wire<DB: ServerEngine>(
+    url: &str,
+    protocol: Protocol,
+) -> (Recorder, ConnectOptionsOf<DB>) {
     let (proxy, options) = DB::by_proxy(url);
     let read = move || statements(&proxy.chunks(), protocol);
     (Recorder(Box::new(read)), options)

@@ -25,7 +25,8 @@ impl Account {
             .map(|ids| Self(Some(ids)))
             .ok_or_else(|| {
                 Error::new(format!(
-                    "a server refuses to run as root, and there is neither a user `{user}` nor `nobody`"
+                    "a server refuses to run as root, \
+                     and there is neither a user `{user}` nor `nobody`"
                 ))
             })
     }

@@ -29,7 +29,11 @@ trait Orders {
 }
 
 impl Orders for Shop {
-    #[transactional(self.db as tx, isolation = serializable, retry(max_attempts = 3, base_delay = "1ms", max_delay = "1s"))]
+    #[transactional(
+        self.db as tx,
+        isolation = serializable,
+        retry(max_attempts = 3, base_delay = "1ms", max_delay = "1s"),
+    )]
     async fn order(&self, name: String) -> Result<usize, txn::Error> {
         place(tx, name.clone(), (1, 2), &[], |count| count).await?;
         Ok(name.into_bytes().len())

@@ -62,6 +62,8 @@ async fn the_documentation_has_every_metric_and_no_other() {
         assert!(page.contains(line), "no line `{line}`");
     }
     let has = |line: &&str| line.starts_with("| `db.") || line.starts_with("| `txn.");
-    let kinds = |line: &&str| ["counter", "gauge", "histogram"].iter().any(|kind| line.contains(&format!("| {kind} |")));
+    let kinds = |line: &&str| {
+        ["counter", "gauge", "histogram"].iter().any(|kind| line.contains(&format!("| {kind} |")))
+    };
     assert_eq!(page.lines().filter(has).filter(kinds).count(), described.len());
 }

@@ -9,8 +9,8 @@ use txn::{Error, Tx, transactional};
 
 use super::ends::begun;
 use super::*;
-use crate::support::observer::until;
 use crate::support::drop_points::is_pending;
+use crate::support::observer::until;
 
 /// The metrics that a session moves which is settled after an operation was dropped in flight.
 macro_rules! settled_in_flight {
@@ -35,7 +35,12 @@ enum Stop {
 }
 
 #[transactional(name = "stops")]
-async fn stops(tx: &mut Tx<DB>, at: Stop, there: Sender<()>, go_on: Receiver<()>) -> Result<(), Error> {
+async fn stops(
+    tx: &mut Tx<DB>,
+    at: Stop,
+    there: Sender<()>,
+    go_on: Receiver<()>,
+) -> Result<(), Error> {
     insert(tx, 1).await?;
     match at {
         Stop::InBody => wait(there, go_on).await,
@@ -218,7 +223,9 @@ async fn of_scopes_that_are_dropped_in_their_end() {
                 let (_go_on, goes_on) = channel();
                 select! {
                     biased;
-                    _ = stops(&place.db, Stop::BeforeCommit, there, goes_on) => panic!("it did not stop"),
+                    _ = stops(&place.db, Stop::BeforeCommit, there, goes_on) => {
+                        panic!("it did not stop")
+                    }
                     told = is_there => told.unwrap(),
                 }
                 place.db.settled().await;

@@ -81,7 +81,11 @@ async fn of_hooks_and_commits_that_fail() {
 }
 
 #[transactional(name = "meets others", retry(max_attempts = 3, base_delay = "1ms"))]
-async fn meets_others(tx: &mut Tx<DB>, conflict: Option<&'static str>, times: u32) -> Result<(), Error> {
+async fn meets_others(
+    tx: &mut Tx<DB>,
+    conflict: Option<&'static str>,
+    times: u32,
+) -> Result<(), Error> {
     if let (Some(conflict), true) = (conflict, tx.attempt() <= times) {
         tx.execute(conflict).await?;
     }

@@ -12,8 +12,8 @@ use txn::ScopeState::{self, Beginning, Committing, Hooks, Idle, RollingBack, Run
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, the_one};
-use crate::support::observer::until;
 use crate::support::drop_points::is_pending;
+use crate::support::observer::until;
 
 /// Collects what is listed whenever the future waits.
 async fn seen_during<T>(

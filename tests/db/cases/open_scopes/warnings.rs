@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
-use crate::support::warnings::Warnings;
 use crate::support::observer::until;
+use crate::support::warnings::Warnings;
 
 /// The limits that a test tries in turn. A scope is reported where it happens to be when its limit
 /// is over. On a busy machine that may be before it is where the test wants it; then the test runs

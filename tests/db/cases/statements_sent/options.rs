@@ -19,7 +19,10 @@ struct Row {
 }
 
 macro_rules! row {
-    ($name:ident $ends:expr, [$($sent:expr),*]; inside $ends_inside:expr, [$($sent_inside:expr),*]) => {
+    (
+        $name:ident $ends:expr, [$($sent:expr),*];
+        inside $ends_inside:expr, [$($sent_inside:expr),*]
+    ) => {
         Row {
             name: stringify!($name),
             root: |db| Box::pin(scopes::$name(db)),
@@ -67,7 +70,8 @@ const BEGIN_SERIALIZABLE: Line = [
 ];
 const BEGIN_LIMITED: Line = [
     "BEGIN; SET LOCAL statement_timeout = N; SET LOCAL idle_in_transaction_session_timeout = N",
-    "SET @txn_wait_timeout = @@SESSION.wait_timeout, SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, N) \
+    "SET @txn_wait_timeout = @@SESSION.wait_timeout, \
+     SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, N) \
      /*M! , @txn_statement_time = @@SESSION.max_statement_time, SESSION max_statement_time = \
      IF(@@SESSION.max_statement_time = N, N, LEAST(@@SESSION.max_statement_time, N)) */ \
      /*!80000 , @txn_statement_time = @@SESSION.max_execution_time, SESSION max_execution_time = \
@@ -78,14 +82,16 @@ const BEGIN_LIMITED: Line = [
 const COMMIT_LIMITED: Line = [
     COMMIT[0],
     "RELEASE SAVEPOINT txn_0; COMMIT; \
-     SET SESSION wait_timeout = @txn_wait_timeout /*M! , max_statement_time = @txn_statement_time */ \
+     SET SESSION wait_timeout = @txn_wait_timeout \
+     /*M! , max_statement_time = @txn_statement_time */ \
      /*!80000 , max_execution_time = @txn_statement_time */",
     "COMMIT",
 ];
 const ROLLBACK_LIMITED: Line = [
     "ROLLBACK",
     "ROLLBACK; \
-     SET SESSION wait_timeout = @txn_wait_timeout /*M! , max_statement_time = @txn_statement_time */ \
+     SET SESSION wait_timeout = @txn_wait_timeout \
+     /*M! , max_statement_time = @txn_statement_time */ \
      /*!80000 , max_execution_time = @txn_statement_time */",
     "ROLLBACK",
 ];
@@ -95,10 +101,14 @@ const ROLLBACK_LIMITED: Line = [
 const ROWS: &[Row] = &[
     row!(plain OK, [BEGIN, BODY, COMMIT]; inside OK, [BODY]),
     row!(named OK, [BEGIN, BODY, COMMIT]; inside OK, [BODY]),
-    row!(read_uncommitted WEAK, [begin_weak!("READ UNCOMMITTED"), BODY_OF_WEAK, COMMIT_OF_WEAK]; inside REFUSED, []),
-    row!(read_committed WEAK, [begin_weak!("READ COMMITTED"), BODY_OF_WEAK, COMMIT_OF_WEAK]; inside REFUSED, []),
-    row!(repeatable_read WEAK, [begin_weak!("REPEATABLE READ"), BODY_OF_WEAK, COMMIT_OF_WEAK]; inside REFUSED, []),
-    row!(serializable OK, [BEGIN_SERIALIZABLE, BODY, COMMIT]; inside ONLY_ONE_LEVEL, [BODY_OF_SQLITE]),
+    row!(read_uncommitted WEAK, [begin_weak!("READ UNCOMMITTED"), BODY_OF_WEAK, COMMIT_OF_WEAK];
+        inside REFUSED, []),
+    row!(read_committed WEAK, [begin_weak!("READ COMMITTED"), BODY_OF_WEAK, COMMIT_OF_WEAK];
+        inside REFUSED, []),
+    row!(repeatable_read WEAK, [begin_weak!("REPEATABLE READ"), BODY_OF_WEAK, COMMIT_OF_WEAK];
+        inside REFUSED, []),
+    row!(serializable OK, [BEGIN_SERIALIZABLE, BODY, COMMIT];
+        inside ONLY_ONE_LEVEL, [BODY_OF_SQLITE]),
     row!(reads OK, [BEGIN_READER, BODY, COMMIT_READER]; inside OK, [BODY]),
     row!(deferrable ["ok", "refused", "refused"], [
         ["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE", "", ""],
@@ -118,24 +128,32 @@ const ROWS: &[Row] = &[
     // PostgreSQL is sent nothing more; SQLite is asked whether the failure has ended the
     // transaction.
     row!(swallows ["aborted", "ok", "ok"], [
-        BEGIN, FAILS, ["", "", "BEGIN; ROLLBACK"], ["", BODY[1], BODY[2]], ["ROLLBACK", COMMIT[1], COMMIT[2]]
-    ]; inside ["aborted", "ok", "ok"], [FAILS, ["", "", "BEGIN; ROLLBACK"], ["", BODY[1], BODY[2]]]),
+        BEGIN, FAILS, ["", "", "BEGIN; ROLLBACK"], ["", BODY[1], BODY[2]],
+        ["ROLLBACK", COMMIT[1], COMMIT[2]]
+    ]; inside ["aborted", "ok", "ok"], [
+        FAILS, ["", "", "BEGIN; ROLLBACK"], ["", BODY[1], BODY[2]]
+    ]),
 
     row!(nested OK, [BEGIN, BODY, COMMIT]; inside OK, [SAVEPOINT, BODY]),
     row!(nested_reads OK, [BEGIN_READER, BODY, COMMIT_READER]; inside OK, [SAVEPOINT, BODY]),
     row!(nested_limited OK, [BEGIN_LIMITED, BODY, COMMIT_LIMITED]; inside OK, [SAVEPOINT, BODY]),
-    row!(nested_repeatable_read WEAK, [begin_weak!("REPEATABLE READ"), BODY_OF_WEAK, COMMIT_OF_WEAK]; inside REFUSED, []),
-    row!(nested_expires TIMEOUT, [BEGIN_LIMITED, BODY, ROLLBACK_LIMITED]; inside TIMEOUT, [SAVEPOINT, BODY, UNDO]),
+    row!(nested_repeatable_read WEAK,
+        [begin_weak!("REPEATABLE READ"), BODY_OF_WEAK, COMMIT_OF_WEAK];
+        inside REFUSED, []),
+    row!(nested_expires TIMEOUT, [BEGIN_LIMITED, BODY, ROLLBACK_LIMITED];
+        inside TIMEOUT, [SAVEPOINT, BODY, UNDO]),
     row!(nested_errs ERR, [BEGIN, BODY, ROLLBACK]; inside ERR, [SAVEPOINT, BODY, UNDO]),
     row!(nested_errs_and_commits ERR, [BEGIN, BODY, COMMIT]; inside ERR, [SAVEPOINT, BODY]),
-    row!(nested_ends_well_and_rolls_back OK, [BEGIN, BODY, ROLLBACK]; inside OK, [SAVEPOINT, BODY, UNDO]),
+    row!(nested_ends_well_and_rolls_back OK, [BEGIN, BODY, ROLLBACK];
+        inside OK, [SAVEPOINT, BODY, UNDO]),
     row!(nested_sets_rollback_only OK, [BEGIN, BODY, ROLLBACK]; inside OK, [SAVEPOINT, BODY, UNDO]),
     row!(nested_panics PANIC, [BEGIN, BODY, ROLLBACK]; inside PANIC, [SAVEPOINT, BODY]),
     row!(nested_stops DROPPED, [BEGIN, BODY, ROLLBACK]; inside DROPPED, [SAVEPOINT, BODY]),
     row!(nested_fails FAILED, [BEGIN, FAILS, ROLLBACK]; inside FAILED, [SAVEPOINT, FAILS, UNDO]),
 
     row!(apart OK, [BEGIN, BODY, COMMIT]; inside SECOND_WRITER, [
-        [">BEGIN", ">START TRANSACTION; SAVEPOINT txn_0", ""], [">SELECT 'body'", ">SELECT 'body'", ""],
+        [">BEGIN", ">START TRANSACTION; SAVEPOINT txn_0", ""],
+        [">SELECT 'body'", ">SELECT 'body'", ""],
         [">SAVEPOINT txn_end; COMMIT", ">RELEASE SAVEPOINT txn_0; COMMIT", ""]
     ]),
     row!(apart_serializable OK, [BEGIN_SERIALIZABLE, BODY, COMMIT]; inside SECOND_WRITER, [
@@ -148,12 +166,21 @@ const ROWS: &[Row] = &[
         [">SAVEPOINT txn_end; COMMIT", ">RELEASE SAVEPOINT txn_0; COMMIT", ""]
     ]),
     row!(apart_reads OK, [BEGIN_READER, BODY, COMMIT_READER]; inside OK, [
-        [">BEGIN READ ONLY", ">START TRANSACTION READ ONLY; SAVEPOINT txn_0", ">PRAGMA query_only = 1; BEGIN"],
+        [
+            ">BEGIN READ ONLY",
+            ">START TRANSACTION READ ONLY; SAVEPOINT txn_0",
+            ">PRAGMA query_only = 1; BEGIN",
+        ],
         all(">SELECT 'body'"),
-        [">SAVEPOINT txn_end; COMMIT", ">RELEASE SAVEPOINT txn_0; COMMIT", ">PRAGMA query_only = 0; COMMIT"]
+        [
+            ">SAVEPOINT txn_end; COMMIT",
+            ">RELEASE SAVEPOINT txn_0; COMMIT",
+            ">PRAGMA query_only = 0; COMMIT",
+        ]
     ]),
     row!(apart_errs ERR, [BEGIN, BODY, ROLLBACK]; inside ["err", "err", "refused"], [
-        [">BEGIN", ">START TRANSACTION; SAVEPOINT txn_0", ""], [">SELECT 'body'", ">SELECT 'body'", ""],
+        [">BEGIN", ">START TRANSACTION; SAVEPOINT txn_0", ""],
+        [">SELECT 'body'", ">SELECT 'body'", ""],
         [">ROLLBACK", ">ROLLBACK", ""]
     ]),
     // `mandatory` on `&Db` does not compile, so its root is made for it here.

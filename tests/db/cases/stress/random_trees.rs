@@ -6,9 +6,9 @@ use tokio::task::JoinSet;
 use txn::{Db, Error, Tx, transactional};
 
 use super::super::{DB, insert};
-use crate::support::observer::Observed;
 use crate::support::drop_points::poll_at_most;
 use crate::support::drop_trial::Trial;
+use crate::support::observer::Observed;
 
 /// A xorshift generator; random enough, and the same everywhere.
 #[derive(Clone)]
@@ -172,7 +172,12 @@ struct Grown {
 impl Grown {
     fn assert_is(&self, written: &[i64]) {
         let nothing = self.refused && written.is_empty();
-        assert!(nothing || written == self.rows, "seed {}: {written:?} for {:?}", self.seed, self.rows);
+        assert!(
+            nothing || written == self.rows,
+            "seed {}: {written:?} for {:?}",
+            self.seed,
+            self.rows
+        );
     }
 }
 
