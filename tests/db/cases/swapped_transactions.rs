@@ -23,6 +23,20 @@ async fn nested(#[tx] tx: &mut Tx<DB>, other: &mut Tx<DB>) -> Result<(), Error> 
     Ok(())
 }
 
+#[transactional(nested, timeout = "1h")]
+async fn nested_with_a_limit(#[tx] tx: &mut Tx<DB>, other: &mut Tx<DB>) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    swap(&mut *tx, other);
+    insert(tx, 2).await?;
+    Ok(())
+}
+
+#[transactional(nested, timeout = "200ms")]
+async fn nested_and_late(#[tx] tx: &mut Tx<DB>, other: &mut Tx<DB>) -> Result<(), Error> {
+    swap(&mut *tx, other);
+    std::future::pending().await
+}
+
 /// Two databases, since a database may have one writer.
 async fn two() -> [Fixture<DB>; 2] {
     [Fixture::<DB>::of_sessions(1).await, Fixture::<DB>::of_sessions(1).await]
@@ -59,6 +73,27 @@ async fn neither_commits_when_a_nested_scope_has_exchanged_them() {
     let [here, there] = two().await;
     let (mut tx, mut other) = (here.begin().await.unwrap(), there.begin().await.unwrap());
     nested(&mut tx, &mut other).await.unwrap();
+    assert_refused(tx.commit().await);
+    assert_refused(other.commit().await);
+    assert_nothing_is_written([here, there]).await;
+}
+
+#[tokio::test]
+async fn neither_commits_when_a_nested_scope_with_a_limit_has_exchanged_them() {
+    let [here, there] = two().await;
+    let (mut tx, mut other) = (here.begin().await.unwrap(), there.begin().await.unwrap());
+    nested_with_a_limit(&mut tx, &mut other).await.unwrap();
+    assert_refused(tx.commit().await);
+    assert_refused(other.commit().await);
+    assert_nothing_is_written([here, there]).await;
+}
+
+#[tokio::test]
+async fn neither_commits_when_a_nested_scope_over_its_limit_has_exchanged_them() {
+    let [here, there] = two().await;
+    let (mut tx, mut other) = (here.begin().await.unwrap(), there.begin().await.unwrap());
+    let late = nested_and_late(&mut tx, &mut other).await.unwrap_err();
+    assert!(late.is_timeout(), "{late}");
     assert_refused(tx.commit().await);
     assert_refused(other.commit().await);
     assert_nothing_is_written([here, there]).await;

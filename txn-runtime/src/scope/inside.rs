@@ -32,8 +32,8 @@ use crate::tx::{Decision, Level, Tx, result_if_unfinished};
 /// - `end`, `end_in_time` and `end_in_sandbox` carry out the decision and pop the level. After
 ///   that, the drop has nothing left to do.
 /// - The drop before or in the middle of that abandons the level, which never waits.
-/// - If the body has exchanged the transaction, `end` and `end_in_sandbox` send nothing, and the
-///   drop marks the one that is in place now.
+/// - If the body has exchanged the transaction, none of them sends anything, and the drop marks the
+///   one that is in place now.
 pub(super) struct Nested<'a, DB: Engine> {
     /// The transaction around the scope. Its innermost level is that of the scope.
     pub(super) tx: &'a mut Tx<DB>,
@@ -84,6 +84,9 @@ impl<DB: Engine> Nested<'_, DB> {
     ) -> Result<(), Error> {
         let (verdict, scope) = (conclusion.verdict, self.tx.name());
         self.trace.ending(&conclusion);
+        if self.is_exchanged() {
+            return Ok(()); // The drop marks what is there now.
+        }
         let ending = async move {
             let decision = self.tx.decide_in_time(conclusion, deadline).await;
             self.close(decision).await
