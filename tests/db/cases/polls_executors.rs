@@ -60,10 +60,10 @@ async fn ask<'c>(executor: impl Executor<'c, Database = DB>, asked: Asked) {
             while rows.try_next().await.unwrap().is_some() {}
         }
         Asked::Prepare => {
-            drop(executor.prepare(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap())
+            drop(executor.prepare(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap());
         }
         Asked::Describe => {
-            drop(executor.describe(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap())
+            drop(executor.describe(DB::SELECT_WITH_BIND.into_sql_str()).await.unwrap());
         }
         Asked::Fails => drop(executor.execute("SELECT id FROM missing").await.unwrap_err()),
     }
