@@ -447,3 +447,38 @@ async fn scopes_dropped_one_after_the_other_are_undone_and_the_sandbox_goes_on()
     }
     assert_eq!(ids(&sandbox).await, [1]);
 }
+
+type Notes = Arc<Mutex<Vec<&'static str>>>;
+
+#[transactional(requires_new)]
+async fn fails_with_a_hook(tx: &mut Tx<DB>, notes: &Notes) -> Result<(), Error> {
+    let noted = Arc::clone(notes);
+    notes.lock().unwrap().push("registered");
+    tx.after_rollback(move |_| async move { noted.lock().unwrap().push("rolled back") });
+    insert(tx, 1).await?;
+    Err(sqlx::Error::RowNotFound.into())
+}
+
+#[transactional]
+async fn gives_it_up(tx: &mut Tx<DB>, notes: &Notes, polls: usize) -> Result<bool, Error> {
+    Ok(poll_at_most(polls, fails_with_a_hook(tx, notes)).await.is_some())
+}
+
+/// The hook runs once, wherever its scope is dropped: also where that is just being undone.
+#[tokio::test]
+async fn a_hook_of_a_scope_that_is_dropped_while_it_is_undone_is_not_lost() {
+    let db = Fixture::<DB>::new().await;
+    for polls in 0..PLENTY {
+        let sandbox = db.sandbox().await.unwrap();
+        let notes = Notes::default();
+        let done = gives_it_up(&*sandbox, &notes, polls).await;
+        sandbox.close().await;
+        db.assert_at_rest().await;
+        let notes = notes.lock().unwrap().clone();
+        assert!(notes.is_empty() || notes == ["registered", "rolled back"], "{polls}: {notes:?}");
+        if let Ok(true) = done {
+            return;
+        }
+    }
+    panic!("not complete after {PLENTY} polls");
+}

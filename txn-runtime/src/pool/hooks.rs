@@ -119,13 +119,15 @@ impl Hooks {
             .collect();
     }
 
-    /// Takes the hooks of the scope at `depth` and of the scopes inside it.
-    pub(crate) fn split(&mut self, depth: u32) -> Self {
-        let (inner, outer) = std::mem::take(&mut self.0)
-            .into_iter()
-            .partition(|(at, _)| *at >= depth);
-        self.0 = outer;
-        Self(inner)
+    /// How many hooks belong to the scopes around the one at `depth`. They come first: while a
+    /// scope is open, none around it can register any.
+    pub(crate) fn count_around(&self, depth: u32) -> usize {
+        self.0.iter().filter(|(at, _)| *at < depth).count()
+    }
+
+    /// Takes all hooks but the first `kept`.
+    pub(crate) fn split_off(&mut self, kept: usize) -> Self {
+        Self(self.0.split_off(kept))
     }
 
     /// Takes the hooks that run after a commit, and leaves the others.

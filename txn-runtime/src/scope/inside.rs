@@ -141,10 +141,11 @@ impl<DB: Engine> Nested<'_, DB> {
             Decision::Keep => Fate::Committed,
             Decision::Undo { cause, .. } => Fate::RolledBack(cause.clone()),
         };
-        // The hooks are taken before the level is closed, which would give them to the outer scope.
-        let hooks = self.tx.session.hooks.split(self.tx.depth());
+        let around = self.tx.session.hooks.count_around(self.tx.depth());
         let name = self.tx.name();
         let result = self.tx.close_level(decision).await;
+        // Closing has given the hooks to the outer scope, which runs them if this is dropped before.
+        let hooks = self.tx.session.hooks.split_off(around);
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);
         }
