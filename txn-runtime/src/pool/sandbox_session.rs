@@ -14,13 +14,14 @@ use crate::engine::Engine;
 use crate::model::request::Need;
 
 const LOST: &str = "the sandbox has lost its transaction: the server has ended it (a deadlock with \
-     another sandbox?), or its connection broke, or on MySQL/MariaDB a statement was dropped in flight";
+     another sandbox?), or its connection broke, or on MySQL/MariaDB a statement was dropped in \
+     flight";
 
 /// The session of a sandbox, which its scopes have one after the other.
 ///
 /// `turns` has one permit. A scope holds it together with the session, and gives both back with
-/// `take_back` when it is dropped. Closing `turns` ends the sandbox: a session that comes back later
-/// is not put into its place any more, and goes back to the pool.
+/// `take_back` when it is dropped. Closing `turns` ends the sandbox: a session that comes back
+/// later is not put into its place any more, and goes back to the pool.
 pub(crate) struct SandboxSession<DB: Engine> {
     /// The name of the session in the list of open scopes.
     id: NonZeroU64,

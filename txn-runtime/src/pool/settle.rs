@@ -1,10 +1,10 @@
 //! Settling: a session that a dropped scope left behind is brought to a known state, so that it is
 //! clean and back in the pool, or closed.
 //!
-//! A cleanup owns its session. It drains what is on the wire, rolls back what is open, looks at what
-//! ran out of sight, and does what was asked for between two users. Then it drops the session, which
-//! sends it back to the pool. Whatever fails, or takes too long, closes the session instead: the
-//! server then rolls back.
+//! A cleanup owns its session. It drains what is on the wire, rolls back what is open, looks at
+//! what ran out of sight, and does what was asked for between two users. Then it drops the session,
+//! which sends it back to the pool. Whatever fails, or takes too long, closes the session instead:
+//! the server then rolls back.
 //!
 //! Invariant 4: every cleanup is bounded by `settle_timeout`; past it the session is closed and its
 //! slot freed.
@@ -144,7 +144,8 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     {
         tracing::error!(
             target: "txn", system = DB::SYSTEM, backend = session.backend(), %by,
-            "a scope was dropped that could not be rolled back: its transaction had been ended before"
+            "a scope was dropped that could not be rolled back: its transaction had been ended \
+             before"
         );
     }
     // Boxed, because it is rare and every cleanup would have room for it.

@@ -144,7 +144,7 @@ impl<DB: Engine> Nested<'_, DB> {
         let around = self.tx.session.hooks.count_around(self.tx.depth());
         let name = self.tx.name();
         let result = self.tx.close_level(decision).await;
-        // Closing has given the hooks to the outer scope, which runs them if this is dropped before.
+        // Closing gives the hooks to the outer scope, which runs them if this is dropped meanwhile.
         let hooks = self.tx.session.hooks.split_off(around);
         if let Some(outer) = self.outer.take() {
             self.tx.pop(outer);

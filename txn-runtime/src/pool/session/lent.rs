@@ -28,8 +28,8 @@ impl<DB: Engine> Session<DB> {
         self.bounds
     }
 
-    /// Lends the session to one scope of the sandbox that `db` is the handle of. The scope begins and
-    /// ends with a savepoint, and does not see the sandbox's own transaction.
+    /// Lends the session to one scope of the sandbox that `db` is the handle of. The scope begins
+    /// and ends with a savepoint, and does not see the sandbox's own transaction.
     pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
         let pooled = self.pooled.take()?;
         let mut session = self.moved(pooled, db);
@@ -38,8 +38,8 @@ impl<DB: Engine> Session<DB> {
         Some(session)
     }
 
-    /// Takes the session back into the sandbox's transaction. Returns the permit that the next scope
-    /// waits for.
+    /// Takes the session back into the sandbox's transaction. Returns the permit that the next
+    /// scope waits for.
     pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
         self.activity().close();
         self.db = self.db.outside_of_sandbox();
