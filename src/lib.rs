@@ -4,12 +4,12 @@
 //! # In five minutes
 //!
 //! A [`Db`] is a handle to a database and its pool of sessions. It takes the place of `sqlx::Pool`.
-//! A [`Tx`] is an open transaction. Both are sqlx executors: `&db` runs a statement by itself, `tx`
-//! in the transaction.
+//! A [`Tx`] is an open transaction. Both are sqlx executors: `&db` runs a statement by itself, and
+//! `tx` runs it in the transaction.
 //!
-//! An annotated function says that it needs a transaction, by a parameter `tx: &mut Tx<…>`. Its
-//! caller passes what it has: `&db`, and the function is a transaction of its own; or its own `tx`,
-//! and the function joins.
+//! An annotated function says that it needs a transaction by a parameter `tx: &mut Tx<…>`. Its
+//! caller decides which. If the caller passes `&db`, the function is a transaction of its own. If
+//! it passes its own `tx`, the function joins that transaction.
 //!
 //! ```
 //! use txn::{Db, Sqlite, Tx, transactional};
@@ -35,14 +35,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **What it returns decides.** `Ok` commits, `Err` rolls back, and so do a panic and a future that
-//! is dropped. `Ok` comes back only after the database confirmed the commit. The error type must be
-//! able to say that the transaction itself failed, so it implements `From<txn::Error>`;
-//! `sqlx::Error` and `anyhow::Error` do. [`Outcome`] is for return types of your own;
-//! `commit_on(…)` and `rollback_on(…)` make exceptions by value; [`Tx::set_rollback_only`] rolls
-//! back whatever is returned.
+//! **The return value decides.** `Ok` commits. `Err` rolls back, and so do a panic and a future
+//! that is dropped. `Ok` is returned only after the database has confirmed the commit. The error
+//! type must be able to say that the transaction itself failed, so it implements
+//! `From<txn::Error>`; `sqlx::Error` and `anyhow::Error` do. Implement [`Outcome`] for return types
+//! of your own. `commit_on(…)` and `rollback_on(…)` make exceptions by value, and
+//! [`Tx::set_rollback_only`] rolls back whatever is returned.
 //!
-//! **Failing alone** is for `#[transactional(nested)]`: inside of a transaction it is a savepoint.
+//! **A scope that may fail alone** is `#[transactional(nested)]`: inside a transaction it is a
+//! savepoint.
 //!
 //! ```
 //! # use txn::{Db, Sqlite, Tx, transactional};
@@ -71,11 +72,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A *joined* scope that fails has no savepoint to go back to: the transaction is then
-//! rollback-only, and a root that returns `Ok` all the same gets an [`Error`] that names the scope
-//! that failed and why.
+//! A *joined* scope that fails has no savepoint to go back to, so the transaction becomes
+//! rollback-only. A root that returns `Ok` all the same gets an [`Error`] that says which scope
+//! failed and why.
 //!
-//! **Services and traits** that own their `Db` name it in the attribute, and keep their signature:
+//! **Services and traits** that own their `Db` name it in the attribute, and keep their signatures:
 //!
 //! ```
 //! # use txn::{Db, Sqlite, Tx, transactional};
@@ -90,24 +91,24 @@
 //! ```
 //!
 //! **Dropping is safe.** A future may be dropped at any await point. A session that was left in
-//! doubt is brought to a known state in the background, holding its place in the pool, or it is
-//! closed; nobody else gets it before. A commit that was already on its way is finished. Each
-//! public operation says under *Cancel safety* what a drop loses.
+//! doubt is brought to a known state in the background, or is closed. It holds its place in the
+//! pool meanwhile, and nobody else gets it before. A commit that was already on its way is
+//! finished. Each public operation says under *Cancel safety* what a drop loses.
 //!
-//! What the dropped future had begun on the server is cancelled there, so that its locks do not
-//! outlive it. `timeout = "2s"` on the annotation makes an end by itself, and waits for the cleanup
-//! before it returns the error, a second at most: a COMMIT or a ROLLBACK that has no answer by then
-//! goes on behind it. Of a COMMIT the error is a timeout and unknown
+//! The query of a dropped future is cancelled on the server, so that its locks do not outlive it.
+//! `timeout = "2s"` in the annotation ends a scope without a drop, and waits for the cleanup before
+//! it returns the error. It waits a second at most: a COMMIT or a ROLLBACK that has no answer by
+//! then goes on in the background. If that was a COMMIT, the error is a timeout and unknown
 //! ([`Error::is_commit_unknown`]).
 //!
-//! **Afterwards.** [`Tx::after_commit`] is for what may happen only if the transaction has
-//! committed; [`Tx::after_rollback`] and [`Tx::before_commit`] are its siblings.
+//! **Hooks.** [`Tx::after_commit`] is for work that may happen only if the transaction has
+//! committed. [`Tx::after_rollback`] and [`Tx::before_commit`] are its siblings.
 //!
 //! **Tests.** [`#[txn::test]`](macro@test) gives an async function its database, and leaves nothing
 //! behind there.
 //!
-//! All arguments of the attribute are at [`transactional`], errors at [`Error`], settings at
-//! [`DbBuilder`].
+//! [`transactional`] lists all arguments of the attribute, [`Error`] describes the errors, and
+//! [`DbBuilder`] has the settings.
 //!
 //! # What a drop costs
 //!
@@ -125,35 +126,35 @@
 //! | COMMIT or ROLLBACK is in flight | finished in the background, hooks run; given up after `settle_timeout` if the server does not answer | clean or closed |
 //! | hooks run | they finish in the background | already back |
 //!
-//! On MySQL and MariaDB the driver does not survive a drop in flight: there such a session is
-//! always closed, its query killed, and a transaction that goes on around it is lost (every further
-//! statement says so).
+//! On MySQL and MariaDB the driver does not survive a drop in flight. There such a session is
+//! always closed and its query killed. A transaction that goes on around it is lost, and every
+//! further statement says so.
 //!
 //! # Shutting down
 //!
 //! - [`Db::close`] refuses new scopes and callers that wait, lets open scopes end, waits for every
 //!   cleanup, and says goodbye to the server.
-//! - A runtime that shuts down with scopes open drops them: their sessions are closed, and the
-//!   server rolls back. Cleanups run on the runtime that the `Db` was made in; where that is gone,
-//!   sessions are closed instead. Nothing of it needs a runtime where the drop happens.
-//! - A process that is killed leaves it to the server. Between statements that sees the end of the
-//!   connection at once. While a query runs, PostgreSQL (14 or newer) looks every second; MySQL and
-//!   MariaDB look when the query has ended, or when the `timeout` of the scope is over, which they
-//!   are told along with BEGIN (one second is added, so that they end only what nobody here does).
-//!   A shorter limit of the server's own (of a role, an account, a session) is left as it is, and
-//!   is back when the scope has ended.
+//! - A runtime that shuts down while scopes are open drops them: their sessions are closed, and the
+//!   server rolls back. Cleanups run on the runtime that the `Db` was made in. If that is gone,
+//!   sessions are closed instead. A drop itself needs no runtime.
+//! - A process that is killed leaves the cleanup to the server. Between statements the server sees
+//!   the end of the connection at once. While a query runs, PostgreSQL (14 or newer) looks every
+//!   second. MySQL and MariaDB look when the query has ended, or when the `timeout` of the scope is
+//!   over. They are told that limit along with BEGIN, with one second added, so that they end only
+//!   what the client does not end itself. A shorter limit of the server (of a role, an account, a
+//!   session) is left in force, and is restored when the scope has ended.
 //!
 //! # Features
 //!
-//! `sqlite` (default), `postgres`, `mysql` (serves MariaDB): the engines. `migrate`: `Db::migrate`.
-//! `metrics`: the [figures](#metrics) below. Everything else of sqlx (types, TLS) is turned on in
-//! sqlx itself, which is re-exported as [`txn::sqlx`](sqlx).
+//! The engines are `sqlite` (default), `postgres` and `mysql` (also for MariaDB). `migrate` adds
+//! `Db::migrate`, and `metrics` the [figures](#metrics) below. All other features of sqlx (types,
+//! TLS) are turned on in sqlx itself, which is re-exported as [`txn::sqlx`](sqlx).
 //!
 //! # Spans and events
 //!
-//! Each scope is a `tracing` span `transaction` at level debug, target `txn`; its body runs in it,
-//! so that sqlx's own events about statements are inside. With `retry`, each attempt has one, which
-//! *follows from* the one before (a link, in OpenTelemetry). Fields:
+//! Each scope is a `tracing` span `transaction` at level debug, target `txn`. The body runs in it,
+//! so that sqlx's own events about statements are inside. With `retry`, each attempt has a span,
+//! which *follows from* the one before (a link, in OpenTelemetry). The fields are:
 //!
 //! | field | is |
 //! |---|---|
@@ -166,12 +167,11 @@
 //! | `txn.elapsed_us` | from the call to its end |
 //! | `otel.status_code`, `otel.status_description` | `ERROR` and the text, if the scope itself failed |
 //!
-//! However a scope ends, its span is completed: one that is dropped says in which phase. What no
-//! caller can be told (a rollback that failed, a session that had to be closed) is an event at
-//! level warn.
+//! The span is completed however the scope ends, and says in which phase a scope was dropped. A
+//! fault that no caller can be told (a rollback that failed, a session that had to be closed) is an
+//! event at level warn.
 //!
-//! What each of these means to whoever is on call, and what to do first, is in
-//! [`guide::operations`].
+//! [`guide::operations`] tells whoever is on call what each of these means, and what to do first.
 #![doc = include_str!("metrics.md")]
 
 #[cfg(any(doc, doctest))]
