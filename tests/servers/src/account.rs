@@ -1,4 +1,4 @@
-//! The account a server runs as. PostgreSQL refuses root.
+//! The system account that a server runs as. PostgreSQL refuses to run as root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -9,12 +9,12 @@ use std::process::Command;
 use crate::Result;
 use crate::error::{Context, Error};
 
-/// Somebody else's ids, or nobody's: then everything runs as ourselves.
+/// The user and group ids to switch to. `None` runs everything as the current user.
 #[derive(Clone, Copy)]
 pub(crate) struct Account(Option<(u32, u32)>);
 
 impl Account {
-    /// `user`, or `nobody`, when we are root; ourselves otherwise.
+    /// Returns `user`, or `nobody`, if this process runs as root, and the current user otherwise.
     pub(crate) fn for_user(user: &str) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self(None));
@@ -31,22 +31,24 @@ impl Account {
             })
     }
 
-    /// Setting the ids on the command itself keeps the child's pid the server's: `su` and
-    /// `runuser` stay in between, and a kill would hit them.
+    /// Makes `command` run as this account.
+    ///
+    /// The ids are set on the command itself, so that the child's pid is the server's. `su` and
+    /// `runuser` would stay in between, and a signal would hit them instead.
     pub(crate) fn run(self, command: &mut Command) {
         if let Some((uid, gid)) = self.0 {
             command.uid(uid).gid(gid);
         }
     }
 
-    pub(crate) fn own(self, path: &Path) -> Result<()> {
+    pub(crate) fn take_over(self, path: &Path) -> Result<()> {
         let Some((uid, gid)) = self.0 else {
             return Ok(());
         };
         chown(path, Some(uid), Some(gid)).context(format_args!("hand over {}", path.display()))
     }
 
-    /// Whether the account may enter `path` and every directory above it.
+    /// Returns whether the account may enter `path` and every directory above it.
     pub(crate) fn can_enter(self, path: &Path) -> bool {
         const ENTER_OTHERS: u32 = 0o001;
         self.0.is_none()

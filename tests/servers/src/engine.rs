@@ -10,34 +10,35 @@ use crate::place::Place;
 /// The password of [`Engine::tcp_url`]'s user.
 pub(crate) const PASSWORD: &str = "secret";
 
-/// More than the tests of one run ever hold open at a time, also on many cores.
+/// The connection limit of a server. Tests never open more at a time, even on many cores.
 pub(crate) const MAX_CONNECTIONS: u32 = 200;
 
-/// What differs between the two servers.
+/// The differences between the two servers.
 pub(crate) trait Engine: Sync {
     fn name(&self) -> &'static str;
 
-    /// Names an initialised data directory in the environment.
+    /// The environment variable that names an initialised data directory.
     fn template_variable(&self) -> &'static str;
 
-    /// The system's user for this server, where there is one.
+    /// The system user that packages create for this server.
     fn user(&self) -> &'static str;
 
     /// The longest socket file name in a server's directory.
     fn socket_name(&self) -> &'static str;
 
-    /// Ends it in good order without waiting for clients.
+    /// The signal that shuts the server down cleanly without waiting for clients.
     fn stop_signal(&self) -> Signal;
 
-    /// Ends it as a crash would: what was not written is lost.
+    /// The signal that ends the server as a crash would: unwritten data is lost.
     fn crash_signal(&self) -> Signal;
 
-    /// Creates an empty data directory; `scratch` exists and belongs to the server's account.
+    /// The command that creates an empty data directory. `scratch` exists and belongs to the
+    /// server's account.
     fn initialise(&self, data: &Path, scratch: &Path) -> Result<Command>;
 
     fn serve(&self, place: &Place, options: &Options) -> Result<Command>;
 
-    /// Whether the server with process id `pid` takes connections.
+    /// Returns whether the server with process id `pid` accepts connections.
     fn is_ready(&self, place: &Place, pid: u32) -> bool;
 
     fn url(&self, place: &Place) -> String;
@@ -45,7 +46,7 @@ pub(crate) trait Engine: Sync {
     fn tcp_url(&self, port: u16) -> String;
 }
 
-/// A path as the value of a query parameter.
+/// Percent-encodes a path for use as the value of a query parameter.
 pub(crate) fn encode(path: &Path) -> String {
     path.as_os_str()
         .as_encoded_bytes()

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 
-/// Why a server could not be started, stopped or restarted.
+/// The reason that a server could not be started, stopped or restarted.
 #[derive(Debug)]
 pub struct Error {
     message: String,
@@ -30,7 +30,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Says what was being done when an operation of the system failed.
+/// Adds to an I/O error what was being done.
 pub(crate) trait Context<T> {
     fn context(self, doing: impl fmt::Display) -> Result<T, Error>;
 }

@@ -1,20 +1,20 @@
-//! A home: the directory of one server, and the processes that end with its owner.
+//! The home of a server: its directory, and the processes that end with its owner.
 //!
-//! A server must never outlive the process that started it, however that one ends. `Drop` covers
-//! the good case only: statics are not dropped, a panic may abort, and nothing runs after
-//! SIGKILL. So each home has a supervisor, a small `sh` in a process group of its own (Ctrl-C in
-//! the terminal does not reach it) that reads a pipe whose other end the owner holds. When the
-//! owner is gone the kernel closes the pipe; the supervisor stops the server and removes the
+//! A server must never outlive the process that started it, however that process ends. `Drop`
+//! covers the good case only: statics are not dropped, a panic may abort, and nothing runs after
+//! SIGKILL. So each home has a supervisor, a small `sh` that reads a pipe whose other end the owner
+//! holds. It has its own process group, so that Ctrl-C in the terminal does not reach it. When the
+//! owner is gone, the kernel closes the pipe, and the supervisor stops the server and removes the
 //! directory.
 //!
-//! Between the two stand three files:
+//! Owner, launcher and supervisor communicate through three files:
 //!
 //! 1. `server/pid` is written by the launcher, in the process that then *becomes* the server.
-//! 2. `closed` is written by the supervisor before it looks for `server/pid`, and looked for by
-//!    the launcher after it wrote that: either the supervisor sees the pid, or the launcher sees
-//!    that it is too late. No moment lies between.
-//! 3. `lock` is held by the owner. A later run that can take it knows that the owner is gone, and
-//!    sweeps what a supervisor that was killed too has left behind (`sweep.rs`).
+//! 2. `closed` is written by the supervisor before it looks for `server/pid`, and checked by the
+//!    launcher after it wrote that. So either the supervisor sees the pid, or the launcher sees
+//!    that it is too late.
+//! 3. `lock` is held by the owner. A later run that can lock it knows that the owner is gone, and
+//!    removes what is left if the supervisor was killed too (`sweep.rs`).
 
 use std::fs::{self, File, Permissions};
 use std::io::PipeWriter;
@@ -44,7 +44,7 @@ pub(crate) struct Home {
     path: PathBuf,
     account: Account,
     supervisor: Child,
-    /// Closed by `Drop`, or by the kernel when the process ends.
+    /// The owner's end of the pipe. It is closed by `Drop`, or by the kernel when the process ends.
     pipe: Option<PipeWriter>,
     _lock: File,
 }
@@ -54,7 +54,7 @@ impl Home {
         let account = Account::for_user(engine.user())?;
         sweep::once(&bases());
         let directory = create(account, engine.socket_name())?;
-        let lock = furnish(directory.path(), account)?;
+        let lock = prepare(directory.path(), account)?;
         let (supervisor, pipe) = supervise(directory.path(), engine.crash_signal())?;
         Ok(Self {
             path: directory.keep(),
@@ -69,7 +69,8 @@ impl Home {
         Place::new(self.path.join(SERVER))
     }
 
-    /// Runs `command` as the server's account, in its directory, known to the supervisor.
+    /// Runs `command` as the server's account, in the server's directory, and known to the
+    /// supervisor.
     pub(crate) fn launch(&self, command: &Command) -> Result<Child> {
         let place = self.place();
         let log = File::options()
@@ -107,12 +108,13 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         self.pipe = None;
-        // It ends within seconds by its own bounds; then the directory is gone.
+        // The supervisor ends within seconds, by its own limits. The directory is gone then.
         let _ = self.supervisor.wait();
     }
 }
 
-/// Memory first: two to three times faster than a disk here.
+/// The directories that a home may be created in. Memory comes first, because it is two to three
+/// times faster than a disk here.
 fn bases() -> Vec<PathBuf> {
     vec!["/dev/shm".into(), std::env::temp_dir(), "/tmp".into()]
 }
@@ -135,29 +137,31 @@ fn create(account: Account, socket_name: &str) -> Result<TempDir> {
         })
 }
 
-/// Containers often have a /dev/shm of 64 MiB: the server would start and then fail in mid-test.
+/// Returns whether there is room for servers. Containers often have a /dev/shm of 64 MiB, where a
+/// server would start and then fail in the middle of a test.
 fn is_roomy(base: &Path) -> bool {
-    /// A dozen servers of some 60 MiB, and what tests write into them.
+    /// A dozen servers take some 60 MiB each, plus what tests write into them.
     const ENOUGH: u64 = 1 << 30;
     rustix::fs::statvfs(base).is_ok_and(|space| space.f_bavail * space.f_frsize >= ENOUGH)
 }
 
-/// The kernel's limit for the path of a unix socket is 107 bytes.
+/// Returns whether a socket's path would fit. The kernel's limit for it is 107 bytes.
 fn is_short(base: &Path, socket_name: &str) -> bool {
     let home = base.join(format!("{PREFIX}123456"));
     let socket = home.join(SERVER).join(socket_name);
     socket.as_os_str().len() <= 107
 }
 
-fn furnish(home: &Path, account: Account) -> Result<File> {
+fn prepare(home: &Path, account: Account) -> Result<File> {
     let server = home.join(SERVER);
     fs::create_dir(&server).context("create the server's directory")?;
-    account.own(&server)?;
+    account.take_over(&server)?;
     fs::set_permissions(home, Permissions::from_mode(0o755)).context("open the home")?;
     lock(home).context("lock the home")
 }
 
-/// Locked before it has its name, so that nobody ever finds it free.
+/// Creates the lock file. It is locked before it gets its name, so that nobody ever finds it
+/// unlocked.
 fn lock(home: &Path) -> std::io::Result<File> {
     let unnamed = home.join("lock.new");
     let file = File::create(&unnamed)?;

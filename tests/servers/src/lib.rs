@@ -6,12 +6,12 @@
 //! # Ok::<(), txn_test_servers::Error>(())
 //! ```
 //!
-//! Most tests want [`shared_postgres_url`] and [`shared_mariadb_url`]: one server per engine and
-//! run, a database of its own per test ([`with_database`]). A test that stops, kills or restarts
-//! a server starts its own.
+//! Most tests use [`shared_postgres_url`] and [`shared_mariadb_url`]: each run has one server per
+//! engine, and each test creates its own database there ([`with_database`]). A test that stops,
+//! kills or restarts a server starts its own.
 //!
-//! A server listens on a unix socket in its own directory, so that no port can clash, and lives
-//! in `/dev/shm` where that is large enough. It never outlives its owner, however the owner ends:
+//! A server listens on a unix socket in its own directory, so that ports cannot clash, and its data
+//! is in `/dev/shm` if that is large enough. It never outlives its owner, however the owner ends:
 //! see `home.rs`.
 
 mod account;

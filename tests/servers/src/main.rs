@@ -1,5 +1,5 @@
-//! Holds both servers for as long as it runs: `eval` its output's lines and every `cargo test`
-//! uses them instead of starting its own.
+//! Runs both servers until its standard input is closed. A shell that `eval`s the lines it prints
+//! shares the servers with every `cargo test`, which then starts none.
 
 use std::io::{self, Read};
 

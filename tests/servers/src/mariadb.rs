@@ -19,13 +19,13 @@ pub(crate) struct MariaDb;
 
 const SOCKET: &str = "mariadb.sock";
 
-/// MariaDB has no database of its own to connect to, as PostgreSQL has.
+/// The database to connect to. MariaDB has none by default, unlike PostgreSQL.
 const DATABASE: &str = "test";
 
-/// First, or the system's configuration is read.
+/// This must be the first argument. Otherwise the system's configuration is read.
 const NO_DEFAULTS: &str = "--no-defaults";
 
-/// Starts in a fifth of a second with these instead of in several.
+/// Small sizes, with which the server starts in a fifth of a second instead of several seconds.
 const SMALL: [&str; 10] = [
     "--innodb-log-file-size=8M",
     "--innodb-buffer-pool-size=32M",
@@ -92,8 +92,8 @@ impl Engine for MariaDb {
         Ok(command)
     }
 
-    /// Ready is who greets: the first packet comes from the server and begins with its protocol
-    /// version, 10.
+    /// A server that is ready greets: the first packet comes from the server and begins with its
+    /// protocol version, 10.
     fn is_ready(&self, place: &Place, _pid: u32) -> bool {
         let greeting = || -> std::io::Result<[u8; 5]> {
             let mut stream = UnixStream::connect(place.file(SOCKET))?;
@@ -115,7 +115,8 @@ impl Engine for MariaDb {
     }
 }
 
-/// 0 would lose acknowledged commits when the process is killed; 1 costs a sync per commit.
+/// Chooses when the log is flushed: 0 would lose acknowledged commits when the process is killed,
+/// and 1 costs a sync per commit.
 fn flush(options: &Options) -> &'static str {
     if options.durable {
         "--innodb-flush-log-at-trx-commit=1"
@@ -131,7 +132,7 @@ fn listen(command: &mut Command, place: &Place) {
     };
 }
 
-/// Statements that the server runs before it takes connections, at each of its starts.
+/// Writes the statements that the server runs at each start, before it accepts connections.
 fn statements(place: &Place) -> Result<OsString> {
     let database = format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n");
     let user = format!(

@@ -6,7 +6,7 @@ use crate::mariadb::MariaDb;
 use crate::postgres::Postgres;
 use crate::server::Server;
 
-/// How to start a server.
+/// The options of a server that is to be started.
 ///
 /// ```no_run
 /// # use txn_test_servers::Options;
@@ -44,25 +44,27 @@ impl Options {
         }
     }
 
-    /// Whether every acknowledged commit must survive [`Server::crash`]. Off by default: faster.
+    /// Sets whether every acknowledged commit must survive [`Server::crash`]. It is off by default,
+    /// which is faster.
     pub fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self
     }
 
-    /// Whether to listen on a free loopback port as well, with a password: [`Server::tcp_url`].
+    /// Sets whether the server also listens on a free loopback port, with a password. See
+    /// [`Server::tcp_url`].
     pub fn tcp(mut self, tcp: bool) -> Self {
         self.tcp = tcp;
         self
     }
 
-    /// Further arguments of the server program; they win over this crate's own.
+    /// Adds arguments for the server program. They override those that this crate passes.
     pub fn arguments(mut self, more: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.arguments.extend(more.into_iter().map(Into::into));
         self
     }
 
-    /// Starts the server and waits until it takes connections.
+    /// Starts the server and waits until it accepts connections.
     pub fn start(self) -> Result<Server> {
         Server::start_new(self)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 /// The part of a home that belongs to the server's account: data, socket and log.
 pub(crate) struct Place {
     directory: PathBuf,
-    /// The loopback port, if it listens on one.
+    /// The loopback port that the server listens on, if any.
     pub(crate) port: Option<u16>,
 }
 

@@ -13,7 +13,7 @@ use crate::programs::POSTGRES;
 
 pub(crate) struct Postgres;
 
-/// Safe for a server whose process may die; not for one whose machine may.
+/// Settings that are safe if the server's process may crash, but not if its machine may.
 const FAST: [&str; 3] = [
     "fsync=off",
     "synchronous_commit=off",
@@ -37,13 +37,13 @@ impl Engine for Postgres {
         ".s.PGSQL.65535.lock"
     }
 
-    /// Fast shutdown. The milder SIGTERM would wait for clients to leave.
+    /// SIGINT is the fast shutdown. The milder SIGTERM would wait for clients to disconnect.
     fn stop_signal(&self) -> Signal {
         Signal::INT
     }
 
-    /// Immediate shutdown: no checkpoint, recovery at the next start. SIGKILL would leave the
-    /// backends running for a moment, and their shared memory behind.
+    /// SIGQUIT is the immediate shutdown, without a checkpoint and with recovery at the next start.
+    /// SIGKILL would leave the backends running for a moment, and their shared memory behind.
     fn crash_signal(&self) -> Signal {
         Signal::QUIT
     }
@@ -74,7 +74,7 @@ impl Engine for Postgres {
             .args(["-c", "shared_buffers=16MB"])
             .args(["-c", &format!("max_connections={MAX_CONNECTIONS}")])
             .args(["-c", "log_min_messages=warning"])
-            // In the data directory, where it vanishes with the server.
+            // This keeps shared memory in the data directory, which is removed with the server.
             .args(["-c", "dynamic_shared_memory_type=mmap"]);
         if let Some(port) = place.port {
             command.args(["-p", &port.to_string()]);
@@ -85,7 +85,8 @@ impl Engine for Postgres {
         Ok(command)
     }
 
-    /// The pid is compared because a crash leaves the file, with `ready` in it, to the next start.
+    /// The pid is compared, because a crash leaves the file with `ready` in it until the next
+    /// start.
     fn is_ready(&self, place: &Place, pid: u32) -> bool {
         let status = fs::read_to_string(place.data().join("postmaster.pid")).unwrap_or_default();
         let mut lines = status.lines();

@@ -1,4 +1,4 @@
-//! Children, and processes known by their id only.
+//! Signals and waits for child processes, and for processes that are known only by their id.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Past this a server that neither starts nor stops is reported.
+/// The time after which a server that neither starts nor stops is reported.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const POLL: Duration = Duration::from_millis(2);
 
-/// Asks until the answer is there; `None` when patience ended.
+/// Calls `ask` until it returns a value. Returns `None` if there is none within `patience`.
 pub(crate) fn poll<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {
@@ -25,7 +25,7 @@ pub(crate) fn poll<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// A child that has ended already is not an error: that is what a signal is sent for.
+/// Sends a signal. It is not an error if the child has ended already.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     let _ = kill_process(Pid::from_child(child), signal);
 }
@@ -34,22 +34,22 @@ pub(crate) fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> 
     poll(patience, || child.try_wait().ok().flatten())
 }
 
-/// Kills the process with this id if it was started for `home`: ids are used again, so the home
+/// Kills the process with this id if it was started for `home`. Process ids are reused, so the home
 /// must be in its command line.
 pub(crate) fn kill_stray(pid: i32, home: &Path) {
     let Some(pid) = Pid::from_raw(pid) else {
         return;
     };
-    if serves(pid, home) {
+    if belongs_to(pid, home) {
         let _ = kill_process(pid, Signal::KILL);
         poll(Duration::from_secs(5), || {
-            (!serves(pid, home)).then_some(())
+            (!belongs_to(pid, home)).then_some(())
         });
     }
 }
 
-/// A zombie has no command line any more and serves nobody.
-fn serves(pid: Pid, home: &Path) -> bool {
+/// Returns whether the process was started for `home`. A zombie no longer has a command line.
+fn belongs_to(pid: Pid, home: &Path) -> bool {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let home = home.as_os_str().as_encoded_bytes();
     command.windows(home.len()).any(|part| part == home)

@@ -1,4 +1,4 @@
-//! Where the servers' programs are.
+//! Finds the programs of the servers.
 
 use std::env;
 use std::fs;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::error::Error;
 
-/// The Debian packages without which [`crate::Server::postgres`] or [`crate::Server::mariadb`]
-/// cannot start; empty where both are installed.
+/// Returns the Debian packages that [`crate::Server::postgres`] and [`crate::Server::mariadb`] need
+/// and that are not installed.
 pub fn missing_packages() -> Vec<&'static str> {
     [POSTGRES, MARIADB]
         .iter()
@@ -17,7 +17,7 @@ pub fn missing_packages() -> Vec<&'static str> {
         .collect()
 }
 
-/// What one engine needs, and the package that brings it.
+/// The programs that one engine needs, and the package that contains them.
 pub(crate) struct Suite {
     server: &'static str,
     initialiser: &'static str,
@@ -48,7 +48,8 @@ impl Programs {
 }
 
 impl Suite {
-    /// Together if anywhere: two versions of PostgreSQL do not read each other's data.
+    /// Finds both programs, in the same directory if possible: versions of PostgreSQL do not read
+    /// each other's data.
     pub(crate) fn locate(&self) -> Result<Programs> {
         let mut both = directories().map(|directory| Programs {
             server: directory.join(self.server),
@@ -77,7 +78,8 @@ impl Suite {
     }
 }
 
-/// `PATH`, then where Debian keeps servers; a user's `PATH` there has none of these.
+/// The directories of `PATH`, then those where Debian installs servers, which are not on a user's
+/// `PATH`.
 fn directories() -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path: Vec<_> = env::split_paths(&path).collect();
@@ -95,7 +97,7 @@ fn postgres_versions() -> Vec<PathBuf> {
     versions.iter().map(|path| path.join("bin")).collect()
 }
 
-/// As numbers: 9.6 is older than 15.
+/// Returns the version as numbers, so that 9.6 is older than 15.
 fn version(path: &Path) -> Vec<u32> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.split('.')

@@ -13,11 +13,11 @@ use crate::place::Place;
 use crate::process::{PATIENCE, poll, signal, wait};
 use crate::template;
 
-/// A private server. Dropping it ends it and removes its directory.
+/// A private server. Dropping it ends the server and removes its directory.
 pub struct Server {
     options: Options,
     place: Place,
-    /// Before the home in the order of fields and of `Drop`: its directory goes last.
+    /// This field is before `home`, so that it is dropped first and the directory is removed last.
     process: Option<Child>,
     home: Home,
 }
@@ -33,8 +33,8 @@ impl Server {
         Options::mariadb().start()
     }
 
-    /// The URL of the server's socket, as sqlx takes it. The user needs no password and may do
-    /// everything. It stays the same over restarts.
+    /// The URL of the server's socket, in sqlx's form. The user is a superuser and needs no
+    /// password. The URL stays the same across restarts.
     pub fn url(&self) -> String {
         self.engine().url(&self.place)
     }
@@ -43,23 +43,26 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the server was started without [`Options::tcp`].
+    /// Panics if the server was started without [`Options::tcp`].
     pub fn tcp_url(&self) -> String {
         let port = self.place.port.expect("started with `Options::tcp(true)`");
         self.engine().tcp_url(port)
     }
 
-    /// The server's process id; for PostgreSQL the postmaster's. `None` while it is stopped.
+    /// The server's process id, for PostgreSQL that of the postmaster. It is `None` while the
+    /// server is stopped.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
     }
 
-    /// The directory with the server's data, socket and log; removed when the server is dropped.
+    /// The directory of the server's data, socket and log. It is removed when the server is
+    /// dropped.
     pub fn directory(&self) -> &Path {
         self.place.directory()
     }
 
-    /// Stops the server in good order; clients are disconnected. [`Server::start`] continues it.
+    /// Shuts the server down cleanly and disconnects its clients. [`Server::start`] starts it
+    /// again.
     pub fn stop(&mut self) -> Result<()> {
         self.end(self.engine().stop_signal())
     }
@@ -69,8 +72,8 @@ impl Server {
         self.end(self.engine().crash_signal())
     }
 
-    /// Starts it again after [`Server::stop`] or [`Server::crash`], on the same data and URLs,
-    /// and waits until it takes connections. Does nothing while it runs.
+    /// Starts the server again after [`Server::stop`] or [`Server::crash`], with the same data and
+    /// URLs, and waits until it accepts connections. Does nothing while it runs.
     pub fn start(&mut self) -> Result<()> {
         if self.process.is_some() {
             return Ok(());
@@ -81,10 +84,10 @@ impl Server {
         let process = self.process.insert(process);
         let (engine, place) = (self.options.engine, &self.place);
         let state = poll(PATIENCE, || state(engine, place, process));
-        self.judge(state)
+        self.check_started(state)
     }
 
-    /// [`Server::stop`], then [`Server::start`].
+    /// Calls [`Server::stop`], then [`Server::start`].
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
         self.start()
@@ -110,7 +113,8 @@ impl Server {
         started.map(|()| server)
     }
 
-    /// Between choosing the port and listening on it somebody else may take it.
+    /// Starts the server on a port that is free now. Another process may take the port before the
+    /// server listens on it.
     fn start_on_a_port(&mut self) -> Result<()> {
         if self.options.tcp {
             self.place.port = Some(free_port().context("find a free port")?);
@@ -135,7 +139,7 @@ impl Server {
         Err(self.error("did not stop and was killed"))
     }
 
-    fn judge(&mut self, state: Option<State>) -> Result<()> {
+    fn check_started(&mut self, state: Option<State>) -> Result<()> {
         let complaint = match state {
             Some(State::Ready) => return Ok(()),
             Some(State::Ended) => "ended while it started",
@@ -156,7 +160,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The data is thrown away: no reason to write it first.
+        // The data is removed next, so there is no reason to write it first.
         let _ = self.crash();
     }
 }

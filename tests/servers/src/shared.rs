@@ -9,30 +9,31 @@ use crate::{Result, Server, template};
 const POSTGRES_URL: &str = "TXN_TEST_POSTGRES_URL";
 const MYSQL_URL: &str = "TXN_TEST_MYSQL_URL";
 
-/// The URL of the PostgreSQL server that tests share: from `TXN_TEST_POSTGRES_URL`, which
-/// `cargo xtask test` sets, else of one that this process starts at the first call and that ends
-/// with it.
+/// The URL of the PostgreSQL server that tests share.
+///
+/// It is the value of `TXN_TEST_POSTGRES_URL`, which `cargo xtask test` sets. Without it, the first
+/// call starts a server, which ends with this process.
 ///
 /// # Panics
 ///
-/// If that server cannot be started, with the reason.
+/// Panics with the reason if that server cannot be started.
 pub fn shared_postgres_url() -> &'static str {
     static SHARED: Shared = OnceLock::new();
     shared(&SHARED, POSTGRES_URL, Server::postgres)
 }
 
-/// The URL of the MariaDB server that tests share: from `TXN_TEST_MYSQL_URL`, else like
+/// The URL of the MariaDB server that tests share, from `TXN_TEST_MYSQL_URL`, or otherwise as in
 /// [`shared_postgres_url`].
 ///
 /// # Panics
 ///
-/// If that server cannot be started, with the reason.
+/// Panics with the reason if that server cannot be started.
 pub fn shared_mariadb_url() -> &'static str {
     static SHARED: Shared = OnceLock::new();
     shared(&SHARED, MYSQL_URL, Server::mariadb)
 }
 
-/// `url` with another database: `with_database(shared_postgres_url(), "test_7")`.
+/// Replaces the database in `url`, as in `with_database(shared_postgres_url(), "test_7")`.
 #[must_use]
 pub fn with_database(url: &str, database: &str) -> String {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
@@ -44,7 +45,7 @@ pub fn with_database(url: &str, database: &str) -> String {
     format!("{}/{database}{separator}{query}", &address[..authority_end])
 }
 
-/// The servers and templates of one run of the whole test suite; dropping it ends them.
+/// The servers and templates of one run of the whole test suite. Dropping it ends them.
 pub struct Run {
     postgres: Server,
     mariadb: Server,
@@ -59,7 +60,8 @@ impl Run {
         })
     }
 
-    /// What a process of the run needs in its environment to use them instead of its own.
+    /// The environment variables that make a process use these servers and templates instead of its
+    /// own.
     pub fn environment(&self) -> Result<[(&'static str, String); 4]> {
         Ok([
             (POSTGRES_URL, self.postgres.url()),
@@ -70,7 +72,8 @@ impl Run {
     }
 }
 
-/// The server is kept for its life only: a static is never dropped, so it ends by its supervisor.
+/// A shared server and its URL. A static is never dropped, so the server is ended by its
+/// supervisor.
 type Shared = OnceLock<(String, Option<Server>)>;
 
 fn shared(

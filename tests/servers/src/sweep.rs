@@ -1,5 +1,5 @@
-//! Removes what earlier runs left behind: a machine that went down, a container whose processes
-//! were all killed at once.
+//! Removes what earlier runs left behind because their machine went down, or because all processes
+//! of their container were killed at once.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ pub(crate) fn once(bases: &[PathBuf]) {
     });
 }
 
-/// Only directories of our own: in a shared one anybody may have made the others.
+/// The homes in `base` that belong to this user. Anybody may have created the others.
 fn homes(base: &Path) -> impl Iterator<Item = PathBuf> {
     let us = rustix::process::geteuid().as_raw();
     let entries = fs::read_dir(base).into_iter().flatten().flatten();
@@ -31,13 +31,14 @@ fn homes(base: &Path) -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path())
 }
 
-/// Nothing here may fail a test: what cannot be removed now is left to the next run.
+/// Removes a home whose owner is gone. What cannot be removed now is left to the next run, because
+/// nothing here may fail a test.
 fn sweep(home: &Path) {
     let Ok(lock) = File::open(home.join(LOCK)) else {
         return;
     };
     if lock.try_lock().is_err() {
-        return; // its owner lives
+        return; // Its owner is alive.
     }
     let pid = fs::read_to_string(home.join(SERVER).join("pid")).unwrap_or_default();
     if let Ok(pid) = pid.trim().parse() {

@@ -1,4 +1,4 @@
-//! Initialised data directories, made once and copied for each server.
+//! Initialised data directories, which are created once and copied for each server.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use crate::error::{Context, Error};
 use crate::home::Home;
 use crate::process::{PATIENCE, wait};
 
-/// One home per engine, because each belongs to its server's account.
+/// This process's templates. Each engine has its own home, which belongs to its server's account.
 static OWN: Mutex<Vec<(&'static str, Home)>> = Mutex::new(Vec::new());
 
 /// Fills `data` with a fresh data directory.
 pub(crate) fn copy(engine: &dyn Engine, data: &Path) -> Result<()> {
-    let template = of_the_run(engine).map_or_else(|| own(engine), Ok)?;
+    let template = shared_template(engine).map_or_else(|| own(engine), Ok)?;
     let status = Command::new("cp")
-        .arg("-a") // ownership and modes count: the server checks them
+        .arg("-a") // The server checks ownership and modes.
         .args([&template, data])
         .status()
         .context("run cp")?;
@@ -29,7 +29,8 @@ pub(crate) fn copy(engine: &dyn Engine, data: &Path) -> Result<()> {
     }
 }
 
-/// This process's template, made at its first use and removed when the process ends.
+/// Returns this process's template, which is created at the first call and removed when the process
+/// ends.
 pub(crate) fn own(engine: &dyn Engine) -> Result<PathBuf> {
     let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, home)) = own.iter().find(|(name, _)| *name == engine.name()) {
@@ -42,8 +43,8 @@ pub(crate) fn own(engine: &dyn Engine) -> Result<PathBuf> {
     Ok(data)
 }
 
-/// The template that `cargo xtask test` has made.
-fn of_the_run(engine: &dyn Engine) -> Option<PathBuf> {
+/// The template that `cargo xtask test` has created, if this process runs under it.
+fn shared_template(engine: &dyn Engine) -> Option<PathBuf> {
     let template = PathBuf::from(env::var_os(engine.template_variable())?);
     template.is_dir().then_some(template)
 }

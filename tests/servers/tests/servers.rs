@@ -97,7 +97,7 @@ fn servers_end_with_their_owner_when_it_leaves_without_dropping_them() -> Outcom
 }
 
 #[test]
-fn what_owner_and_supervisor_could_not_clean_up_is_swept_by_the_next_run() -> Outcome {
+fn the_next_run_removes_what_owner_and_supervisor_could_not() -> Outcome {
     let mut owner = Owner::start()?;
     let servers = owner.servers();
     for (_, home) in &servers {
@@ -160,7 +160,7 @@ fn keeps_its_url(mut server: Server, greets: fn(&Path) -> bool) -> Outcome {
     Ok(())
 }
 
-/// A process that holds servers: this crate's program, which writes their URLs.
+/// A process that owns servers: this crate's program, which prints their URLs.
 struct Owner {
     process: Child,
     stdin: Option<ChildStdin>,
@@ -175,7 +175,8 @@ impl Owner {
             .spawn()?;
         let stdin = process.stdin.take();
         let output = BufReader::new(process.stdout.take().expect("piped"));
-        // All that it writes: a line written after we closed the pipe would end it.
+        // All lines are read, because a line that is written after the pipe was closed would end
+        // the process.
         let lines = output.lines().take(4).collect::<Result<Vec<_>, _>>()?;
         assert_eq!(lines.len(), 4, "it has started both servers");
         let urls = lines.iter().take(2);
@@ -189,7 +190,7 @@ impl Owner {
         })
     }
 
-    /// Process id and home of each server.
+    /// The process id and the home of each server.
     fn servers(&self) -> Vec<(u32, PathBuf)> {
         let server = |socket: &PathBuf| {
             let directory = socket.parent().expect("a socket has a directory");
@@ -238,7 +239,7 @@ fn postgres_greets(socket: &Path) -> bool {
         .is_ok_and(|answer| answer == OK)
 }
 
-/// The kind of authentication that the server asks for.
+/// Returns the kind of authentication that the server asks for.
 fn postgres_authentication(stream: &mut (impl Read + Write)) -> std::io::Result<u32> {
     let parameters = b"\0\x03\0\0user\0postgres\0\0";
     let length = u32::try_from(parameters.len() + 4).expect("short");
@@ -258,7 +259,7 @@ fn mariadb_greets(socket: &Path) -> bool {
         .is_ok_and(|()| start[4] == 10)
 }
 
-/// A zombie, which only its new parent can collect, does not run.
+/// Returns whether the process runs. A zombie, which only its new parent can reap, does not.
 fn runs(pid: u32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
 }
