@@ -1,5 +1,4 @@
-//! The tables, and what a connection of its own sees in them: as the server has it, txn not in
-//! between.
+//! The tables, and their contents as read over a direct connection, which bypasses txn.
 
 use std::collections::HashSet;
 
@@ -10,10 +9,10 @@ use crate::query::query;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// What each account holds at first.
+/// The balance that each account begins with.
 pub const OPENING_BALANCE: i64 = 10_000;
 
-/// Accounts whose balance is not what the ledger makes of it.
+/// The accounts whose balance disagrees with the ledger.
 const DISAGREEING: &str = "
     SELECT COUNT(*) FROM txn_chaos_accounts AS a
     LEFT JOIN (
@@ -57,26 +56,26 @@ pub async fn create<E: Engine>(direct: &mut E::Connection, accounts: i64) -> Res
 }
 
 pub async fn total<E: Engine>(direct: &mut E::Connection) -> Result<i64> {
-    // Added up here: the type of a SUM differs from engine to engine.
+    // The balances are added up here, because the type of a SUM differs between engines.
     let balances = query("SELECT balance FROM txn_chaos_accounts");
     let balances: Vec<[i64; 1]> = balances.fetch_all(E::executor(direct)).await?;
     Ok(balances.as_flattened().iter().sum())
 }
 
-/// How many transfers are in the ledger.
+/// Returns the number of transfers in the ledger.
 pub async fn transfers<E: Engine>(direct: &mut E::Connection) -> Result<i64> {
     let count = query("SELECT COUNT(*) FROM txn_chaos_ledger WHERE fee = 0");
     count.fetch_one(E::executor(direct)).await
 }
 
-/// What the database holds when all is over.
+/// The contents of the database at the end of a run.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// What all accounts hold together beyond what they held at first.
+    /// The sum of all balances minus the sum that they began with.
     pub money_gained: i64,
-    /// Accounts whose balance is not what the ledger makes of it.
+    /// The accounts whose balance disagrees with the ledger.
     pub accounts_disagreeing: i64,
-    /// Transfers and fees, by the id of the scope: `(id, 0)` and `(id, 1)`.
+    /// The transfers and fees, by the id of the scope: `(id, 0)` and `(id, 1)`.
     pub entries: HashSet<[i64; 2]>,
     pub notes: HashSet<[i64; 1]>,
 }

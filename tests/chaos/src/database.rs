@@ -1,4 +1,4 @@
-//! The database that a run is on: one that was given, or a throwaway one.
+//! The database that a run uses: one that was given on the command line, or a throwaway one.
 
 use std::future::Future;
 
@@ -31,7 +31,7 @@ pub enum EngineName {
 }
 
 impl EngineName {
-    /// The engine of a URL. It may hold a password, so no message repeats it.
+    /// Returns the engine of a URL. No message repeats the URL, because it may contain a password.
     pub fn of_url(url: &str) -> Result<Self> {
         Ok(match url.split_once(':').map_or("", |(scheme, _)| scheme) {
             "sqlite" => Self::Sqlite,
@@ -50,26 +50,27 @@ impl Target {
         }
     }
 
-    /// Whether it is somebody else's.
+    /// Returns whether the database was given, so that it belongs to somebody else.
     pub fn is_given(&self) -> bool {
         self.database.is_some()
     }
 }
 
-/// A database, and the ways to it.
+/// A database, and the options to connect to it.
 pub struct Database<E: Engine> {
-    /// The way there, on which faults may happen.
+    /// Options that connect through the network in which faults are injected.
     pub options: ConnectOptionsOf<E>,
-    /// The way that nothing happens on.
+    /// Options that connect directly, without faults.
     pub direct: ConnectOptionsOf<E>,
-    /// Where faults can be injected.
+    /// The server that faults can be injected into, if any.
     pub server: Option<FaultyServer>,
-    /// What goes when we do: a directory, a server.
+    /// The directory or server that is removed together with this.
     _keep: Option<Box<dyn Send + Sync>>,
 }
 
 impl<E: Engine> Database<E> {
-    /// The database that is asked for; `faulty`: with a server that faults can be injected into.
+    /// Opens the database that `target` asks for. If `faulty`, faults can be injected into its
+    /// server.
     pub async fn open(target: &Target, faulty: bool) -> Result<Self> {
         match (&target.database, E::server()) {
             (Some(url), _) => Ok(Self::new(Self::given(url)?)),
@@ -83,7 +84,7 @@ impl<E: Engine> Database<E> {
         E::options(url).with_context(|| format!("--database: not a {} URL", E::SYSTEM_NAME))
     }
 
-    /// A connection of its own: txn not in between.
+    /// Opens a connection that bypasses txn.
     pub async fn connect(options: &ConnectOptionsOf<E>) -> Result<E::Connection, sqlx::Error> {
         <E::Connection as sqlx::Connection>::connect_with(options).await
     }
@@ -116,7 +117,7 @@ impl<E: Engine> Database<E> {
         })
     }
 
-    /// It will be killed, and must then have what it acknowledged.
+    /// Starts a server that keeps what it acknowledged, because it will be killed.
     async fn on_a_faulty_server(options: Options) -> Result<Self> {
         let server = tokio::task::block_in_place(|| options.durable(true).tcp(true).start())?;
         let options = E::options(&server.tcp_url())?;
@@ -130,16 +131,16 @@ impl<E: Engine> Database<E> {
     }
 }
 
-/// A server of our own, and the network to it.
+/// A server that this process started, and the network to it.
 pub struct FaultyServer {
     server: Server,
-    /// Between the pool and the server.
+    /// The network between the pool and the server.
     pub network: Network,
 }
 
 impl FaultyServer {
-    /// Kills the server, and starts it again after a while: what it has acknowledged must be there
-    /// then.
+    /// Kills the server, and starts it again once `down` is ready. It must then have everything
+    /// that it acknowledged.
     pub async fn crash(&mut self, down: impl Future<Output = ()>) -> Result<()> {
         tokio::task::block_in_place(|| self.server.crash())?;
         down.await;

@@ -1,4 +1,4 @@
-//! What differs between the engines, so that one program runs on all of them.
+//! The differences between the engines, so that one program runs on all of them.
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -15,14 +15,16 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 /// An engine that the examples run on.
 pub trait Engine: txn::Engine<Arguments: IntoArguments<Self>> {
     const SYSTEM_NAME: &'static str;
-    /// Whether a scope can have a second session for writing; else it would wait for itself.
+    /// True if a scope can write on a second session. On other engines such a scope would wait for
+    /// itself.
     const SECOND_WRITER: bool = true;
-    /// A query of some 20 s.
+    /// A query that takes some 20 s.
     const SLOW: &'static str;
-    /// What a `SELECT` ends with that locks its rows; a write scope of SQLite is alone anyway.
+    /// The clause with which a `SELECT` locks its rows. It is empty for SQLite, where only one
+    /// scope writes at a time.
     const FOR_UPDATE: &'static str = "FOR UPDATE";
 
-    /// A statement with the engine's placeholders, from one with `?`.
+    /// Replaces `?` in a statement by the engine's placeholders.
     fn sql(text: String) -> SqlStr {
         AssertSqlSafe(text).into_sql_str()
     }
@@ -32,43 +34,43 @@ pub trait Engine: txn::Engine<Arguments: IntoArguments<Self>> {
         value: Value,
     ) -> Query<'static, Self, Self::Arguments>;
 
-    /// How many rows a statement has changed.
+    /// Returns the number of rows that a statement changed.
     fn rows_affected(result: &Self::QueryResult) -> u64;
 
     fn integer(row: &Self::Row, column: usize) -> Result<i64>;
 
-    /// A connection as what runs statements, txn not in between.
+    /// Returns a connection as an executor that bypasses txn.
     fn executor<'c>(connection: &'c mut Self::Connection) -> impl Executor<'c, Database = Self>;
 
     fn options(url: &str) -> Result<ConnectOptionsOf<Self>> {
         url.parse()
     }
 
-    /// How to start a server of our own; `None` where a file is all it takes.
+    /// The options to start a throwaway server. `None` if the engine only needs a file.
     fn server() -> Option<Options>;
 
     fn port(options: &ConnectOptionsOf<Self>) -> u16;
 
     fn with_port(options: ConnectOptionsOf<Self>, port: u16) -> ConnectOptionsOf<Self>;
 
-    /// Options of sessions that [`open_transactions`](Self::open_transactions) looks for.
+    /// Marks sessions, so that [`open_transactions`](Self::open_transactions) finds them.
     fn tagged(options: ConnectOptionsOf<Self>) -> ConnectOptionsOf<Self> {
         options
     }
 
-    /// Sessions of ours in a transaction, as the server sees it.
+    /// Returns the marked sessions that are in a transaction, as the server sees it.
     fn open_transactions(
         direct: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<String>>> + Send;
 
-    /// Ends on the server up to so many other sessions of this database, chosen at random; how many
-    /// there were.
+    /// Terminates up to `at_most` other sessions of this database, chosen at random, and returns
+    /// their number.
     fn terminate(
         direct: &mut Self::Connection,
         at_most: i64,
     ) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Locks what every transfer needs to write.
+    /// Takes locks that every transfer has to wait for.
     fn lock_accounts(
         direct: &mut Self::Connection,
     ) -> impl Future<Output = Result<Transaction<'_, Self>>> + Send;
@@ -92,8 +94,9 @@ impl From<&str> for Value {
     }
 }
 
-/// What is spelt alike for all of them, and cannot be said of all of them at once.
-macro_rules! spelt_alike {
+/// The methods with the same source for each engine. They cannot be provided methods, because the
+/// trait's bounds do not cover them.
+macro_rules! same_on_every_engine {
     () => {
         fn bind(
             query: Query<'static, Self, Self::Arguments>,
@@ -128,7 +131,7 @@ impl Engine for Sqlite {
         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000000) SELECT COUNT(*) FROM n";
     const FOR_UPDATE: &'static str = "";
 
-    spelt_alike!();
+    same_on_every_engine!();
 
     fn options(url: &str) -> Result<SqliteConnectOptions> {
         let options: SqliteConnectOptions = url.parse()?;
@@ -147,7 +150,7 @@ impl Engine for Sqlite {
         unreachable!("SQLite has no server")
     }
 
-    /// Who writes holds the one lock there is.
+    /// A transaction that writes holds the only lock of the database.
     async fn open_transactions(direct: &mut SqliteConnection) -> Result<Vec<String>> {
         direct.execute("PRAGMA busy_timeout = 0").await?;
         match direct.begin_with("BEGIN IMMEDIATE").await {
@@ -160,7 +163,7 @@ impl Engine for Sqlite {
         unreachable!("SQLite has no server")
     }
 
-    /// The one lock there is.
+    /// SQLite has one lock per database.
     async fn lock_accounts(direct: &mut SqliteConnection) -> Result<Transaction<'_, Self>> {
         direct.begin_with("BEGIN IMMEDIATE").await
     }
@@ -170,7 +173,7 @@ impl Engine for Postgres {
     const SYSTEM_NAME: &'static str = "PostgreSQL";
     const SLOW: &'static str = "SELECT pg_sleep(20)";
 
-    spelt_alike!();
+    same_on_every_engine!();
 
     /// PostgreSQL numbers its placeholders.
     fn sql(text: String) -> SqlStr {
@@ -224,10 +227,10 @@ impl Engine for Postgres {
 
 impl Engine for MySql {
     const SYSTEM_NAME: &'static str = "MySQL/MariaDB";
-    /// Not SLEEP: where several of those run, MariaDB takes up to 2 s for a KILL.
+    /// This is not SLEEP, because MariaDB takes up to 2 s for a KILL where several of those run.
     const SLOW: &'static str = "SELECT BENCHMARK(100000000, SHA2('txn', 512))";
 
-    spelt_alike!();
+    same_on_every_engine!();
 
     fn server() -> Option<Options> {
         Some(Options::mariadb())
@@ -241,8 +244,8 @@ impl Engine for MySql {
         options.port(port)
     }
 
-    /// The server shows a transaction once it has read or written anything, and as it was up to 0.1
-    /// s ago.
+    /// The server shows a transaction once it has read or written something, and its view may be
+    /// 0.1 s old.
     async fn open_transactions(direct: &mut MySqlConnection) -> Result<Vec<String>> {
         let query = "SELECT CONCAT_WS(': ', p.id, p.command, p.info) \
             FROM information_schema.innodb_trx AS t \
@@ -257,7 +260,7 @@ impl Engine for MySql {
         let victims = sqlx::query_scalar(victims).bind(at_most);
         let victims: Vec<i64> = victims.fetch_all(&mut *direct).await?;
         for id in &victims {
-            // It may be gone already.
+            // The session may be gone already.
             let kill = sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}")));
             kill.execute(&mut *direct).await.ok();
         }

@@ -1,8 +1,8 @@
-//! Why a scope returned no `Ok`.
+//! The reason that a scope did not return `Ok`.
 
 use std::fmt;
 
-/// Told apart as far as the accounts are concerned.
+/// The failures that matter to the accounts, and all others by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The debtor does not hold that much.

@@ -1,4 +1,4 @@
-//! One scope: begun, and interrupted as its scenario says.
+//! Runs one scope, and interrupts it as its scenario says.
 
 use std::any::Any;
 use std::future::Future;
@@ -15,12 +15,12 @@ use crate::failure::Failure;
 use crate::record::{Fee, Outcome, Record, is_injected};
 use crate::scenario::Interruption;
 
-/// Far beyond every limit that is set anywhere.
+/// The time after which a scope counts as hung. It is far beyond all limits that are set.
 const HUNG: Duration = Duration::from_secs(90);
 
-/// What is tested: txn, or sqlx alone.
+/// The library under test: txn, or sqlx alone.
 pub trait Subject: Clone + Send + Sync + 'static {
-    /// Does what the record's scenario says.
+    /// Runs the record's scenario.
     fn transfer(
         &self,
         record: Arc<Record>,
@@ -29,10 +29,10 @@ pub trait Subject: Clone + Send + Sync + 'static {
     fn settling(&self) -> usize;
 }
 
-/// `None`: it was dropped. An error is a panic.
+/// The result of a scope. `None` means that it was dropped, and an error is a panic.
 type Ended = Result<Option<Result<Fee, Failure>>, Box<dyn Any + Send>>;
 
-/// Runs one scope to its end, whichever that is; the record then has it.
+/// Runs one scope until it ends or is dropped, and records its outcome.
 pub async fn run<S: Subject>(subject: S, record: &Arc<Record>) {
     let scope = subject.transfer(Arc::clone(record));
     let scope = DropRecorder::new(scope, subject, Arc::clone(record));
@@ -76,7 +76,8 @@ where
     }
 }
 
-/// `None` if the delay was over first: the future is dropped then.
+/// Returns the output of `future`. If `delay` is over first, `future` is dropped and the result is
+/// `None`.
 pub async fn unless_first<F: Future>(
     delay: impl Future<Output = ()>,
     future: F,
@@ -99,7 +100,7 @@ fn outcome(ended: Ended) -> Outcome {
     }
 }
 
-/// A future that notes when, and in which phase of its scope, it was dropped.
+/// A future that records when, and in which phase of its scope, it was dropped.
 struct DropRecorder<F, S: Subject> {
     scope: Option<Pin<Box<F>>>,
     subject: S,
@@ -121,7 +122,7 @@ impl<F: Future, S: Subject> Future for DropRecorder<F, S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        // Out of our hands while it runs: what panics is not dropped by us.
+        // The scope is taken out while it is polled, so that a panic is not recorded as a drop.
         let mut scope = this.scope.take().expect("polled after completion");
         let output = scope.as_mut().poll(cx);
         if output.is_pending() {
@@ -140,7 +141,7 @@ impl<F, S: Subject> Drop for DropRecorder<F, S> {
         };
         let (settling, now) = (self.subject.settling(), Instant::now());
         drop(scope);
-        // Others come and go meanwhile: nearly always true.
+        // Other scopes may begin and end settling meanwhile, so this is only nearly always right.
         self.record.dropped(now, self.subject.settling() > settling);
     }
 }

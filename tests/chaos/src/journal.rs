@@ -1,4 +1,5 @@
-//! All scopes of a run, and whether the database has what their callers were told.
+//! The records of all scopes of a run, and the check of what their callers were told against the
+//! database.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,9 +10,9 @@ use crate::interrupt::{Subject, run};
 use crate::record::{Fee, HookOutcome, Note, Outcome, Record};
 use crate::scenario::{Phase, Scenario, Shape};
 
-/// The scopes so far, counted while they end.
+/// The records of the scopes that have ended, and their counts.
 pub struct Journal {
-    /// When the first scope may have begun.
+    /// The time before which no scope has begun.
     pub started: Instant,
     next: AtomicI64,
     records: Mutex<Vec<Arc<Record>>>,
@@ -36,7 +37,7 @@ impl Journal {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Runs one scope, and keeps what is known of it.
+    /// Runs one scope, and keeps its record.
     pub async fn run<S: Subject>(&self, subject: &S, scenario: Scenario) -> Outcome {
         let record = Arc::new(Record::new(scenario));
         run(subject.clone(), &record).await;
@@ -69,14 +70,14 @@ impl Journal {
     }
 }
 
-/// What must not be: every count is to be 0.
+/// The violations of what txn promises. Every count has to be 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Violations {
     pub committed_but_absent: u64,
     pub failed_but_present: u64,
-    /// Dropped before its body had returned.
+    /// Scopes that were dropped before their body returned.
     pub dropped_but_present: u64,
-    /// Hooks that were told what is not so.
+    /// Hooks that were told something false.
     pub hooks_told_wrong: u64,
     /// Hooks that did not run, or ran twice.
     pub hooks_not_run_once: u64,
@@ -117,7 +118,7 @@ impl Contents {
         self.entries.contains(&[record.scenario.id, 0])
     }
 
-    /// Parts of a scope that were reported as committed, and are not there.
+    /// Counts the parts of a scope that were reported as committed, but are absent.
     fn absent(&self, record: &Record, outcome: Outcome) -> u64 {
         let id = record.scenario.id;
         let is_transfer = record.scenario.shape != Shape::Autocommit;
@@ -129,7 +130,7 @@ impl Contents {
             + u64::from(note)
     }
 
-    /// Parts of a scope that were reported as not committed, and are there.
+    /// Counts the parts of a scope that were reported as not committed, but are present.
     fn present(&self, record: &Record, outcome: Outcome) -> u64 {
         let id = record.scenario.id;
         let failed = matches!(outcome, Outcome::Err(_) | Outcome::Panicked);

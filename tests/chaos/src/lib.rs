@@ -1,17 +1,17 @@
-//! Scopes that are dropped at every moment, faults of a server and of the network to it, and the
-//! proof that nothing was lost: what the examples `storm` and `dashboard` share, and with `bank`
-//! the way to run one program on every engine.
+//! Drops scopes at every moment, injects faults into a server and the network to it, and proves
+//! that nothing was lost. The examples `storm` and `dashboard` share this. The example `bank` uses
+//! its abstraction over the engines.
 //!
-//! A [`Scenario`] says what one scope is to do and how it is to end. [`run`] does that to a
-//! [`Subject`], a `Db` of txn for one, and a [`Record`] keeps what its caller and its hooks were
-//! told. [`Violations`] holds all records of a [`Journal`] against [what the database
-//! has](bank::Contents), which is read over a connection of its own.
+//! A [`Scenario`] says what one scope does and how it ends. [`run`] runs it on a [`Subject`], for
+//! example a `Db` of txn, and a [`Record`] keeps what its caller and its hooks were told.
+//! [`Violations`] compares all records of a [`Journal`] with [the contents of the
+//! database](bank::Contents), which are read over a separate connection.
 //!
-//! - `transfer`: the scopes, annotated functions; `bank`: the tables.
-//! - `scenario`, `interrupt`, `record`, `journal`: what is to become of a scope, seeing to it, and
-//!   whether it is so.
-//! - `database`, `network`: a database, the way to it, and the faults of both.
-//! - `engine`, `query`: what differs between the engines, and statements for all of them.
+//! - `transfer`, `bank`: the scopes, which are annotated functions, and the tables.
+//! - `scenario`, `interrupt`, `record`, `journal`: the plan of a scope, its execution, its record,
+//!   and the check of all records.
+//! - `database`, `network`: a database, the connection to it, and the faults of both.
+//! - `engine`, `query`: the differences between the engines, and statements for all of them.
 
 #![allow(
     missing_docs,

@@ -1,4 +1,4 @@
-//! A network with faults: a TCP proxy that delays, cuts, or swallows what it should pass on.
+//! A network with faults: a TCP proxy that delays, cuts, or swallows what it should forward.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// The way to a server on this machine.
+/// A proxy in front of a server on this machine.
 pub struct Network {
     port: u16,
     state: Arc<watch::Sender<State>>,
@@ -23,11 +23,11 @@ pub struct Network {
 struct State {
     opened: u64,
     delay: Duration,
-    /// Connections up to this number have ended.
+    /// Connections up to this number are cut.
     cut_up_to: u64,
-    /// Of those up to this number every other one is half-open: what is sent is lost.
+    /// Every second connection up to this number is half-open: what is sent on it is lost.
     half_open_up_to: u64,
-    /// Of those only the answers are lost.
+    /// True if half-open connections lose only the answers.
     answers_only: bool,
 }
 
@@ -58,18 +58,18 @@ impl Network {
         self.port
     }
 
-    /// What is read takes so much longer from now on.
+    /// Delays everything that is read from now on.
     pub fn delay(&self, delay: Duration) {
         self.state.send_modify(|state| state.delay = delay);
     }
 
-    /// Every connection ends.
+    /// Ends every connection.
     pub fn cut(&self) {
         self.state
             .send_modify(|state| state.cut_up_to = state.opened);
     }
 
-    /// Half of the connections stay open, and lead nowhere.
+    /// Makes half of the connections half-open: they stay open, and lose what is sent.
     pub fn half_open(&self, answers_only: bool) {
         self.state.send_modify(|state| {
             state.half_open_up_to = state.opened;
@@ -112,7 +112,7 @@ async fn connect(
     }
 }
 
-/// What is half-open still notices that an end hangs up.
+/// Forwards one direction. A half-open connection still notices that an end closes it.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

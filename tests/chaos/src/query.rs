@@ -8,12 +8,12 @@ use crate::engine::{Engine, Value};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// As `sqlx::query`, for any engine.
+/// Creates a statement as `sqlx::query` does, for any engine.
 pub fn query<E: Engine>(text: impl Into<String>) -> Statement<E> {
     Statement(sqlx::query(E::sql(text.into())))
 }
 
-/// As `sqlx::query::Query`: of an engine that is known only where it runs.
+/// A statement like `sqlx::query::Query`, for code that is generic over the engine.
 #[must_use]
 pub struct Statement<E: Engine>(Query<'static, E, E::Arguments>);
 
@@ -22,7 +22,7 @@ impl<E: Engine> Statement<E> {
         Self(E::bind(self.0, value.into()))
     }
 
-    /// How many rows it has changed.
+    /// Runs the statement, and returns the number of rows that it changed.
     pub fn execute<'e, 'c: 'e>(
         self,
         executor: impl Executor<'c, Database = E> + 'e,
@@ -30,7 +30,7 @@ impl<E: Engine> Statement<E> {
         Box::pin(async move { Ok(E::rows_affected(&executor.execute(self.0).await?)) })
     }
 
-    /// The first columns of all rows.
+    /// Returns the first `N` columns of all rows.
     pub fn fetch_all<'e, 'c: 'e, const N: usize>(
         self,
         executor: impl Executor<'c, Database = E> + 'e,
@@ -41,7 +41,7 @@ impl<E: Engine> Statement<E> {
         })
     }
 
-    /// The one number that it asks for.
+    /// Returns the first column of the only row.
     pub fn fetch_one<'e, 'c: 'e>(
         self,
         executor: impl Executor<'c, Database = E> + 'e,

@@ -1,5 +1,4 @@
-//! What is known of one scope: what it was doing, what its caller was told, and what its hooks were
-//! told.
+//! The record of one scope: what it was doing, and what its caller and its hooks were told.
 
 use std::panic::{self, panic_any};
 use std::sync::OnceLock;
@@ -11,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::scenario::{Delay, Interruption, Phase, Scenario};
 
-/// What the caller got.
+/// The outcome that the caller of a scope saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     Ok(Fee),
@@ -19,22 +18,22 @@ pub enum Outcome {
     /// The answer to the COMMIT was lost.
     Unknown,
     Dropped,
-    /// The panic that was asked for.
+    /// It panicked as its scenario asked.
     Panicked,
-    /// It panicked by itself, or never came to an end.
+    /// It panicked on its own, or never ended.
     Misbehaved(&'static str),
 }
 
-/// What became of the nested scope.
+/// The fate of the nested scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fee {
     None,
     Taken,
-    /// It was undone alone.
+    /// Only the nested scope was rolled back.
     Skipped,
 }
 
-/// What a hook was told of the end of its transaction.
+/// The outcome of its transaction that a hook was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookOutcome {
     Committed,
@@ -42,7 +41,7 @@ pub enum HookOutcome {
     Unknown,
 }
 
-/// What is known of the transaction inside, or of the autocommit statement.
+/// The outcome of the separate transaction inside, or of the autocommit statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Note {
@@ -56,7 +55,7 @@ pub struct Record {
     phase: AtomicU8,
     note: AtomicU8,
     checkpoints: AtomicU32,
-    /// The delay of the drop counts from now.
+    /// Notified when the delay of the drop starts.
     ready_to_drop: Notify,
     hooks_added: OnceLock<()>,
     hook_ran: OnceLock<(HookOutcome, Instant)>,
@@ -65,10 +64,10 @@ pub struct Record {
     outcome: OnceLock<Outcome>,
 }
 
-/// The payload of a panic on purpose.
+/// The payload of an intended panic.
 struct InjectedPanic;
 
-/// Panics on purpose are not worth a message each.
+/// Installs a panic hook that prints no message for intended panics.
 pub fn silence_injected_panics() {
     let default = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -99,7 +98,7 @@ impl Record {
     }
 }
 
-/// Written by the scope.
+/// The methods that the scope calls.
 impl Record {
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
@@ -108,7 +107,7 @@ impl Record {
         }
     }
 
-    /// Between two statements.
+    /// A point between two statements, where the scope may panic or wait.
     pub async fn checkpoint(&self) {
         let number = self.checkpoints.fetch_add(1, Ordering::Relaxed);
         if self.scenario.interruption == Interruption::Panic(number) {
@@ -133,9 +132,9 @@ impl Record {
     }
 }
 
-/// Written by who runs the scope.
+/// The methods that the runner of the scope calls.
 impl Record {
-    /// Until it is to be dropped.
+    /// Waits until the scope is to be dropped.
     pub(crate) async fn until_drop(&self, delay: Delay) {
         if self.scenario.from != Phase::Acquire {
             self.ready_to_drop.notified().await;
@@ -156,7 +155,7 @@ impl Record {
     }
 }
 
-/// Read when all is over.
+/// The methods that read the record after the scope has ended.
 impl Record {
     fn phase(&self) -> Phase {
         Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))]
@@ -179,13 +178,13 @@ impl Record {
         self.hook_ran.get().map(|(outcome, _)| *outcome)
     }
 
-    /// Exactly one of two hooks is to run.
+    /// Returns whether exactly one of the two hooks ran, if they were added.
     pub fn ran_one_hook(&self) -> bool {
         let due = u8::from(self.hooks_added.get().is_some());
         self.hook_runs.load(Ordering::Relaxed) == due
     }
 
-    /// From the drop until the hook, which runs once the session is settled.
+    /// Returns the time from the drop until the hook, which runs once the session is settled.
     pub fn settled_within(&self) -> Option<Duration> {
         let (_, dropped) = self.dropped.get()?;
         let (_, ran) = self.hook_ran.get()?;

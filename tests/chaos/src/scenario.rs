@@ -1,5 +1,5 @@
-//! What one scope is to do, and how it is to end: drawn from the seed and its id alone, so that a
-//! run can be repeated.
+//! The plan of one scope: what it does, and how it ends. It is drawn from the seed and the scope's
+//! id alone, so that a run can be repeated.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
-/// Places of a body at which it may panic.
+/// The number of places in a body at which it may panic.
 const CHECKPOINTS: u32 = 4;
 
-/// One scope: a transfer.
+/// The plan of one scope, which is a transfer.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     pub id: i64,
@@ -20,37 +20,37 @@ pub struct Scenario {
     pub cents: i64,
     pub shape: Shape,
     pub interruption: Interruption,
-    /// The delay of its drop counts from here: else nearly all would be dropped while they wait for
-    /// a session.
+    /// The phase in which the delay of its drop starts. Without it, nearly all scopes would be
+    /// dropped while they wait for a session.
     pub from: Phase,
-    /// Waits a moment between its statements.
+    /// True if it waits a moment between its statements.
     pub thinks: bool,
-    /// Locks in any order, so that deadlocks happen.
+    /// True if it locks in any order, so that deadlocks happen.
     pub disorderly: bool,
 }
 
-/// What a body does beside the transfer.
+/// The work of a body in addition to the transfer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// Nothing: the transfer alone, of joined scopes.
+    /// Only the transfer, in joined scopes.
     Joined,
-    /// A nested scope that may be given up alone.
+    /// A nested scope, which may be dropped alone.
     Nested(Option<Delay>),
-    /// A nested scope that fails, and is undone alone.
+    /// A nested scope that fails, and is rolled back alone.
     NestedFailure,
-    /// A note in a transaction of its own, which stays whatever becomes of this one.
+    /// A note in a separate transaction, which stays whatever the outcome of this one.
     RequiresNew,
-    /// A statement that fails, its error swallowed.
+    /// A statement that fails, and whose error is ignored.
     SwallowedError,
-    /// A joined scope that fails, its error swallowed: must not commit.
+    /// A joined scope that fails, and whose error is ignored. The transaction must not commit.
     JoinedFailure,
-    /// A statement given up by the body, which goes on: must not commit.
+    /// A statement that the body drops before it goes on. The transaction must not commit.
     DroppedStatement,
     /// A query that would run for 20 s.
     SlowQuery,
-    /// Likewise, under the `timeout` of the annotation.
+    /// A query that would run for 20 s, under the `timeout` of the annotation.
     TimeLimit,
-    /// No transaction: one statement in autocommit mode.
+    /// One statement in autocommit mode, without a transaction.
     Autocommit,
 }
 
@@ -63,11 +63,11 @@ pub enum Interruption {
     Abort(Delay),
     /// Dropped because it loses a `select!`.
     Select(Delay),
-    /// Panics, at the checkpoint of this number.
+    /// Panics at the checkpoint of this number.
     Panic(u32),
 }
 
-/// How long until a future is dropped. The timer is as coarse as a millisecond; yields to the
+/// The delay before a future is dropped. The timer's resolution is a millisecond, and yields to the
 /// scheduler are finer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Delay {
@@ -75,19 +75,18 @@ pub enum Delay {
     Yields(u32),
 }
 
-/// What a scope is doing, as it says itself. A drop is filed under the last phase that was entered,
-/// so that a phase lasts from its own mark to the next.
+/// The phase that a scope has entered last. A drop counts for that phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
     /// Waiting for a session.
     Acquire,
-    /// Told from the first one by whether its drop left anything to settle; on sqlx alone it is
-    /// not.
+    /// Sending BEGIN. It differs from `Acquire` in that its drop leaves something to settle. On
+    /// sqlx alone the two cannot be told apart.
     Begin,
     /// Between statements.
     Body,
-    /// In the middle of one.
+    /// During a statement.
     Statement,
     /// The body has returned `Ok`.
     Commit,
@@ -121,9 +120,9 @@ impl Phase {
 pub struct Limits {
     pub seed: u64,
     pub accounts: i64,
-    /// Whether a scope can have a second session for writing.
+    /// True if a scope can write on a second session.
     pub second_writer: bool,
-    /// Whether there are queries that would run for 20 s.
+    /// True if scenarios with queries of 20 s are drawn.
     pub slow_queries: bool,
 }
 
@@ -146,7 +145,7 @@ impl Scenario {
         }
     }
 
-    /// A transfer that nothing happens to, of so little that no account runs dry.
+    /// Plans a transfer without interruption, and of so little money that no account is overdrawn.
     pub fn undisturbed(id: i64, limits: Limits) -> Self {
         Self {
             cents: 1,
@@ -159,7 +158,7 @@ impl Scenario {
         }
     }
 
-    /// Both halves of the transfer, in the order in which they are posted.
+    /// Returns both halves of the transfer, in the order in which they are posted.
     pub fn postings(&self) -> [(i64, i64); 2] {
         let (debit, credit) = ((self.debtor, -self.cents), (self.creditor, self.cents));
         match self.disorderly || self.debtor < self.creditor {
@@ -191,7 +190,7 @@ impl Shape {
 impl Interruption {
     fn draw(rng: &mut StdRng, shape: Shape) -> Self {
         match (shape, rng.random_range(0..100)) {
-            // Nobody waits for 20 s.
+            // A slow query is always interrupted.
             (Shape::SlowQuery, draw) => match draw % 3 {
                 0 => Self::Timeout(milliseconds(rng, 5..40)),
                 1 => Self::Abort(Delay::Time(milliseconds(rng, 5..40))),
@@ -208,7 +207,8 @@ impl Interruption {
 
 impl Delay {
     fn draw(rng: &mut StdRng, yields: u32) -> Self {
-        // As many in each decade: a scope's first steps take the least time.
+        // Small numbers are as likely as large ones, because the first steps of a scope take the
+        // least time.
         let yields = *[yields / 16, yields / 4, yields].choose(rng).unwrap_or(&1);
         match rng.random_bool(0.3) {
             true => Self::Time(milliseconds(rng, 1..12)),

@@ -1,4 +1,4 @@
-//! The scopes: annotated functions that call each other.
+//! The scopes, which are annotated functions that call each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use crate::query::{Statement, query};
 use crate::record::{Fee, HookOutcome, Note, Record};
 use crate::scenario::{Delay, Phase, Scenario, Shape};
 
-/// Of the nested scope.
+/// The fee that the nested scope posts.
 pub const FEE: i64 = 1;
 
-/// How long a body waits for a statement that it then gives up.
+/// The time that a body waits for a statement before it drops it.
 pub const GIVE_UP_AFTER: Delay = Delay::Time(Duration::from_millis(3));
 
-/// Posts to an account, unless it is overdrawn by that.
+/// Posts to an account, unless that would overdraw it.
 pub fn update_account<E: Engine>(account: i64, cents: i64) -> Statement<E> {
     let update =
         "UPDATE txn_chaos_accounts SET balance = balance + ? WHERE id = ? AND balance + ? >= 0";
     query(update).bind(cents).bind(account).bind(cents)
 }
 
-/// The ledger takes an entry once.
+/// Inserts a ledger entry. Its key keeps it from being inserted twice.
 pub fn insert_entry<E: Engine>(scenario: &Scenario, fee: i64, cents: i64) -> Statement<E> {
     let insert =
         "INSERT INTO txn_chaos_ledger (id, fee, debtor, creditor, cents) VALUES (?, ?, ?, ?, ?)";
@@ -36,7 +36,7 @@ pub fn insert_entry<E: Engine>(scenario: &Scenario, fee: i64, cents: i64) -> Sta
         .bind(cents)
 }
 
-/// What stays, whatever becomes of the transfer.
+/// Inserts the note that stays whatever the outcome of the transfer.
 pub fn insert_note<E: Engine>(id: i64) -> Statement<E> {
     query("INSERT INTO txn_chaos_notes (id) VALUES (?)").bind(id)
 }
@@ -61,7 +61,8 @@ impl<E: Engine> Subject for Db<E> {
     }
 }
 
-/// The fee is dropped after the delay. If it is, or fails, the transfer stays as it stands.
+/// Charges the fee, and drops that after the delay. If it is dropped or fails, the transfer itself
+/// is kept.
 pub async fn fee(
     delay: Option<Delay>,
     charge: impl Future<Output = Result<(), Failure>>,
@@ -96,7 +97,7 @@ async fn autocommit<E: Engine>(db: &Db<E>, record: &Record) -> Result<Fee, Failu
     Ok(Fee::None)
 }
 
-/// One of the two is to run, once.
+/// Adds two hooks, exactly one of which has to run, once.
 fn add_hooks<E: Engine>(tx: &mut Tx<E>, record: &Arc<Record>) {
     let (committed, rolled_back) = (Arc::clone(record), Arc::clone(record));
     tx.after_commit(async move { committed.hook_ran(HookOutcome::Committed) });
@@ -114,7 +115,7 @@ async fn checked<E: Engine>(tx: &mut Tx<E>, record: &Arc<Record>) -> Result<Fee,
     body(tx, record).await
 }
 
-/// What a transfer does within its transaction, whichever that is.
+/// Runs a transfer within its transaction, whichever kind of scope began it.
 pub async fn body<E: Engine>(tx: &mut Tx<E>, record: &Record) -> Result<Fee, Failure> {
     record.enter(Phase::Body);
     let result = Box::pin(steps(tx, record)).await;
@@ -128,7 +129,8 @@ pub async fn body<E: Engine>(tx: &mut Tx<E>, record: &Record) -> Result<Fee, Fai
 async fn steps<E: Engine>(tx: &mut Tx<E>, record: &Record) -> Result<Fee, Failure> {
     let scenario = &record.scenario;
     if scenario.shape == Shape::RequiresNew {
-        // Before any row is locked: who waits for those has a session that this one may need.
+        // This runs before any row is locked, because scopes that wait for the rows hold sessions
+        // that it may need.
         note_separately(tx, record).await;
     }
     for (account, cents) in scenario.postings() {
@@ -164,7 +166,7 @@ async fn run<E: Engine>(
     Ok(rows?)
 }
 
-/// Joins the transfer.
+/// Joins the transfer, and posts to one account.
 #[transactional(name = "bank.post")]
 async fn post<E: Engine>(
     tx: &mut Tx<E>,
@@ -178,7 +180,7 @@ async fn post<E: Engine>(
     }
 }
 
-/// Joins too.
+/// Joins the transfer, and enters it in the ledger.
 #[transactional(name = "bank.enter")]
 async fn enter<E: Engine>(
     tx: &mut Tx<E>,
@@ -196,7 +198,7 @@ async fn refuse<E: Engine>(_tx: &mut Tx<E>) -> Result<(), Failure> {
     Err(Failure::REFUSED)
 }
 
-/// May fail alone.
+/// Charges the fee in a nested scope, which may fail alone.
 #[transactional(name = "bank.fee", nested)]
 async fn charge<E: Engine>(tx: &mut Tx<E>, record: &Record) -> Result<(), Failure> {
     let scenario = &record.scenario;
@@ -209,7 +211,7 @@ async fn charge<E: Engine>(tx: &mut Tx<E>, record: &Record) -> Result<(), Failur
     enter(tx, record, 1, FEE).await
 }
 
-/// The outer transaction is committed or not, this one is by itself.
+/// Writes the note in a separate transaction, whatever the outcome of the outer one.
 async fn note_separately<E: Engine>(tx: &mut Tx<E>, record: &Record) {
     match note(tx, record).await {
         Ok(()) => record.set_note(Note::Written),
