@@ -115,7 +115,7 @@ async fn dropped(db: &Db<Postgres>) -> Result<(), Error> {
 
 type Path<'a> = BoxFuture<'a, Result<(), Error>>;
 
-/// A task settles, so everything that its runtime does is counted.
+/// Everything that the runtime does is counted, because a background task settles the session.
 #[test]
 fn a_nested_and_a_dropped_scope_allocate_no_more_than_they_did() {
     let url = shared_postgres_url();
@@ -136,7 +136,7 @@ fn a_nested_and_a_dropped_scope_allocate_no_more_than_they_did() {
         |db| dropped(db).boxed(),
     ];
     for path in paths {
-        count(path); // until all caches are warm
+        count(path); // This warms all caches.
     }
     let [root, with_nested, dropped] = paths.map(count);
     let nested = (with_nested - root) / 10;

@@ -11,12 +11,12 @@ use tempfile::TempDir;
 const ACCOUNTS: &str = "id,owner,cents\n1,Ada,1000\n2,\"Bauer, Jo\",0\n";
 const TRANSFERS: &str = "id,debtor,creditor,cents,fee\n1,1,2,500,25\n2,1,2,100,0\n";
 
-/// A run of the bank on two files of ours.
+/// A bank with two input files in a temporary directory.
 struct Bank {
     directory: TempDir,
 }
 
-struct Ended {
+struct Finished {
     succeeded: bool,
     table: String,
     messages: String,
@@ -40,24 +40,24 @@ impl Bank {
         self.directory.path().join(name)
     }
 
-    fn run(&self) -> Ended {
+    fn run(&self) -> Finished {
         self.run_with(&[])
     }
 
-    fn run_with(&self, arguments: &[&str]) -> Ended {
+    fn run_with(&self, arguments: &[&str]) -> Finished {
         let mut command = Command::new(program());
         command.arg("--accounts").arg(self.file("accounts.csv"));
         command.arg("--transfers").arg(self.file("transfers.csv"));
-        Ended::new(&command.args(arguments).output().unwrap())
+        Finished::new(&command.args(arguments).output().unwrap())
     }
 
-    /// A database that outlives the run.
+    /// The URL of a database that outlives the run.
     fn url(&self) -> String {
         format!("sqlite://{}", self.file("bank.db").display())
     }
 }
 
-impl Ended {
+impl Finished {
     fn new(output: &Output) -> Self {
         Self {
             succeeded: output.status.success(),

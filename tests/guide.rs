@@ -120,7 +120,7 @@ fn each_report_is_linked_once() {
 }
 
 #[test]
-fn what_the_readme_links_to_is_there() {
+fn all_link_targets_of_the_readme_exist() {
     let links = README
         .split("](")
         .skip(1)
@@ -166,7 +166,7 @@ fn the_readme_names_the_oldest_compiler() {
 }
 
 #[test]
-fn a_test_is_known_by_its_attribute() {
+fn a_test_is_recognised_by_its_attribute() {
     let source = "fn helper() {}\n\n/// Says it.\n#[tokio::test]\nasync fn case() {\n}\n";
     assert!(has_test(source, "case"));
     assert!(!has_test(source, "helper") && !has_test(source, "other"));

@@ -1,4 +1,5 @@
-//! Launches the package in benches/, which is a workspace of its own: its peers cost only those who ask for them.
+//! Launches the package in benches/. It is its own workspace, so that nobody else has to build the
+//! libraries that it compares with.
 
 use std::ffi::OsString;
 

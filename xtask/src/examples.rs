@@ -8,10 +8,11 @@ use txn_test_servers::Server;
 
 use crate::steps::Steps;
 
-/// The examples that take `--database URL`; without it they use SQLite, as all others do.
+/// The examples that take `--database URL`. Without it they use SQLite, as all others do.
 const ON_EVERY_ENGINE: [&str; 2] = ["bank", "storm"];
 
-/// An example in a package of its own, which would go on until it is ended. Called as a user does: by its name, from the root.
+/// The example that is its own package. It is called as users call it, by name from the root, with
+/// a time limit because it would otherwise run forever.
 const DASHBOARD: &str = "run --example dashboard -- --port 0 --storm --seconds 3";
 
 pub(crate) fn run(steps: &mut Steps) {
@@ -26,7 +27,7 @@ pub(crate) fn run(steps: &mut Steps) {
     on_servers(steps, DASHBOARD);
 }
 
-/// On fresh servers: an example may create any table, and its neighbour one of the same name.
+/// Runs an example on fresh servers, because examples may create tables of the same name.
 fn on_servers(steps: &mut Steps, run: &str) {
     let servers = [
         ("PostgreSQL", Server::postgres as fn() -> _),
@@ -44,7 +45,8 @@ fn example(name: &str) -> String {
     format!("run --package txn-rs --all-features --example {name} --")
 }
 
-/// As cargo finds them, in this package: `NAME.rs`, and directories with a `main.rs`.
+/// Lists the examples of this package as cargo finds them: `NAME.rs`, and directories with a
+/// `main.rs`.
 fn names() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir("examples").context("read examples/")? {

@@ -1,13 +1,14 @@
-//! What has failed, out of what `cargo test` says.
+//! Finds the failed tests in the output of `cargo test`.
 
-/// Where we are in the output of one run.
+/// The parser of the output of one run.
 #[derive(Default)]
 pub(crate) struct Failures {
-    /// The line before was of a list of names.
+    /// True if the previous line was part of a list of names.
     listing: bool,
-    /// Of the last list. A panic may have printed one too: only the one before the result counts.
+    /// The names in the last list. A panic may have printed a list too, so only the last one before
+    /// the result counts.
     listed: Vec<String>,
-    /// Of this target; one of documentation has several results.
+    /// The failed tests of this target. Documentation tests have several results per target.
     tests: Vec<String>,
     found: Vec<String>,
 }
@@ -29,7 +30,8 @@ impl Failures {
         }
     }
 
-    /// One entry for each test, with its target; targets that have named no test come alone.
+    /// Returns an entry for each failed test, with its target. A target that named no test has an
+    /// entry of its own.
     pub(crate) fn found(self) -> Vec<String> {
         self.found
     }
@@ -45,7 +47,7 @@ impl Failures {
     }
 }
 
-/// In cargo's line at the end of a target that failed.
+/// Returns the target from cargo's line at the end of a failed target.
 fn target(line: &str) -> Option<&str> {
     let (_, rest) = line
         .strip_prefix("error: ")?
@@ -116,7 +118,7 @@ error: 1 target failed:
     }
 
     #[test]
-    fn what_a_test_prints_is_no_failure() {
+    fn output_of_a_test_is_not_taken_for_a_failure() {
         let output = "
 failures:
 
@@ -157,10 +159,12 @@ error: doctest failed, to rerun pass `--doc`
     }
 
     #[test]
-    fn where_all_passes_or_nothing_was_run_nothing_is_found() {
+    fn nothing_is_found_if_all_pass_or_nothing_was_run() {
         for output in [
-            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.06s",
-            "error[E0425]: cannot find value `x` in this scope\nerror: could not compile `probe` (lib) due to 1 previous error",
+            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; \
+             finished in 0.06s",
+            "error[E0425]: cannot find value `x` in this scope\n\
+             error: could not compile `probe` (lib) due to 1 previous error",
         ] {
             assert!(found(output).is_empty(), "{output}");
         }

@@ -4,15 +4,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Its name, and the package that has it.
+/// The name of a program, and the package that contains it.
 type Program = (&'static str, &'static str);
 
 const VALGRIND: Program = ("valgrind", "valgrind");
 const CHROMIUM: Program = ("chromium", "chromium");
 const CHROMEDRIVER: Program = ("chromedriver", "chromium-driver");
 
-/// Debian would start what it installs; policy-rc.d tells it not to. One script, so that it needs
-/// the rights of root once. The package lists may be out of reach and those at hand good enough.
+/// The script that installs packages.
+///
+/// Debian starts the services that it installs, unless policy-rc.d forbids it. It is one script, so
+/// that `sudo` asks once. If the package lists cannot be refreshed, those at hand may be good
+/// enough.
 const SCRIPT: &str = r#"
 set -eu
 policy=/usr/sbin/policy-rc.d
@@ -27,12 +30,13 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     -o DPkg::Lock::Timeout=120 "$@"
 "#;
 
-/// Installs what the tests need and is missing, or says what to run where that is not possible or not wanted.
+/// Installs the missing programs that the tests need. If that is not possible or not allowed, the
+/// error says what to run.
 pub(crate) fn for_tests(allowed: bool) -> Result<()> {
     provide(&[VALGRIND, CHROMIUM, CHROMEDRIVER], allowed)
 }
 
-/// Likewise what the benchmarks need.
+/// Installs the missing programs that the benchmarks need.
 pub(crate) fn for_benchmarks() -> Result<()> {
     provide(&[VALGRIND], true)
 }
@@ -53,7 +57,7 @@ fn provide(programs: &[Program], allowed: bool) -> Result<()> {
     installed.with_context(|| format!("could not install {names}; run `{by_hand}`"))
 }
 
-/// The servers are needed always.
+/// The packages that are missing. The servers are always needed.
 fn missing(programs: &[Program]) -> Vec<&'static str> {
     let servers = txn_test_servers::missing_packages();
     let programs = programs.iter().filter(|(program, _)| !on_path(program));
@@ -72,7 +76,7 @@ fn install(packages: &[&str], programs: &[Program]) -> Result<()> {
     Ok(())
 }
 
-/// A command that runs its arguments as root.
+/// Returns a command that runs its arguments as root.
 fn as_root() -> Result<Command> {
     if is_root()? {
         return Ok(Command::new("env"));

@@ -1,4 +1,4 @@
-//! Counts the instructions of the hot paths under valgrind, and fails where they have become more.
+//! Counts the instructions of the hot paths under valgrind, and fails if a path exceeds its limit.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,14 +12,16 @@ use txn_test_servers::Server;
 
 use crate::steps::Steps;
 
-/// Of the crate `gungraun`, whose benchmarks run in it; both must have the same version.
+/// The program that runs the benchmarks of the crate `gungraun`. Both must have the same version.
 const RUNNER: (&str, &str) = ("gungraun-runner", "0.20.0");
 
-/// Much longer than the client needs to wait for the answer, even under valgrind and beside other work: it then always
-/// does, and never finds it there already. That is what makes the counts repeatable.
+/// The delay of each answer.
+///
+/// It is so long that the client always has to wait and never finds the answer there already, even
+/// under valgrind and on a busy machine. This makes the counts repeatable.
 const DELAY: Duration = Duration::from_millis(20);
 
-/// Where PostgreSQL listens, in the directory of the server.
+/// The socket that PostgreSQL listens on, in the directory of the server.
 const SOCKET: &str = ".s.PGSQL.5432";
 
 pub(crate) fn run(steps: &mut Steps) -> Option<()> {
@@ -34,7 +36,7 @@ pub(crate) fn run(steps: &mut Steps) -> Option<()> {
     let runner = tools.join("bin").join(name).display().to_string();
     let (_server, url) = steps.step("start a server whose answers are late", || {
         let server = Server::postgres()?;
-        let url = late(&server)?;
+        let url = delayed(&server)?;
         Ok((server, url))
     })?;
     steps.cargo_with(
@@ -42,28 +44,29 @@ pub(crate) fn run(steps: &mut Steps) -> Option<()> {
         &[],
         &[
             ("GUNGRAUN_RUNNER", &runner),
-            // Not every container may turn it off, and the counts are the same.
+            // Not every container may turn ASLR off, and the counts are the same.
             ("GUNGRAUN_ALLOW_ASLR", "true"),
             ("TXN_INSTRUCTIONS_URL", &url),
         ],
     )
 }
 
-/// Absolute, because a benchmark runs in the directory of its package.
+/// The directory of the runner. It is absolute, because a benchmark runs in the directory of its
+/// package.
 fn tools() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let target = std::path::absolute(target).context("find the target directory")?;
     Ok(target.join("tools"))
 }
 
-/// The URL of the server behind a proxy whose answers are late.
-fn late(server: &Server) -> Result<String> {
+/// Starts a proxy that delays the answers of the server, and returns the URL to use.
+fn delayed(server: &Server) -> Result<String> {
     let socket = server.directory().join(SOCKET);
     let listener = TcpListener::bind("127.0.0.1:0").context("listen on loopback")?;
     let address: SocketAddr = listener.local_addr()?;
     thread::spawn(move || {
         for client in listener.incoming() {
-            // A client whose connection failed says so.
+            // The client reports a connection that failed.
             let _ = client.and_then(|client| serve(client, &socket));
         }
     });
@@ -75,11 +78,11 @@ fn serve(client: TcpStream, socket: &Path) -> io::Result<()> {
     let server = UnixStream::connect(socket)?;
     let (requests, mut to_server) = (client.try_clone()?, server.try_clone()?);
     thread::spawn(move || io::copy(&mut &requests, &mut to_server));
-    thread::spawn(move || pass_late(server, client));
+    thread::spawn(move || copy_delayed(server, client));
     Ok(())
 }
 
-fn pass_late(mut from: UnixStream, mut to: TcpStream) -> io::Result<()> {
+fn copy_delayed(mut from: UnixStream, mut to: TcpStream) -> io::Result<()> {
     let mut answer = [0; 8192];
     loop {
         let length = from.read(&mut answer)?;

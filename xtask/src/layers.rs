@@ -1,6 +1,6 @@
-//! The rooms of the runtime: each may import those below it, and none above.
+//! Checks the layers of the runtime, its rooms: each may import those below it, and none above.
 //!
-//! Whatever is named counts, in code and in macros; what only tests and documentation name does not.
+//! Every path counts, in code and in macros, except in tests and documentation.
 
 use std::fs;
 use std::iter::Peekable;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use proc_macro2::token_stream::IntoIter;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// From the ground up.
+/// The rooms from the bottom to the top.
 const ROOMS: [&str; 8] = [
     "model", "engine", "observe", "pool", "tx", "scope", "db", "private",
 ];
@@ -45,17 +45,18 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// `pool/session.rs` is `["pool", "session"]`; the root of the crate is nothing.
+/// Returns the module path of a file: `["pool", "session"]` for `pool/session.rs`, and nothing for
+/// the root of the crate.
 fn module(file: &Path) -> Vec<String> {
     let parts = file.with_extension("");
     let parts = parts.iter().map(|part| part.to_string_lossy().into_owned());
     parts.filter(|part| part != "lib").collect()
 }
 
-/// What a file names that is above it, or outside of every room.
+/// Finds the names in a file that are above it, or outside of every room.
 fn upward(module: &[String], text: &str) -> Result<Vec<String>> {
     let Some(room) = module.first() else {
-        return Ok(Vec::new()); // the root shows what is in the rooms
+        return Ok(Vec::new()); // The root re-exports from all rooms.
     };
     let own = ROOMS.iter().position(|known| known == room);
     let own = own.with_context(|| format!("`{room}` is no room: give it a place in ROOMS"))?;
@@ -74,7 +75,7 @@ fn upward(module: &[String], text: &str) -> Result<Vec<String>> {
     Ok(named.into_iter().filter_map(fault).collect())
 }
 
-/// Collects what stands right below the root of the crate in the paths of this code.
+/// Collects the first segment below the root of the crate from the paths in this code.
 fn names(tokens: TokenStream, depth: usize, named: &mut Vec<String>) -> Result<()> {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -99,13 +100,14 @@ fn names(tokens: TokenStream, depth: usize, named: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
-/// `[cfg(test)]`, or with more conditions, all of which must hold.
+/// Returns whether the attribute is `[cfg(test)]`, or has `test` as the first of several conditions
+/// that must all hold.
 fn is_for_tests(attribute: Option<&TokenTree>) -> bool {
     let text = attribute.map(|attribute| attribute.to_string().replace(' ', ""));
     text.is_some_and(|text| text.starts_with("[cfg(test)") || text.starts_with("[cfg(all(test,"))
 }
 
-/// Up to its body, or its semicolon.
+/// Skips an item up to the end of its body, or its semicolon.
 fn skip_item(tokens: &mut Peekable<IntoIter>) {
     for token in tokens {
         match token {
@@ -132,10 +134,10 @@ fn skip_colons(tokens: &mut Peekable<IntoIter>) -> bool {
     tokens.next_if(is_colon).is_some() && tokens.next_if(is_colon).is_some()
 }
 
-/// The next name after `crate`, or all of them where those are grouped.
+/// Collects the name after `crate`, or all names if they are grouped.
 fn below_root(tokens: &mut Peekable<IntoIter>, named: &mut Vec<String>) -> Result<()> {
     if !skip_colons(tokens) {
-        return Ok(()); // as in `pub(crate)`
+        return Ok(()); // This is the `crate` of `pub(crate)`.
     }
     match tokens.next() {
         Some(TokenTree::Ident(word)) => named.push(word.to_string()),
@@ -168,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_and_beside_may_be_named() {
+    fn modules_below_and_beside_may_be_named() {
         let text =
             "pub(crate) use crate::{model::error::Error, pool::Db}; fn f(_: super::Session) {}";
         assert_eq!(faults(&["pool", "session"], text), [""; 0]);
     }
 
     #[test]
-    fn what_is_above_is_found_in_imports_paths_and_macros() {
+    fn modules_above_are_found_in_imports_paths_and_macros() {
         for text in [
             "use crate::tx::Tx;",
             "use crate::{model::error::Error, tx::Tx};",
@@ -192,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn what_only_tests_name_does_not_count() {
+    fn names_in_tests_do_not_count() {
         let text = "#[cfg(test)] mod tests { use crate::db::Db; } #[cfg(test)] use crate::tx::Tx;";
         assert_eq!(faults(&["model"], text), [""; 0]);
     }
 
     #[test]
-    fn a_thing_is_named_by_its_room() {
+    fn an_item_must_be_named_through_its_room() {
         let found = faults(&["tx"], "use crate::Db;");
         assert_eq!(
             found,

@@ -1,4 +1,5 @@
-//! The repository's own commands: `cargo xtask test`, `cargo xtask ui`, `cargo xtask bench` and `cargo xtask instructions`.
+//! The repository's own commands: `cargo xtask test`, `cargo xtask ui`, `cargo xtask bench` and
+//! `cargo xtask instructions`.
 
 mod bench;
 mod examples;
@@ -40,7 +41,8 @@ enum Task {
     Instructions,
     /// Write the compiler's present output into the `.stderr` files of tests/ui.
     Ui,
-    /// Measure txn beside other ways to run a transaction; `cargo xtask bench --help` says what there is.
+    /// Measure txn beside other ways to run a transaction; `cargo xtask bench --help` says what
+    /// there is.
     #[command(disable_help_flag = true)]
     Bench {
         /// `--quick` for the cells that say most, in about two minutes.
@@ -49,7 +51,8 @@ enum Task {
     },
 }
 
-/// Not `main() -> Result`, which would bury the reason under a backtrace where those are on.
+/// It does not return a `Result`, because that would bury the reason under a backtrace if those are
+/// on.
 fn main() -> ExitCode {
     let Err(error) = run(&Arguments::parse().command) else {
         return ExitCode::SUCCESS;
@@ -71,7 +74,7 @@ fn run(task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// The repository, wherever the command was called from.
+/// The root of the repository, wherever the command was called from.
 fn root() -> Result<PathBuf> {
     let package = env::var_os("CARGO_MANIFEST_DIR").context("call it as `cargo xtask`")?;
     let root = Path::new(&package).parent();

@@ -1,4 +1,5 @@
-//! Steps that are announced and timed. One that fails does not end the run: what failed is said once more at the end.
+//! Runs steps that are announced and timed. A step that fails does not end the run. All failures
+//! are listed again at the end.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use crate::failures::Failures;
 
 pub(crate) struct Steps {
     start: Instant,
-    /// For every command: where the servers are.
+    /// The environment of every command, which names the servers.
     environment: Vec<(&'static str, String)>,
     passed: usize,
     failed: Vec<Failed>,
@@ -22,7 +23,7 @@ pub(crate) struct Steps {
 struct Failed {
     step: String,
     why: String,
-    /// The tests of it that did, where they are known.
+    /// The failed tests of the step, if they are known.
     tests: Vec<String>,
 }
 
@@ -40,17 +41,18 @@ impl Steps {
         self.environment.extend(variables);
     }
 
-    /// Runs one step under a name; `None` if it failed, for those that need it.
+    /// Runs one step under a name. Returns `None` if it failed, for callers that need its result.
     pub(crate) fn step<T>(&mut self, name: &str, run: impl FnOnce() -> Result<T>) -> Option<T> {
-        self.watched(name, |_| run())
+        self.timed(name, |_| run())
     }
 
-    /// One step: `cargo` with these arguments.
+    /// Runs `cargo` with these arguments as one step.
     pub(crate) fn cargo(&mut self, arguments: &str) -> Option<()> {
         self.cargo_with(arguments, &[], &[])
     }
 
-    /// The same with arguments that may contain spaces, and with variables of its own.
+    /// Runs `cargo` like [`cargo`](Self::cargo), with more arguments, which may contain spaces, and
+    /// with environment variables.
     pub(crate) fn cargo_with(
         &mut self,
         arguments: &str,
@@ -62,15 +64,16 @@ impl Steps {
         self.step(&name, || succeed(&mut command))
     }
 
-    /// The same, of tests: all of them are run, and those that fail are known by name.
+    /// Runs `cargo test` as one step. All tests are run, and the failed ones are known by name.
     pub(crate) fn test(&mut self, arguments: &str) -> Option<()> {
         let (name, command) = self.command(arguments, &["--no-fail-fast"]);
-        self.watched(&name, |failures| {
+        self.timed(&name, |failures| {
             check(watch(command, |line| failures.line(line))?)
         })
     }
 
-    /// Builds and runs a program that stands outside of the workspace, with its build beside ours.
+    /// Builds and runs a program outside of the workspace, with its target directory inside of the
+    /// workspace's.
     pub(crate) fn launch(&mut self, manifest: &str, arguments: &[OsString]) -> Option<()> {
         let outside = |verb: &str| {
             let mut command = cargo();
@@ -80,7 +83,7 @@ impl Steps {
             }
             command
         };
-        // All its programs: the one that is run starts another.
+        // All its programs are built, because the one that is run starts another.
         self.step(&format!("cargo build --manifest-path {manifest}"), || {
             succeed(&mut outside("build"))
         })?;
@@ -89,12 +92,12 @@ impl Steps {
         })
     }
 
-    /// How it went; an error that names what failed, if anything did.
+    /// Returns the summary, or an error that names what failed.
     pub(crate) fn summary(&self) -> Result<String> {
-        self.told(self.start.elapsed())
+        self.summary_after(self.start.elapsed())
     }
 
-    fn told(&self, elapsed: Duration) -> Result<String> {
+    fn summary_after(&self, elapsed: Duration) -> Result<String> {
         let (passed, seconds) = (self.passed, elapsed.as_secs_f64());
         if self.failed.is_empty() {
             return Ok(format!("all {passed} steps passed in {seconds:.0} s"));
@@ -110,11 +113,7 @@ impl Steps {
         bail!(text)
     }
 
-    fn watched<T>(
-        &mut self,
-        name: &str,
-        run: impl FnOnce(&mut Failures) -> Result<T>,
-    ) -> Option<T> {
+    fn timed<T>(&mut self, name: &str, run: impl FnOnce(&mut Failures) -> Result<T>) -> Option<T> {
         let begun = Instant::now();
         let since = self.start.elapsed().as_secs_f64();
         println!("\n==> [{since:6.1} s] {name}");
@@ -149,12 +148,14 @@ impl Steps {
     }
 }
 
-/// Shows what it prints, and passes on each line. Both streams go through one pipe: their order tells which test belongs to which target.
+/// Runs a command, copies its output to the terminal, and calls `line` for each line.
+///
+/// Both streams go through one pipe, because their order tells which test belongs to which target.
 fn watch(mut command: Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
     let (output, input) = io::pipe()?;
     command.stdout(input.try_clone()?).stderr(input);
     let mut child = command.spawn().context("run cargo")?;
-    // With our ends of the pipe, or it would never be at its end.
+    // The command holds write ends of the pipe. Without this, reading would never end.
     drop(command);
     let (mut output, mut bytes) = (BufReader::new(output), Vec::new());
     while output.read_until(b'\n', &mut bytes)? > 0 {
@@ -174,7 +175,7 @@ fn check(status: ExitStatus) -> Result<()> {
     Ok(())
 }
 
-/// The cargo that runs us, which is the pinned toolchain's.
+/// Returns the cargo that runs this program, which is that of the pinned toolchain.
 fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
@@ -190,7 +191,7 @@ mod tests {
         let failed: Option<()> = steps.step("two", || bail!("no reason"));
         assert!(failed.is_none());
         assert_eq!(steps.step("three", || Ok(3)), Some(3));
-        let summary = steps.told(Duration::from_secs(7)).unwrap_err();
+        let summary = steps.summary_after(Duration::from_secs(7)).unwrap_err();
         assert_eq!(
             summary.to_string(),
             "1 of 3 steps failed in 7 s\n  two: no reason"
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn the_tests_that_failed_are_named_under_their_step() {
         let mut steps = Steps::new();
-        let failed: Option<()> = steps.watched("tests", |failures| {
+        let failed: Option<()> = steps.timed("tests", |failures| {
             for line in [
                 "failures:",
                 "    a",
@@ -214,7 +215,7 @@ mod tests {
             bail!("cargo ended")
         });
         assert!(failed.is_none());
-        let summary = steps.told(Duration::ZERO).unwrap_err();
+        let summary = steps.summary_after(Duration::ZERO).unwrap_err();
         assert_eq!(
             summary.to_string(),
             "1 of 1 steps failed in 0 s\n  tests: cargo ended\n      --lib: a\n      --lib: b"
@@ -222,11 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_failed_the_summary_says_so() {
+    fn the_summary_says_that_all_steps_passed() {
         let mut steps = Steps::new();
         steps.step("one", || Ok(()));
         steps.step("two", || Ok(()));
-        let summary = steps.told(Duration::from_secs(7)).unwrap();
+        let summary = steps.summary_after(Duration::from_secs(7)).unwrap();
         assert_eq!(summary, "all 2 steps passed in 7 s");
     }
 

@@ -1,4 +1,4 @@
-//! Everything that must hold before a change goes in.
+//! Runs every check that must pass before a change is merged.
 
 use txn_test_servers::Run;
 
@@ -12,7 +12,8 @@ const CHECKS: [&str; 3] = [
     "clippy --workspace --all-targets --all-features -- -D warnings",
 ];
 
-/// `--all-targets` leaves the documentation's tests out, so they are a step of their own.
+/// The test commands. Documentation tests are a separate step, because `--all-targets` excludes
+/// them.
 const TESTS: [&str; 2] = [
     "test --workspace --all-features --all-targets",
     "test --workspace --all-features --doc",
@@ -31,7 +32,8 @@ pub(crate) fn run(steps: &mut Steps, may_install: bool) {
     }
 }
 
-/// The servers are ended by their `Drop`; by their supervisors if we are killed.
+/// Runs the tests on servers, which are ended by their `Drop`, or by their supervisors if this
+/// process is killed.
 fn on_servers(steps: &mut Steps) -> Option<()> {
     let start = || {
         let servers = Run::start()?;
@@ -50,7 +52,7 @@ fn on_servers(steps: &mut Steps) -> Option<()> {
     })
 }
 
-/// Accepts what the compiler says now; the difference is for the author to read.
+/// Accepts the current output of the compiler. The author has to review the difference.
 pub(crate) fn refresh_ui(steps: &mut Steps) {
     steps.cargo_with(
         "test --package txn-rs --all-features --test ui",
@@ -71,7 +73,8 @@ fn check(steps: &mut Steps) {
     );
 }
 
-/// Every engine alone, and none: what one feature needs may be there only thanks to another.
+/// Checks every engine alone, and none, because what one feature needs may only be there thanks to
+/// another.
 fn each_feature(steps: &mut Steps) {
     const ALONE: &str = "clippy --package txn-rs --package txn-runtime --no-default-features";
     steps.cargo(&format!("{ALONE} -- -D warnings"));

@@ -1,7 +1,8 @@
-//! Instructions of the hot paths, in user space and for [`ROUNDS`] rounds: more than these fail the
-//! test command.
+//! The limits for the instructions of the hot paths, counted in user space over [`ROUNDS`] rounds.
+//! The test command fails if a path needs more.
 //!
-//! Each limit is what was counted plus 3 %. Where a change makes a path cheaper, lower its limit.
+//! Each limit is the count that was measured plus 3 %. If a change makes a path cheaper, lower its
+//! limit.
 
 #![allow(missing_docs, reason = "the macros make items without")]
 

@@ -1,4 +1,4 @@
-//! The hot paths whose instructions are counted, each on a connection that is warm.
+//! The hot paths whose instructions are counted, each on a warm connection.
 
 use std::future::Future;
 
@@ -6,12 +6,12 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 use txn::{Db, Error, Postgres, Tx, transactional};
 
-/// How often a path is run for one count.
+/// The number of times that a path runs for one count.
 pub const ROUNDS: u32 = 50;
 
 const WARM_UP: u32 = 10;
 
-/// A runtime, and the value that the path runs on.
+/// A runtime, and the value that a path runs on.
 pub struct Ready<T> {
     runtime: Runtime,
     on: T,
@@ -27,13 +27,13 @@ impl<T> Ready<T> {
         Self { runtime, on }
     }
 
-    /// Runs the path so often that all caches are warm.
+    /// Runs the path until all caches are warm.
     fn warm(mut self, path: &impl AsyncFn(&mut T) -> Result<(), Error>) -> Self {
         self.run(WARM_UP, path);
         self
     }
 
-    /// Runs the path.
+    /// Runs the path `rounds` times.
     pub fn run(&mut self, rounds: u32, path: &impl AsyncFn(&mut T) -> Result<(), Error>) {
         let on = &mut self.on;
         let run = async {
@@ -46,7 +46,7 @@ impl<T> Ready<T> {
     }
 }
 
-/// A pool of one session.
+/// Prepares a pool of one session.
 #[must_use]
 pub fn database(
     path: &impl AsyncFn(&mut Db<Postgres>) -> Result<(), Error>,
@@ -58,7 +58,7 @@ pub fn database(
     ready.warm(path)
 }
 
-/// An open transaction.
+/// Prepares an open transaction.
 #[must_use]
 pub fn transaction(
     path: &impl AsyncFn(&mut Tx<Postgres>) -> Result<(), Error>,
@@ -70,7 +70,7 @@ pub fn transaction(
     ready.warm(path)
 }
 
-/// The driver alone.
+/// Prepares a connection of the driver alone.
 #[must_use]
 pub fn connection(
     path: &impl AsyncFn(&mut PgConnection) -> Result<(), Error>,
@@ -94,61 +94,61 @@ async fn begin(_tx: &mut Tx<Postgres>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The plain function that a joined scope is compared with.
+/// A plain function, with which a joined scope is compared.
 #[inline(never)]
 #[expect(clippy::unused_async, reason = "a scope without a transaction")]
 async fn call(_tx: &mut Tx<Postgres>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A plain call.
+/// Runs a plain call.
 ///
 /// # Errors
 ///
-/// None.
+/// It never fails.
 pub async fn plain(tx: &mut Tx<Postgres>) -> Result<(), Error> {
     call(tx).await
 }
 
-/// A scope that joins.
+/// Runs a scope that joins.
 ///
 /// # Errors
 ///
-/// None.
+/// It never fails.
 pub async fn joined(tx: &mut Tx<Postgres>) -> Result<(), Error> {
     join(tx).await
 }
 
-/// A scope on a savepoint.
+/// Runs a scope on a savepoint.
 ///
 /// # Errors
 ///
-/// If the server is gone.
+/// It fails if the server is gone.
 pub async fn nested(tx: &mut Tx<Postgres>) -> Result<(), Error> {
     nest(tx).await
 }
 
-/// A scope that begins and commits.
+/// Runs a scope that begins and commits.
 ///
 /// # Errors
 ///
-/// If the server is gone.
+/// It fails if the server is gone.
 pub async fn root(db: &mut Db<Postgres>) -> Result<(), Error> {
     begin(&*db).await
 }
 
-/// A transaction that is dropped, and settled.
+/// Begins a transaction, drops it, and waits until it is settled.
 ///
 /// # Errors
 ///
-/// If the server is gone.
+/// It fails if the server is gone.
 pub async fn settled(db: &mut Db<Postgres>) -> Result<(), Error> {
     drop(db.begin().await?);
     db.settled().await;
     Ok(())
 }
 
-/// The statements that [`root`] sends, on the driver alone.
+/// Sends the statements of [`root`] on the driver alone.
 pub async fn driver(connection: &mut PgConnection) -> Result<(), Error> {
     connection.execute("BEGIN").await?;
     connection.execute("SAVEPOINT txn_end; COMMIT").await?;
