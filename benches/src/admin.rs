@@ -1,4 +1,4 @@
-//! The tables, and whether they hold what they should.
+//! Creates the tables, and checks their contents.
 
 use anyhow::{Result, ensure};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, PgConnection, SqliteConnection};
@@ -6,14 +6,14 @@ use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, PgConnection, S
 use crate::place::{Engine, Place, sqlite_options};
 use crate::workloads::{ACCOUNTS, Effect};
 
-/// A connection of the harness's own.
+/// A connection of the harness itself.
 pub enum Admin {
     Postgres(PgConnection),
     MariaDb(MySqlConnection),
     Sqlite(SqliteConnection),
 }
 
-/// What the tables held before a run.
+/// The contents of the tables before a run.
 #[derive(Clone, Copy)]
 pub struct Before {
     sum: i64,
@@ -34,7 +34,7 @@ impl Admin {
     pub async fn create_tables(&mut self) -> Result<()> {
         self.run("DROP TABLE IF EXISTS account").await?;
         self.run("DROP TABLE IF EXISTS ledger").await?;
-        // Room on each page, so that a new version of a row needs no new index entry.
+        // Free space on each page means that a new version of a row needs no new index entry.
         let room = match self {
             Self::Postgres(_) => "WITH (fillfactor = 50)",
             _ => "",
@@ -50,12 +50,13 @@ impl Admin {
         }
         self.run(&format!(
             "INSERT INTO account WITH RECURSIVE n (id) AS \
-             (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < {ACCOUNTS}) SELECT id, 100000 FROM n"
+             (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < {ACCOUNTS}) \
+             SELECT id, 100000 FROM n"
         ))
         .await
     }
 
-    /// The same start for everybody: an empty ledger, and nothing left to clean up.
+    /// Gives every run the same start: an empty ledger, and nothing left to clean up.
     pub async fn before_run(&mut self) -> Result<Before> {
         let clean: &[&str] = match self {
             Self::Postgres(_) => &["TRUNCATE ledger", "VACUUM account", "CHECKPOINT"],
@@ -70,7 +71,8 @@ impl Admin {
         })
     }
 
-    /// How many of `finished` transactions are missing; an error if something is there that nobody did.
+    /// Returns how many of the finished transactions are missing. It is an error if there are
+    /// changes that no transaction made.
     pub async fn missing(
         &mut self,
         before: Before,
@@ -104,7 +106,7 @@ impl Admin {
         Ok(())
     }
 
-    /// A setting, as the server says it.
+    /// Queries a setting as text.
     pub async fn text(&mut self, sql: &str) -> Result<String> {
         let sql = AssertSqlSafe(sql);
         Ok(match self {

@@ -1,8 +1,9 @@
-//! SQLite's refusals because somebody else is writing.
+//! Recognises the error with which SQLite refuses a transaction because another one is writing.
 
 use anyhow::Error;
 
-/// Whether a transaction failed for no other reason than that; also through the error of txn or sqlx.
+/// Returns whether the error is, or is caused by, `SQLITE_BUSY`, as reported by txn, sqlx or
+/// rusqlite.
 pub fn is_busy(error: &Error) -> bool {
     error.chain().any(|cause| {
         let code = cause

@@ -1,4 +1,5 @@
-//! What the macro costs who compiles: the same 500 functions annotated and by hand.
+//! Measures what the macro costs at compile time, with the same 500 functions annotated and written
+//! by hand.
 
 use std::fmt::Write;
 use std::fs;
@@ -15,14 +16,15 @@ use crate::summary::Spread;
 const FUNCTIONS: usize = 500;
 const REPETITIONS: usize = 5;
 
-/// What was measured.
+/// The results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Compiled {
-    /// Seconds of `cargo check`.
+    /// Seconds that `cargo check` takes.
     pub annotated: Spread,
     pub by_hand: Spread,
     pub ratio: Spread,
-    /// Milliseconds of the macro for one function, as a pure function, built as cargo builds macros for a check.
+    /// Milliseconds that the macro takes for one function, called as a pure function and built as
+    /// cargo builds macros for a check.
     pub macro_millis: f64,
 }
 
@@ -44,7 +46,8 @@ pub fn run() -> Result<()> {
         macro_millis: macro_millis()?,
     };
     println!(
-        "cargo check of {FUNCTIONS} functions: annotated {:.2} s, by hand {:.2} s, ratio {:.2} ({:.2} to {:.2})\n\
+        "cargo check of {FUNCTIONS} functions: annotated {:.2} s, by hand {:.2} s, \
+         ratio {:.2} ({:.2} to {:.2})\n\
          the macro: {:.3} ms per function (unoptimised, as cargo builds it for a check)",
         compiled.annotated.median,
         compiled.by_hand.median,
@@ -57,7 +60,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// The earlier result, if there is one.
+/// Loads the result of an earlier run, if there is one.
 pub fn earlier() -> Option<Compiled> {
     output::load("compile")
 }
@@ -113,20 +116,22 @@ pub async fn pay_{at}(pool: &PgPool, id: i64, cents: i64) -> Result<i64, sqlx::E
     source
 }
 
-/// Both have the same dependencies, and share what is built of them.
+/// Writes a package. Both packages have the same dependencies, and share their builds.
 fn package(name: &str, source: &str) -> Result<PathBuf> {
     let repository = output::repository()?;
     let directory = output::directory()?.join("compile").join(name);
     fs::create_dir_all(directory.join("src"))?;
     let manifest = format!(
-        "[workspace]\n[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[dependencies]\n\
+        "[workspace]\n[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+         [dependencies]\n\
          txn-rs = {{ path = {:?}, features = [\"postgres\"] }}\n\
-         sqlx = {{ version = \"0.9\", default-features = false, features = [\"postgres\", \"runtime-tokio\"] }}\n",
+         sqlx = {{ version = \"0.9\", default-features = false, \
+         features = [\"postgres\", \"runtime-tokio\"] }}\n",
         repository.display().to_string()
     );
     fs::write(directory.join("Cargo.toml"), manifest)?;
     fs::write(directory.join("src/lib.rs"), source)?;
-    // The versions that everything else is measured with.
+    // Everything is measured with the same versions of the dependencies.
     fs::copy(
         repository.join("benches/Cargo.lock"),
         directory.join("Cargo.lock"),
@@ -134,7 +139,7 @@ fn package(name: &str, source: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Seconds of a check of the package alone, and of all of it.
+/// Returns the seconds of a full check of the package, without its dependencies.
 fn check(package: &Path) -> Result<f64> {
     let source = package.join("src/lib.rs");
     fs::write(&source, fs::read(&source)?)?;
@@ -150,7 +155,8 @@ fn check(package: &Path) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// The macro crate's own test prints it: only there is the macro a plain function.
+/// Runs the test of the macro crate that prints the time, because only there the macro is a plain
+/// function.
 fn macro_millis() -> Result<f64> {
     let said = cargo(
         Command::new("cargo")

@@ -1,8 +1,9 @@
-//! Instructions, allocations and memory of the client: figures that a busy machine does not change.
+//! Counts instructions, allocations and memory of the client, which do not depend on how busy the
+//! machine is.
 //!
-//! A child process runs a workload so many times, once few and once many: the difference is what one costs, without
-//! what it takes to start. Instructions are counted by callgrind; allocations by a program of their own, whose
-//! allocator counts.
+//! A child process runs a workload few times, and another one many times. The difference yields the
+//! cost of one transaction, without that of starting up. Instructions are counted by callgrind, and
+//! allocations by a separate program whose allocator counts.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ground::Ground;
 use crate::output;
-use crate::peers::{self, DEADPOOL, DEFAULT, HELD, OURS, PIPELINED, UNASKED};
+use crate::peers::{self, DEADPOOL, DEFAULT, HELD, NO_PING, OURS, PIPELINED};
 use crate::place::{Engine, Place, Size};
 use crate::plan::Way;
 use crate::workloads::Kind;
@@ -21,17 +22,17 @@ use crate::workloads::Kind;
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
 
-const ALL: &[&str] = &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL];
+const ALL: &[&str] = &[OURS, HELD, DEFAULT, NO_PING, DEADPOOL];
 
 const COUNTED: [(Kind, &[&str]); 9] = [
     (Kind::Empty, ALL),
     (
         Kind::Touch,
-        &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL, PIPELINED],
+        &[OURS, HELD, DEFAULT, NO_PING, DEADPOOL, PIPELINED],
     ),
     (
         Kind::Transfer,
-        &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL, PIPELINED],
+        &[OURS, HELD, DEFAULT, NO_PING, DEADPOOL, PIPELINED],
     ),
     (Kind::ReadOnly, &[OURS, HELD]),
     (Kind::Joined1, &[OURS]),
@@ -46,7 +47,7 @@ const ONE: Size = Size {
     sessions: 1,
 };
 
-/// What one transaction costs.
+/// The cost of one transaction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cost {
     pub kind: Kind,
@@ -55,14 +56,14 @@ pub struct Cost {
     pub allocations: f64,
 }
 
-/// Bytes for each of the tasks that wait for a session.
+/// The memory of a task that waits for a session, in bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Memory {
     pub peer: String,
     pub bytes: f64,
 }
 
-/// All that is counted.
+/// All counts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counted {
     pub costs: Vec<Cost>,
@@ -76,10 +77,10 @@ impl Counted {
     }
 }
 
-/// Counts, prints and saves. Profiles are kept where they are wanted.
+/// Counts, prints the counts, and saves them. The profiles are kept in `profiles`, if it is given.
 pub fn run(ground: &mut Ground, profiles: Option<&Path>) -> Result<Counted> {
     let spot = ground.spot(Engine::Postgres, Way::Socket)?;
-    take_turns(&spot.pids);
+    share_processor(&spot.pids);
     let place = spot.place;
     let mut counted = Counted {
         costs: Vec::new(),
@@ -90,7 +91,7 @@ pub fn run(ground: &mut Ground, profiles: Option<&Path>) -> Result<Counted> {
             counted.costs.push(cost(&place, name, kind, profiles)?);
         }
     }
-    for name in [OURS, DEFAULT, UNASKED, DEADPOOL] {
+    for name in [OURS, DEFAULT, NO_PING, DEADPOOL] {
         counted.memory.push(memory(&place, name)?);
     }
     print(&counted);
@@ -98,20 +99,22 @@ pub fn run(ground: &mut Ground, profiles: Option<&Path>) -> Result<Counted> {
     Ok(counted)
 }
 
-/// The processor on which client and server take turns.
+/// The processor that client and server share.
 const PROCESSOR: &str = "0";
 
-/// How often a client looks for an answer in vain depends on when the server runs. On one processor, and never before
-/// the client sleeps, it is the same every time. Sessions begun from now on inherit it.
-fn take_turns(servers: &[u32]) {
+/// Pins the servers to one processor, at a priority at which they run only while the client sleeps.
+///
+/// Otherwise the number of times that a client polls in vain would depend on when the server runs.
+/// Sessions that begin from now on inherit both settings.
+fn share_processor(servers: &[u32]) {
     for pid in servers.iter().map(u32::to_string) {
         let pinned = Command::new("taskset")
             .args(["-cp", PROCESSOR, &pid])
             .output();
-        let patient = Command::new("chrt")
+        let lowered = Command::new("chrt")
             .args(["--batch", "-p", "0", &pid])
             .output();
-        if pinned.is_err() || patient.is_err() {
+        if pinned.is_err() || lowered.is_err() {
             println!("no `taskset` or `chrt` here: instructions will vary");
         }
     }
@@ -159,7 +162,7 @@ fn cost(place: &Place, peer: &str, kind: Kind, profiles: Option<&Path>) -> Resul
     })
 }
 
-/// At the highest point of a herd where nearly all wait.
+/// Measures the peak memory of a thundering herd, where nearly all tasks wait.
 fn memory(place: &Place, peer: &str) -> Result<Memory> {
     const HERDS: [usize; 2] = [2_000, 12_000];
     let [few, many] = HERDS.map(|tasks| {
@@ -183,7 +186,7 @@ fn memory(place: &Place, peer: &str) -> Result<Memory> {
     })
 }
 
-/// What a child process is to do.
+/// The job of a child process.
 struct Job<'a> {
     place: &'a Place,
     peer: &'a str,
@@ -230,7 +233,7 @@ impl Job<'_> {
         Ok(count.trim().parse()?)
     }
 
-    /// How many allocations, and how many bytes at the highest point.
+    /// Returns the number of allocations, and the peak of allocated bytes.
     fn allocated(&self) -> Result<(u64, u64)> {
         let program = std::env::current_exe()?.with_file_name("allocations");
         let (said, _) = self.run(Command::new(program))?;
@@ -239,7 +242,7 @@ impl Job<'_> {
     }
 }
 
-/// The child process.
+/// Runs the job of a child process.
 pub fn child(url: &str, peer: &str, kind: Kind, size: Size, times: u64) -> Result<()> {
     let place = Place::server(Engine::Postgres, url)?;
     let contender = peers::of(place.engine).iter().find(|it| it.name == peer);

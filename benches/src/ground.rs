@@ -1,4 +1,4 @@
-//! What is measured on: private servers, a proxy in front of each, a file.
+//! The databases that are measured on: private servers, each with a proxy in front, and a file.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::place::{Engine, Place};
 use crate::plan::Way;
 use crate::proxy::Proxy;
 
-/// Each way.
+/// The delay of the proxy in each direction.
 pub const DELAY: Duration = Duration::from_micros(500);
 
-/// Starts what is asked for first, and keeps it.
+/// The databases. Each is started at its first use, and then kept.
 #[derive(Default)]
 pub struct Ground {
     postgres: Option<Station>,
@@ -23,7 +23,7 @@ pub struct Ground {
     file: Option<(Place, TempDir)>,
 }
 
-/// A server and the ways to it.
+/// A server and the routes to it.
 pub struct Station {
     server: Server,
     socket: Place,
@@ -32,12 +32,12 @@ pub struct Station {
     proxy: Proxy,
 }
 
-/// Where a cell runs.
+/// The database that a cell runs on, by one route.
 pub struct Spot<'a> {
     pub place: Place,
-    /// The same without a proxy in between.
+    /// The same database without a proxy in between.
     pub direct: Place,
-    /// Processes that take part.
+    /// The processes that take part in a measurement.
     pub pids: Vec<u32>,
     pub proxy: Option<&'a mut Proxy>,
 }
@@ -103,15 +103,15 @@ fn station(slot: &mut Option<Station>, engine: Engine) -> Result<&mut Station> {
     slot.as_mut().context("just started")
 }
 
-/// As in production, but for the disk: the data is in memory where there is /dev/shm, so that a commit costs what
-/// client and server do for it, and no figure is the disk's.
+/// Returns the options of a server as in production, except for the disk: the data is in memory if
+/// there is /dev/shm, so that no figure depends on the disk.
 fn options(engine: Engine) -> Options {
     match engine {
         Engine::MariaDb => Options::mariadb().arguments(["--innodb-buffer-pool-size=256M"]),
         _ => Options::postgres().arguments([
             "-c",
             "shared_buffers=256MB",
-            // The harness cleans up between the runs; who would be hit by it otherwise is chance.
+            // The harness vacuums between the runs. Autovacuum would hit a run by chance.
             "-c",
             "autovacuum=off",
             "-c",
@@ -135,7 +135,7 @@ fn file(slot: &mut Option<(Place, TempDir)>) -> Result<Place> {
     Ok(place.clone())
 }
 
-/// Makes the tables, and says what the database is set to.
+/// Creates the tables, and prints the settings of the database.
 fn prepare(place: &Place) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

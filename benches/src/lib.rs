@@ -1,6 +1,7 @@
-//! Measures txn beside other ways to run a transaction, on private servers. Run it as `cargo xtask bench`.
+//! Measures txn beside other ways to run a transaction, on private servers. Run it as `cargo xtask
+//! bench`.
 //!
-//! A library, so that a second program can have an allocator that counts.
+//! This is a library, so that a second program can have an allocator that counts.
 
 mod admin;
 mod busy;
@@ -63,7 +64,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Instructions and allocations of the client per transaction (needs valgrind; a busy machine does not matter).
+    /// Instructions and allocations of the client per transaction (needs valgrind; a busy machine
+    /// does not matter).
     Count {
         /// Where the profiles are kept; see `callgrind_annotate`.
         #[arg(long)]
@@ -125,7 +127,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
         "no cell has one of {:?} in its label",
         arguments.only
     );
-    name_absent(&cells);
+    print_absent(&cells);
     let mut ground = Ground::default();
     let _spinners = Spinners::start();
     let mut measured = Vec::new();
@@ -141,7 +143,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// What is not measured in cells.
+/// The results that are not measured in cells.
 #[derive(Serialize)]
 struct Rest {
     counted: Option<count::Counted>,
@@ -150,7 +152,8 @@ struct Rest {
 }
 
 impl Rest {
-    /// In a whole run; `compile` has a command of its own, its last result is taken.
+    /// Measures the rest in a full run. The last result of the separate command `compile` is
+    /// loaded.
     fn of(ground: &mut Ground, is_whole: bool) -> Result<Self> {
         const DROPS: usize = 500;
         Ok(match is_whole {
@@ -170,7 +173,7 @@ impl Rest {
     }
 }
 
-/// Holds what was found against what is wanted; only a whole run draws the plots that the README shows.
+/// Compares the results with the targets. Only a full run draws the plots that the README shows.
 fn conclude(measured: &[Measured], rest: &Rest, is_whole: bool) -> Result<()> {
     let targets = targets::check(&Results {
         measured,
@@ -187,8 +190,8 @@ fn conclude(measured: &[Measured], rest: &Rest, is_whole: bool) -> Result<()> {
     Ok(())
 }
 
-/// A peer that is not there is skipped, but not in silence.
-fn name_absent(cells: &[plan::Cell]) {
+/// Prints which peers are skipped because they are not installed.
+fn print_absent(cells: &[plan::Cell]) {
     let engines = [Engine::Postgres, Engine::MariaDb, Engine::Sqlite];
     let used = engines.iter().filter(|&&engine| {
         let mut wide = cells.iter().filter(|cell| cell.peers.is_empty());

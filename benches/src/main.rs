@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Not `main() -> Result`, which would bury the reason under a backtrace where those are on.
+/// It does not return a `Result`, because that would bury the reason under a backtrace if those are
+/// on.
 fn main() -> ExitCode {
     let Err(error) = txn_benches::main() else {
         return ExitCode::SUCCESS;

@@ -1,16 +1,16 @@
-//! Who else was using the processors.
+//! Measures how much other processes used the processors.
 //!
-//! A run is disturbed, and repeated, if others took more than a tenth of the machine meanwhile. The rule looks at the
-//! machine and never at the result.
+//! A run is disturbed, and repeated, if others took more than a tenth of the machine meanwhile.
+//! This depends only on the machine, never on the result.
 
 use anyhow::{Context, Result};
 use procfs::process::Process;
 use procfs::{CurrentSI, KernelStats};
 
-/// The part of all processors that may go to others before a run counts as disturbed.
+/// The share of all processors that others may use before a run counts as disturbed.
 const TOLERATED: f64 = 0.1;
 
-/// Processor time used so far, in ticks.
+/// The processor time that was used so far, in ticks.
 #[derive(Clone, Copy)]
 pub struct Meter {
     all: u64,
@@ -20,10 +20,10 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// `ours` are the processes that take part, beside this one.
+    /// Reads the times. `ours` are the processes that take part, in addition to this one.
     pub fn read(ours: &[u32]) -> Result<Self> {
         let cpu = KernelStats::current()?.total;
-        // Niced work is left out: it is that of our spinners, or gives way.
+        // Niced work is left out, because it is that of the spinners, or gives way.
         let all = cpu.user + cpu.system + cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0);
         let stolen = cpu.steal.unwrap_or(0);
         let mut used = ticks(&Process::myself()?)?;
@@ -38,7 +38,8 @@ impl Meter {
         })
     }
 
-    /// The part of the machine that others, or the machine below, took since.
+    /// Returns the share of the machine that other processes, or the hypervisor, took since
+    /// `before`.
     pub fn foreign_since(self, before: Self) -> f64 {
         let all = self.all - before.all;
         let foreign = all.saturating_sub(self.ours.saturating_sub(before.ours));
@@ -51,7 +52,8 @@ pub fn is_disturbed(foreign: f64) -> bool {
     foreign > TOLERATED
 }
 
-/// A server's process and its sessions, the ended ones included.
+/// Returns the ticks of a server's process and its child processes, including those that have
+/// ended.
 fn family(pid: u32) -> Result<u64> {
     let parent = Process::new(i32::try_from(pid)?).context("one of our processes")?;
     let stat = parent.stat()?;

@@ -1,4 +1,4 @@
-//! Where results are written.
+//! The files that results are written to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// `target/bench` of the repository.
+/// Returns `target/bench` of the repository.
 pub fn directory() -> Result<PathBuf> {
     let directory = repository()?.join("target/bench");
     fs::create_dir_all(&directory).context("make target/bench")?;
     Ok(directory)
 }
 
-/// `benches/plots`, which the README shows.
+/// Returns `benches/plots`, whose files the README shows.
 pub fn plots() -> Result<PathBuf> {
     let directory = repository()?.join("benches/plots");
     fs::create_dir_all(&directory).context("make benches/plots")?;
@@ -34,7 +34,7 @@ pub fn save(name: &str, value: &impl Serialize) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What an earlier command saved.
+/// Loads what an earlier command saved.
 pub fn load<T: DeserializeOwned>(name: &str) -> Option<T> {
     let path = directory().ok()?.join(name).with_extension("json");
     serde_json::from_slice(&fs::read(path).ok()?).ok()

@@ -1,4 +1,4 @@
-//! Who is measured.
+//! The peers that are measured.
 
 mod deadpool;
 mod diesel;
@@ -24,7 +24,7 @@ use self::pipelined::Pipelined;
 use self::rusqlite::Rusqlite;
 use self::sea_orm::SeaOrm;
 use self::sqlx_held::SqlxHeld;
-use self::sqlx_pool::{Immediate, Plain, SqlxPool, Unasked};
+use self::sqlx_pool::{Immediate, NoPing, Plain, SqlxPool};
 pub use self::txn::Settling;
 use crate::peer::Peer;
 use crate::place::{Engine, Place, Size};
@@ -32,24 +32,24 @@ use crate::run::{Gauge, Order, Sample, repeat, run};
 use crate::with_workload;
 use crate::workloads::Kind;
 
-/// One peer, as the plan sees it.
+/// A peer with its name, as the plan refers to it.
 #[derive(Clone, Copy)]
 pub struct Contender {
     pub name: &'static str,
     run: fn(Kind, &Order, &mut dyn Gauge) -> Result<Sample>,
     repeat: Option<Repeat>,
-    /// Why it cannot be run here.
+    /// Returns the reason that the peer cannot be run here, if there is one.
     absence: fn() -> Option<String>,
 }
 
 type Repeat = fn(Kind, &Place, Size, u64) -> Result<()>;
 
-/// By this name everybody else is compared.
+/// The peer that all others are compared with.
 pub const OURS: &str = "txn";
 
 pub const HELD: &str = "sqlx, held";
 pub const DEFAULT: &str = "sqlx";
-pub const UNASKED: &str = "sqlx, no ping";
+pub const NO_PING: &str = "sqlx, no ping";
 pub const IMMEDIATE: &str = "sqlx, IMMEDIATE";
 pub const DEADPOOL: &str = "deadpool-postgres";
 pub const PIPELINED: &str = "BEGIN pipelined";
@@ -68,7 +68,7 @@ impl Contender {
         (self.run)(kind, order, gauge)
     }
 
-    /// In one thread, so many times, and nothing else.
+    /// Runs the workload `times` times in one thread, and nothing else.
     pub fn repeat(&self, kind: Kind, place: &Place, size: Size, times: u64) -> Result<()> {
         let repeat = self.repeat.context("not a program of its own")?;
         repeat(kind, place, size, times)
@@ -83,7 +83,7 @@ fn run_kind<P: Peer>(kind: Kind, order: &Order, gauge: &mut dyn Gauge) -> Result
     with_workload!(kind, run::<P>(order, gauge))
 }
 
-/// All that there are for an engine, in the order in which they are run and shown.
+/// Returns all peers of an engine, in the order in which they are run and shown.
 pub fn of(engine: Engine) -> &'static [Contender] {
     match engine {
         Engine::Postgres => const { &POSTGRES },
@@ -96,7 +96,7 @@ const POSTGRES: [Contender; 10] = [
     Contender::new::<txn::postgres::Txn>(OURS),
     Contender::new::<SqlxHeld<Postgres>>(HELD),
     Contender::new::<SqlxPool<Postgres, Plain>>(DEFAULT),
-    Contender::new::<SqlxPool<Postgres, Unasked>>(UNASKED),
+    Contender::new::<SqlxPool<Postgres, NoPing>>(NO_PING),
     Contender::new::<Deadpool>(DEADPOOL),
     Contender::new::<Pipelined>(PIPELINED),
     Contender::new::<SeaOrm>("sea-orm"),
@@ -119,7 +119,7 @@ const MARIADB: [Contender; 5] = [
     Contender::new::<txn::mariadb::Txn>(OURS),
     Contender::new::<SqlxHeld<MySql>>(HELD),
     Contender::new::<SqlxPool<MySql, Plain>>(DEFAULT),
-    Contender::new::<SqlxPool<MySql, Unasked>>(UNASKED),
+    Contender::new::<SqlxPool<MySql, NoPing>>(NO_PING),
     Contender::new::<MySqlAsync>("mysql_async"),
 ];
 

@@ -1,4 +1,4 @@
-//! Where a database is, in the forms that the peers ask for.
+//! The address of a database, in the forms that the peers need.
 
 use std::path::Path;
 
@@ -16,13 +16,13 @@ pub enum Engine {
     Sqlite,
 }
 
-/// One database, by one way to it.
+/// The address of a database by one route.
 #[derive(Clone, Debug)]
 pub struct Place {
     pub engine: Engine,
-    /// As sqlx takes it.
+    /// The URL in sqlx's form.
     pub url: String,
-    /// A name, or for a unix socket its directory, or for SQLite the file.
+    /// The host name, the directory of a unix socket, or the file of SQLite.
     pub host: String,
     pub port: u16,
     pub user: String,
@@ -31,7 +31,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// From the URL of a test server: on its port, or on its socket.
+    /// Parses the URL of a test server, on its port or on its socket.
     pub fn server(engine: Engine, url: &str) -> Result<Self> {
         let parsed = Url::parse(url)?;
         let mut query = parsed.query_pairs();
@@ -62,7 +62,7 @@ impl Place {
         }
     }
 
-    /// The same database through a proxy on this port of the loopback.
+    /// Returns the address of the same database through a proxy on this loopback port.
     pub fn through(&self, port: u16) -> Result<Self> {
         let mut url = Url::parse(&self.url)?;
         url.set_port(Some(port))
@@ -75,7 +75,7 @@ impl Place {
     }
 }
 
-/// How many ask, and how many can be served at a time.
+/// The number of tasks, and of the sessions that they share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Size {
     pub tasks: usize,
@@ -83,18 +83,18 @@ pub struct Size {
 }
 
 impl Size {
-    /// One clone for each task.
+    /// Returns a clone of the pool for each task.
     pub fn share<T: Clone>(self, pool: &T) -> Vec<T> {
         vec![pool.clone(); self.tasks]
     }
 
-    /// The tasks that can hold a session each.
+    /// Returns the number of tasks if each holds a session.
     pub fn holders(self) -> usize {
         self.tasks.min(self.sessions)
     }
 }
 
-/// The same for all who use SQLite.
+/// Returns the options that all peers on SQLite use.
 pub fn sqlite_options(place: &Place) -> Result<SqliteConnectOptions> {
     let options: SqliteConnectOptions = place.url.parse()?;
     Ok(options

@@ -1,41 +1,41 @@
-//! Which cells are measured.
+//! The cells that are measured.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::peers::{self, Contender, DEADPOOL, DEFAULT, HELD, OURS, PIPELINED, UNASKED};
+use crate::peers::{self, Contender, DEADPOOL, DEFAULT, HELD, NO_PING, OURS, PIPELINED};
 use crate::place::{Engine, Size};
 use crate::workloads::Kind;
 
-/// The way to the server.
+/// The route to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
     Socket,
     Tcp,
-    /// TCP, half a millisecond each way.
+    /// TCP, with a delay of half a millisecond each way.
     Far,
     File,
 }
 
-/// One place in the table: everything but the peer.
+/// A cell of the plan: everything but the peer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
     pub engine: Engine,
     pub way: Way,
     pub kind: Kind,
     pub size: Size,
-    /// Empty for all that the engine has.
+    /// The peers by name. It is empty for all peers of the engine.
     #[serde(skip)]
     pub peers: &'static [&'static str],
-    /// How much longer than others it is run.
+    /// The factor by which it runs longer than others.
     #[serde(skip)]
     pub longer: u32,
 }
 
 impl Cell {
-    /// `postgres/tcp/touch/8x8`: what the argument `--only` looks into.
+    /// Returns the label that `--only` is matched against, as `postgres/tcp/touch/8x8`.
     pub fn label(&self) -> String {
         let Size { tasks, sessions } = self.size;
         let engine = format!("{:?}", self.engine).to_lowercase();
@@ -51,7 +51,7 @@ impl Cell {
     }
 }
 
-/// How long, and how often.
+/// The duration and number of runs.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Pace {
     pub repetitions: usize,
@@ -72,25 +72,26 @@ pub fn cells(quick: bool) -> Vec<Cell> {
     if quick { quick_cells() } else { all_cells() }
 }
 
-/// Who shows what a pool, a ping and a driver cost.
-const CORE: &[&str] = &[OURS, HELD, DEFAULT, UNASKED, DEADPOOL, PIPELINED];
-/// Who has a pool.
-const POOLS: &[&str] = &[OURS, DEFAULT, UNASKED, DEADPOOL];
-/// Who has savepoints and modes.
+/// The peers that show the costs of a pool, of a ping and of a driver.
+const CORE: &[&str] = &[OURS, HELD, DEFAULT, NO_PING, DEADPOOL, PIPELINED];
+/// The peers that have a pool.
+const POOLS: &[&str] = &[OURS, DEFAULT, NO_PING, DEADPOOL];
+/// The peers that have savepoints and transaction modes.
 const MODES: &[&str] = &[OURS, HELD, DEFAULT, DEADPOOL];
-const EVERYBODY: &[&str] = &[];
+const ALL_PEERS: &[&str] = &[];
 
 type Sizes = &'static [(usize, usize)];
 
 const ONE: Sizes = &[(1, 1)];
 const MAIN: Sizes = &[(8, 8), (64, 16)];
 const FEW: Sizes = &[(1, 1), (8, 8), (64, 16)];
-/// Left out of the cross product, because they teach nothing new: one task with more than one session (the others stay
-/// unused), eight tasks with sixteen (eight stay unused) or with one (sixty-four show the same, more so).
+/// The sizes in addition to `MAIN`. The rest of the cross product teaches nothing new: one task
+/// uses only one session, eight tasks use only eight, and sixty-four tasks on one session show the
+/// same as eight, only more clearly.
 const REST: Sizes = &[(1, 1), (64, 1), (64, 8)];
 const BOTH: [Kind; 2] = [Kind::Touch, Kind::Transfer];
 
-/// What people try first.
+/// Returns the cells that people try first.
 fn quick_cells() -> Vec<Cell> {
     [
         cells_of(Engine::Postgres, Way::Tcp, MAIN, &BOTH, CORE),
@@ -100,13 +101,14 @@ fn quick_cells() -> Vec<Cell> {
             Way::File,
             &[(64, 8)],
             &[Kind::Transfer],
-            EVERYBODY,
+            ALL_PEERS,
         ),
     ]
     .concat()
 }
 
-/// The rarer workloads, and the slower peers, are measured where they say something.
+/// Returns all cells. The rarer workloads and the slower peers are measured only where they are
+/// informative.
 fn all_cells() -> Vec<Cell> {
     let modes = [Kind::ReadOnly, Kind::Nested3];
     let herd = cells_of(
@@ -117,7 +119,7 @@ fn all_cells() -> Vec<Cell> {
         POOLS,
     );
     [
-        cells_of(Engine::Postgres, Way::Tcp, MAIN, &BOTH, EVERYBODY),
+        cells_of(Engine::Postgres, Way::Tcp, MAIN, &BOTH, ALL_PEERS),
         cells_of(Engine::Postgres, Way::Tcp, REST, &BOTH, CORE),
         cells_of(Engine::Postgres, Way::Socket, MAIN, &BOTH, CORE),
         cells_of(Engine::Postgres, Way::Far, FEW, &BOTH, CORE),
@@ -147,8 +149,8 @@ fn all_cells() -> Vec<Cell> {
         herd.into_iter()
             .map(|cell| Cell { longer: 4, ..cell })
             .collect(),
-        cells_of(Engine::MariaDb, Way::Tcp, MAIN, &BOTH, EVERYBODY),
-        cells_of(Engine::MariaDb, Way::Far, ONE, &BOTH, EVERYBODY),
+        cells_of(Engine::MariaDb, Way::Tcp, MAIN, &BOTH, ALL_PEERS),
+        cells_of(Engine::MariaDb, Way::Far, ONE, &BOTH, ALL_PEERS),
         cells_of(
             Engine::MariaDb,
             Way::Far,
@@ -161,7 +163,7 @@ fn all_cells() -> Vec<Cell> {
             Way::File,
             &[(1, 1), (64, 8)],
             &BOTH,
-            EVERYBODY,
+            ALL_PEERS,
         ),
     ]
     .concat()

@@ -1,7 +1,7 @@
-//! A wire with a length: bytes arrive later than they were sent, in order, and as close to each other as they left.
-//! It also counts the round trips that its clients wait for.
+//! A proxy with latency: bytes arrive later than they were sent, in order and with the same
+//! spacing. It also counts the round trips that its clients wait for.
 //!
-//! It runs in a process of its own, so that its work is not taken for the client's.
+//! It runs in a separate process, so that its work is not counted as the client's.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// A proxy that runs beside us; dropped, it ends.
+/// A proxy in a child process, which is killed when this is dropped.
 pub struct Proxy {
     process: Child,
     asks: ChildStdin,
@@ -54,7 +54,7 @@ impl Proxy {
         self.process.id()
     }
 
-    /// Round trips of all clients so far.
+    /// Returns the number of round trips of all clients so far.
     pub fn round_trips(&mut self) -> Result<u64> {
         self.asks.write_all(b"\n")?;
         self.answer()
@@ -76,7 +76,8 @@ impl Drop for Proxy {
     }
 }
 
-/// The process: prints its port, then the count for each line that it reads, and ends with its input.
+/// Runs the proxy's process. It prints its port, then the count for each line that it reads, and
+/// ends with its input.
 pub fn serve(upstream: u16, delay: Duration) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -105,7 +106,8 @@ async fn accept(
         let (client, _) = listener.accept().await?;
         let trips = Arc::clone(&trips);
         tokio::spawn(async move {
-            // A client that leaves is no fault, and one that cannot go on will say so itself.
+            // A client that disconnects is not an error, and one that cannot go on reports that
+            // itself.
             let _ = carry(client, upstream, delay, trips).await;
         });
     }
@@ -125,7 +127,7 @@ async fn carry(
     let answered = Arc::new(AtomicBool::new(true));
     let asked = Arc::clone(&answered);
     let there = pump(from_client, to_server, delay, move |end| {
-        // What is sent after the last answer arrived starts a round trip.
+        // The first bytes that are sent after the last answer arrived start a round trip.
         if end == End::Sent && asked.swap(false, Ordering::Relaxed) {
             trips.fetch_add(1, Ordering::Relaxed);
         }
@@ -145,7 +147,7 @@ enum End {
     Arrived,
 }
 
-/// One direction: what is read is on its way while more is read.
+/// Forwards one direction. Bytes are in flight while more are read.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -180,7 +182,7 @@ async fn pump(
     Ok(())
 }
 
-/// Tokio's timers count in milliseconds, which is too coarse here.
+/// A timer of the system. Tokio's timers count in milliseconds, which is too coarse here.
 struct Alarm(AsyncFd<std::os::fd::OwnedFd>);
 
 impl Alarm {

@@ -1,4 +1,4 @@
-//! What is shown and written.
+//! The output: tables and plots.
 
 pub mod plot;
 pub mod promises;

@@ -1,4 +1,5 @@
-//! One run of one peer: a runtime, sessions and tasks of its own, a warm-up, and a window in which it is measured.
+//! One run of one peer. It has its own runtime, sessions and tasks, a warm-up, and a window in
+//! which it is measured.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,7 +21,7 @@ use crate::place::{Engine, Place, Size};
 use crate::with_workload;
 use crate::workloads::{Done, Kind, Workload};
 
-/// What a run is asked for.
+/// The parameters of a run.
 #[derive(Clone)]
 pub struct Order {
     pub place: Place,
@@ -31,32 +32,32 @@ pub struct Order {
     pub window: Duration,
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sample {
-    /// In the window.
+    /// Transactions that finished in the window.
     pub finished: u64,
     pub per_second: f64,
     /// Microseconds.
     pub p50: f64,
     pub p99: f64,
     pub worst: f64,
-    /// Microseconds of this process per transaction, user and system.
+    /// Processor time of this process per transaction, user and system, in microseconds.
     pub cpu: Option<f64>,
     pub round_trips: Option<f64>,
-    /// Given up by the workload.
+    /// Transactions that the workload dropped.
     pub dropped: u64,
-    /// Refused because the database was busy.
+    /// Transactions that were refused because the database was busy.
     pub busy: u64,
-    /// Reported as committed, and not there.
+    /// Transactions that were reported as committed, but are missing.
     pub missing: i64,
-    /// Tasks that waited for ever.
+    /// Tasks that waited forever.
     pub stuck: usize,
     /// Transactions of the task that had the fewest.
     pub fewest: u64,
-    /// Part of the machine that others took.
+    /// The share of the machine that others took.
     pub foreign: f64,
-    /// Latencies in microseconds: up to this one, so many.
+    /// Latencies in microseconds, each with the share of transactions that took no longer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub distribution: Vec<(u64, f64)>,
 }
@@ -67,13 +68,13 @@ pub trait Gauge {
     fn end(&mut self) -> Result<()>;
 }
 
-/// Runs `W` on `P`.
+/// Runs the workload `W` on the peer `P`.
 pub fn run<P: Peer, W: Workload>(order: &Order, gauge: &mut dyn Gauge) -> Result<Sample> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let sample = runtime.block_on(measure::<P, W>(order, gauge));
-    // What a peer still does in the background must not run into the next one's window.
+    // Work that a peer still does in the background must not overlap with the next peer's window.
     runtime.shutdown_timeout(Duration::from_secs(10));
     sample
 }
@@ -115,14 +116,15 @@ async fn measure<P: Peer, W: Workload>(order: &Order, gauge: &mut dyn Gauge) -> 
     Ok(sample)
 }
 
-/// All at once, so that every session is open: a workload that gives up early would not wait for that.
+/// Uses all peers at once, so that every session is open. A workload that drops early would not
+/// wait for that.
 async fn prime<P: Peer>(peers: &mut [P]) -> Result<()> {
     let touches = peers.iter_mut().take(100).map(|peer| peer.touch(1));
     try_join_all(touches).await.context("first use")?;
     Ok(())
 }
 
-/// Waits; a task that ends before its time has failed.
+/// Waits for `time`. A task that ends before has failed.
 async fn watch(time: Duration, tasks: &mut JoinSet<Result<Counts>>) -> Result<()> {
     let Ok(ended) = timeout(time, tasks.join_next()).await else {
         return Ok(());
@@ -131,8 +133,8 @@ async fn watch(time: Duration, tasks: &mut JoinSet<Result<Counts>>) -> Result<()
     bail!("a task ended before its time")
 }
 
-/// Waits for all tasks, but not for ever: where sessions were given back inside of transactions, one may wait for the
-/// locks of another that nobody uses any more.
+/// Waits for all tasks, but not forever: if sessions were returned to the pool inside of
+/// transactions, a task may wait for locks of a session that nobody uses any more.
 async fn drain(tasks: &mut JoinSet<Result<Counts>>, counts: &mut Counts) -> Result<(usize, usize)> {
     const PATIENCE: Duration = Duration::from_secs(15);
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -188,12 +190,12 @@ impl Task {
 
 #[derive(Default)]
 struct Counts {
-    /// Nanoseconds, of those that finished in the window.
+    /// Latencies in nanoseconds of the transactions that finished in the window.
     latencies: Vec<u64>,
-    /// In the window.
+    /// Transactions that were dropped, or refused as busy, in the window.
     dropped: u64,
     busy: u64,
-    /// At any time.
+    /// All transactions, including those outside of the window.
     all: i64,
     all_dropped: i64,
     fewest: Option<u64>,
@@ -249,7 +251,7 @@ impl Counts {
     }
 }
 
-/// A point for every half of what is left.
+/// Returns the distribution, with a point for every half of what is left.
 pub fn distribution(histogram: &Histogram<u64>) -> Vec<(u64, f64)> {
     histogram
         .iter_quantiles(1)
@@ -261,7 +263,7 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// In one thread, so many times, and nothing else: to be counted.
+/// Runs a workload `times` times in one thread, and nothing else, so that it can be counted.
 pub fn repeat<P: Peer>(kind: Kind, place: &Place, size: Size, times: u64) -> Result<()> {
     with_workload!(kind, repeat_one::<P>(place, size, times))
 }

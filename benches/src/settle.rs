@@ -1,4 +1,5 @@
-//! How long it takes until everything is known again after a scope was dropped: the session clean and back, or closed.
+//! Measures the time from the drop of a scope until its session is clean and back in the pool, or
+//! closed.
 
 use std::pin::pin;
 use std::time::Instant;
@@ -14,7 +15,7 @@ use crate::place::{Engine, Size};
 use crate::plan::Way;
 use crate::workloads::any_transfer;
 
-/// Settle times on one engine.
+/// The settle times on one engine.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settled {
     pub engine: Engine,
@@ -23,7 +24,7 @@ pub struct Settled {
     pub p50: f64,
     pub p99: f64,
     pub worst: f64,
-    /// Microseconds, and the part that took no longer.
+    /// Settle times in microseconds, each with the share of drops that took no longer.
     pub distribution: Vec<(u64, f64)>,
 }
 
@@ -81,7 +82,7 @@ fn one(ground: &mut Ground, engine: Engine, way: Way, drops: usize) -> Result<Se
     })
 }
 
-/// `None` if the scope came to its end before.
+/// Returns the nanoseconds, or `None` if the scope ended before it was dropped.
 async fn drop_one(peer: &mut Settling, rng: &mut Rng) -> Result<Option<u64>> {
     let polls = rng.usize(1..8);
     {

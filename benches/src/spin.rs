@@ -1,14 +1,16 @@
-//! Processes that keep the processors of a virtual machine awake: one that went to sleep takes longer to come back
-//! than a transaction takes, and figures for one task would be the hypervisor's.
+//! Processes that keep the processors of a virtual machine awake. A processor that went to sleep
+//! takes longer to wake up than a transaction takes, and figures for one task would measure the
+//! hypervisor.
 
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// They give way to everything else and end with this, or with the process that made them.
+/// The processes. They give way to everything else, and end when this is dropped, or with their
+/// parent.
 pub struct Spinners(Vec<Child>);
 
 impl Spinners {
-    /// One for each processor. Without `nice` and `chrt` there are none.
+    /// Starts a process for each processor. Without `nice` and `chrt` there are none.
     pub fn start() -> Self {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let spinners: Vec<_> = (0..count).filter_map(|_| spinner().ok()).collect();
@@ -37,7 +39,7 @@ fn spinner() -> std::io::Result<Child> {
         .spawn()
 }
 
-/// The process: spins until its input ends, which it does with its parent.
+/// Runs the process. It spins until its input ends, which it does with its parent.
 pub fn spin() -> ! {
     thread::spawn(|| {
         for _ in std::io::stdin().lines() {}

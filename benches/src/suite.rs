@@ -1,4 +1,4 @@
-//! Runs the cells: every repetition runs each peer once, in turn.
+//! Runs the cells. Every repetition runs each peer once, in turn.
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -16,15 +16,15 @@ pub struct Row {
     pub samples: Vec<Sample>,
 }
 
-/// A cell and what was measured.
+/// A cell and its results.
 #[derive(Serialize)]
 pub struct Measured {
     #[serde(flatten)]
     pub cell: Cell,
     pub rows: Vec<Row>,
-    /// Runs that were thrown away because others were using the machine.
+    /// Runs that were discarded because others were using the machine.
     pub repeated: usize,
-    /// Runs that were kept although others were: there was no quiet moment.
+    /// Runs that were kept although others were using the machine, after all retries.
     pub disturbed: usize,
 }
 
@@ -39,7 +39,7 @@ pub fn measure(ground: &mut Ground, cell: &Cell, pace: Pace, retries: usize) -> 
     };
     for _ in 0..pace.repetitions {
         for (at, contender) in contenders.iter().enumerate() {
-            let sample = quiet(ground, cell, pace, contender, retries, &mut measured)
+            let sample = run_undisturbed(ground, cell, pace, contender, retries, &mut measured)
                 .with_context(|| format!("{} in {}", contender.name, cell.label()))?;
             measured.rows[at].samples.push(sample);
         }
@@ -54,8 +54,8 @@ fn empty(contender: &Contender) -> Row {
     }
 }
 
-/// A run in a quiet moment, if there is one.
-fn quiet(
+/// Repeats a run that was disturbed, as often as `retries` allows.
+fn run_undisturbed(
     ground: &mut Ground,
     cell: &Cell,
     pace: Pace,
@@ -91,7 +91,8 @@ fn once(ground: &mut Ground, cell: &Cell, pace: Pace, contender: &Contender) -> 
         .round_trips
         .map(|trips| trips as f64 / sample.finished.max(1) as f64);
     ensure!(sample.finished > 0 || cell.kind.drops(), "nothing finished");
-    // Who drops futures loses what it commits, with some peers: that is a result. With us it is an error.
+    // Some peers lose commits if futures are dropped. That is a result with them, and an error with
+    // txn.
     let may_lose = cell.kind.drops() && contender.name != OURS;
     ensure!(
         sample.missing == 0 || may_lose,
@@ -101,7 +102,7 @@ fn once(ground: &mut Ground, cell: &Cell, pace: Pace, contender: &Contender) -> 
     Ok(sample)
 }
 
-/// The machine and the proxy, over the window.
+/// Measures the machine and the proxy over the window.
 struct Gauges<'a> {
     spot: Spot<'a>,
     before: Option<(Meter, u64)>,

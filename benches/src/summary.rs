@@ -1,4 +1,4 @@
-//! Samples in one line.
+//! Summaries of samples.
 
 use serde::{Deserialize, Serialize};
 use statrs::statistics::{Data, Max, Min, OrderStatistics};
@@ -7,7 +7,7 @@ use crate::peers::OURS;
 use crate::run::Sample;
 use crate::suite::{Measured, Row};
 
-/// The middle of the repetitions, and how far they lie apart.
+/// The median and the range of the repetitions.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
@@ -45,8 +45,10 @@ impl Measured {
         self.rows.iter().find(|row| row.peer == peer)
     }
 
-    /// What we reach of what `peer` reaches: the middle of the ratios of runs that were neighbours, so that what
-    /// changes slowly on the machine is the same for both.
+    /// Returns the ratio of txn to `peer`.
+    ///
+    /// It is the median of the ratios of runs that were neighbours, so that slow changes on the
+    /// machine affect both alike.
     pub fn ratio(&self, peer: &str, of: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
         let ours = self.row(OURS)?.samples.iter().map(&of);
         let theirs = self.row(peer)?.samples.iter().map(&of);

@@ -1,10 +1,10 @@
-//! What was promised, and whether it is so.
+//! The targets, and whether they are reached.
 
 use serde::Serialize;
 
 use crate::compile::Compiled;
 use crate::count::Counted;
-use crate::peers::{DEADPOOL, DEFAULT, HELD, IMMEDIATE, OURS, UNASKED};
+use crate::peers::{DEADPOOL, DEFAULT, HELD, IMMEDIATE, NO_PING, OURS};
 use crate::place::Engine;
 use crate::plan::Way;
 use crate::run::Sample;
@@ -12,14 +12,14 @@ use crate::suite::Measured;
 use crate::summary::Spread;
 use crate::workloads::Kind;
 
-/// All that a run came to.
+/// All results of a run.
 pub struct Results<'a> {
     pub measured: &'a [Measured],
     pub counted: Option<&'a Counted>,
     pub compiled: Option<&'a Compiled>,
 }
 
-/// One promise.
+/// One target.
 #[derive(Serialize)]
 pub struct Target {
     pub figure: String,
@@ -62,7 +62,7 @@ fn target(figure: impl Into<String>, limit: Limit, found: Option<Spread>) -> Tar
     }
 }
 
-/// Every row of the table of promises.
+/// Checks every target.
 pub fn check(results: &Results<'_>) -> Vec<Target> {
     let parts = [
         round_trips(results),
@@ -80,7 +80,7 @@ pub fn check(results: &Results<'_>) -> Vec<Target> {
 
 impl Results<'_> {
     fn cell(&self, engine: Engine, way: Way, kind: Kind, tasks: usize) -> Option<&Measured> {
-        // The largest pool, where there are several.
+        // If there are several, this is the one with the largest pool.
         let cells = self.measured.iter().filter(|it| {
             let cell = &it.cell;
             let size = cell.size.tasks == tasks;
@@ -110,7 +110,8 @@ fn exact(value: Option<f64>) -> Option<Spread> {
     Spread::of(value)
 }
 
-/// Transactions that reach over an end of the window are counted in part; one round trip more would be seen as 1.
+/// The tolerance for transactions that are only partly in the window. A whole round trip more would
+/// still be noticed.
 const EDGE: f64 = 0.25;
 
 fn round_trips(results: &Results<'_>) -> Vec<Target> {
@@ -122,7 +123,7 @@ fn round_trips(results: &Results<'_>) -> Vec<Target> {
             let figure = format!("round trips, {engine:?}, {}", kind.name());
             targets.push(target(figure, AtMost(limit + EDGE), trips(engine, kind)));
         }
-        // Three scopes, each with its statement, in a transaction.
+        // There are three nested scopes in the transaction, each with one statement.
         let nested = trips(engine, Kind::Nested3).map(|it| it.median);
         let each = nested.map(|trips| (trips - 2.0 - 3.0) / 3.0);
         let figure = format!("round trips of a nested scope, {engine:?}");
@@ -134,7 +135,7 @@ fn round_trips(results: &Results<'_>) -> Vec<Target> {
 const TOUCH: [(&str, f64); 4] = [
     (HELD, 0.95),
     (DEFAULT, 1.4),
-    (UNASKED, 1.25),
+    (NO_PING, 1.25),
     (DEADPOOL, 1.15),
 ];
 const TRANSFER: [(&str, f64); 3] = [(HELD, 0.95), (DEFAULT, 1.05), (DEADPOOL, 1.0)];

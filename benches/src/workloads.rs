@@ -1,4 +1,4 @@
-//! What is run.
+//! The workloads.
 
 mod cancel;
 mod contended;
@@ -28,25 +28,25 @@ pub const ACCOUNTS: i64 = 10_000;
 
 /// A kind of transaction.
 pub trait Workload: Send + 'static {
-    /// What so many of them leave behind.
+    /// The changes that each transaction makes.
     const EFFECT: Effect;
 
-    /// Whether it gives up some of them.
+    /// True if the workload drops some of its transactions.
     const DROPS: bool = false;
 
-    /// Runs one.
+    /// Runs one transaction.
     fn once<P: Peer>(peer: &mut P, rng: &mut Rng) -> impl Future<Output = Result<Done>> + Send;
 }
 
-/// How one came out. An error is none of these.
+/// How a transaction ended, apart from errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     Finished,
-    /// By the workload itself.
+    /// The workload dropped it.
     Dropped,
 }
 
-/// What one transaction changes, by which it is seen whether all of them happened.
+/// The changes of one transaction, which show whether all transactions happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Effect {
     /// Rows in the ledger.
@@ -100,7 +100,7 @@ impl Kind {
         }
     }
 
-    /// Whether some of its transactions are given up.
+    /// Returns whether some of its transactions are dropped.
     pub fn drops(self) -> bool {
         matches!(self, Self::Cancel | Self::Killed)
     }

@@ -1,4 +1,4 @@
-//! The harness's child that counts allocations: the same program, with another allocator.
+//! The child process that counts allocations. It is the same program with another allocator.
 
 fn main() -> anyhow::Result<()> {
     let mut result = Ok(());

@@ -70,7 +70,7 @@ impl Peer for Deadpool {
     }
 }
 
-/// With deadpool's defaults otherwise.
+/// Builds a pool with deadpool's defaults.
 pub fn pool(place: &Place, size: Size) -> Result<Pool> {
     let mut config = Config::new();
     config

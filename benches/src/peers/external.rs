@@ -1,4 +1,4 @@
-//! Peers that are programs of their own: what they have in common.
+//! The common part of peers that are separate programs.
 
 use anyhow::{Result, ensure};
 use procfs::process::Process;
@@ -7,19 +7,19 @@ use crate::admin::Admin;
 use crate::run::{Gauge, Order, Sample};
 use crate::workloads::{Effect, Kind};
 
-/// What a program says it did.
-pub struct Said {
+/// The results that a program reports.
+pub struct Report {
     pub sample: Sample,
-    /// In all, not only while it was measured.
+    /// All transactions, including those outside of the window.
     pub all: i64,
 }
 
-/// Runs a program between a clean start and a look at what it left behind.
+/// Prepares the tables, runs a program, and checks what it left behind.
 pub fn run(
     kind: Kind,
     order: &Order,
     gauge: &mut dyn Gauge,
-    program: impl FnOnce() -> Result<Said>,
+    program: impl FnOnce() -> Result<Report>,
 ) -> Result<Sample> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -45,7 +45,7 @@ pub fn run(
     })
 }
 
-/// Seconds that our ended children have used.
+/// Returns the processor seconds of the child processes that have ended.
 fn children() -> Result<f64> {
     let stat = Process::myself()?.stat()?;
     let ticks = stat.cutime + stat.cstime;

@@ -1,4 +1,4 @@
-//! mysql_async, with its pool as it comes (it resets a session that is given back).
+//! mysql_async, with its pool in the default configuration, which resets returned sessions.
 
 use anyhow::{Context, Result};
 use mysql_async::prelude::Queryable;
@@ -7,7 +7,7 @@ use mysql_async::{OptsBuilder, Pool, PoolConstraints, PoolOpts, TxOpts};
 use super::statements::one;
 use crate::peer::{Peer, Transfer};
 use crate::place::{Place, Size};
-use crate::sql::placed as sql;
+use crate::sql::positional as sql;
 
 pub struct MySqlAsync(Pool);
 
@@ -18,7 +18,7 @@ impl Peer for MySqlAsync {
             .ip_or_hostname(&place.host)
             .tcp_port(place.port)
             .prefer_socket(false)
-            // As sqlx does: a row that is set to what it was counts as well.
+            // A row that is set to its old value counts as well, as with sqlx.
             .client_found_rows(true)
             .user(Some(&place.user))
             .pass(Some(&place.password))

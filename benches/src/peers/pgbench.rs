@@ -1,11 +1,11 @@
-//! pgbench, which comes with PostgreSQL: the same statements from C.
+//! pgbench, which is part of PostgreSQL and sends the same statements from C.
 
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::external::{self, Said};
+use super::external::{self, Report};
 use crate::run::{Gauge, Order, Sample};
 use crate::workloads::{ACCOUNTS, Kind};
 
@@ -18,7 +18,7 @@ INSERT INTO ledger (debtor, creditor, cents) VALUES (:low, :high, :cents);
 COMMIT;
 ";
 
-/// Why it cannot be run.
+/// Returns the reason that pgbench cannot be run, if there is one.
 pub fn absence() -> Option<String> {
     let found = Command::new("pgbench").arg("--version").output().is_ok();
     (!found).then(|| "there is no pgbench on the PATH".to_owned())
@@ -28,8 +28,8 @@ pub fn run(kind: Kind, order: &Order, gauge: &mut dyn Gauge) -> Result<Sample> {
     external::run(kind, order, gauge, || program(kind, order))
 }
 
-/// It measures whole seconds.
-fn program(kind: Kind, order: &Order) -> Result<Said> {
+/// Runs pgbench, which measures whole seconds.
+fn program(kind: Kind, order: &Order) -> Result<Report> {
     let script = tempfile::NamedTempFile::new()?;
     fs::write(script.path(), text(kind)?)?;
     let place = &order.place;
@@ -49,7 +49,7 @@ fn program(kind: Kind, order: &Order) -> Result<Said> {
     ensure!(output.status.success(), "pgbench: {errors}");
     let per_second = number(&said, "tps = ")?;
     let all = number(&said, "number of transactions actually processed: ")?;
-    Ok(Said {
+    Ok(Report {
         sample: Sample {
             finished: all as u64,
             per_second,
@@ -61,7 +61,9 @@ fn program(kind: Kind, order: &Order) -> Result<Said> {
 
 fn text(kind: Kind) -> Result<String> {
     let accounts = format!(
-        "\\set low random(1, {ACCOUNTS} - 1)\n\\set high random(:low + 1, {ACCOUNTS})\n\\set cents random(-500, 500)\n"
+        "\\set low random(1, {ACCOUNTS} - 1)\n\
+         \\set high random(:low + 1, {ACCOUNTS})\n\
+         \\set cents random(-500, 500)\n"
     );
     match kind {
         Kind::Touch => Ok(accounts + TOUCH),

@@ -1,6 +1,8 @@
-//! tokio-postgres with deadpool-postgres, by hand: BEGIN and the first statement are sent together. What a client can
-//! reach that waits for every answer it needs, and for no other. Not what anybody should write: a dropped future
-//! leaves the transaction open.
+//! tokio-postgres with deadpool-postgres, where BEGIN and the first statement are sent together by
+//! hand.
+//!
+//! This is the bound for a client that waits only for the answers that it needs. Nobody should
+//! write such code, because a dropped future leaves the transaction open.
 
 use anyhow::Result;
 use deadpool_postgres::{Client, Pool};

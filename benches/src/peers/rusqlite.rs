@@ -1,4 +1,5 @@
-//! rusqlite in one thread, without any hop: what SQLite itself can do. It has one task, however many the others have.
+//! rusqlite in one thread, without switching threads, which shows what SQLite itself can do. It has
+//! one task, however many the others have.
 
 use anyhow::Result;
 use rusqlite::{Connection, TransactionBehavior};

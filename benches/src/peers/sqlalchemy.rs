@@ -1,4 +1,4 @@
-//! SQLAlchemy's asyncio extension on asyncpg, in a virtual environment, where there is Python.
+//! SQLAlchemy's asyncio extension on asyncpg, in a virtual environment, if there is Python.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,14 +7,15 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::external::{self, Said};
+use super::external::{self, Report};
 use crate::output;
 use crate::run::{Gauge, Order, Sample};
 use crate::workloads::Kind;
 
 const SCRIPT: &str = include_str!("sqlalchemy.py");
 
-/// Why it cannot be run; makes the environment at the first call.
+/// Returns the reason that SQLAlchemy cannot be run, if there is one. The first call creates the
+/// environment.
 pub fn absence() -> Option<String> {
     static MADE: OnceLock<Option<String>> = OnceLock::new();
     let made = MADE.get_or_init(|| make().err().map(|error| format!("{error:#}")));
@@ -35,7 +36,7 @@ fn make() -> Result<()> {
             .args(packages),
     )
     .inspect_err(|_| {
-        // Or the next run would take it for complete.
+        // Otherwise the next run would take the environment for complete.
         let _ = std::fs::remove_file(&python);
     })
 }
@@ -67,7 +68,7 @@ struct Answer {
     worst: f64,
 }
 
-fn program(kind: Kind, order: &Order) -> Result<Said> {
+fn program(kind: Kind, order: &Order) -> Result<Report> {
     let url = order
         .place
         .url
@@ -82,7 +83,7 @@ fn program(kind: Kind, order: &Order) -> Result<Said> {
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "SQLAlchemy: {errors}");
     let answer: Answer = serde_json::from_slice(&output.stdout)?;
-    Ok(Said {
+    Ok(Report {
         all: answer.all,
         sample: Sample {
             finished: answer.finished,

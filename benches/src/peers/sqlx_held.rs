@@ -1,4 +1,5 @@
-//! sqlx on connections that the tasks hold: no pool and no ping. What stands on this driver cannot be faster.
+//! sqlx on connections that the tasks hold, without a pool and without pings. Nothing that uses
+//! this driver can be faster.
 
 use anyhow::Result;
 use sqlx::{ConnectOptions, Connection};
@@ -30,7 +31,7 @@ impl<DB: Statements> Peer for SqlxHeld<DB> {
         Ok(tx.commit().await?)
     }
 
-    /// The bare driver calls.
+    /// Runs the bare driver calls.
     async fn empty(&mut self) -> Result<()> {
         DB::bare(&mut self.0).await
     }

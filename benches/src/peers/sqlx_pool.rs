@@ -10,19 +10,19 @@ use super::statements::Statements;
 use crate::peer::{Peer, Transfer};
 use crate::place::{Place, Size};
 
-/// What may be set otherwise.
+/// The settings in which the peers on this pool differ.
 pub trait Flavour: Send + Sync + 'static {
     const PING: bool = true;
     const BEGIN: Option<&str> = None;
 }
 
-/// As it comes.
+/// The default configuration.
 pub struct Plain;
 impl Flavour for Plain {}
 
-/// Does not ask a connection whether it is alive before it is used.
-pub struct Unasked;
-impl Flavour for Unasked {
+/// Does not ping a connection before it is used.
+pub struct NoPing;
+impl Flavour for NoPing {
     const PING: bool = false;
 }
 
@@ -81,7 +81,7 @@ impl<DB: Statements, F: Flavour> Peer for SqlxPool<DB, F> {
         Ok(tx.commit().await?)
     }
 
-    /// A function that takes part in a transaction of sqlx is a function.
+    /// Functions that take part in a transaction of sqlx cost nothing more.
     async fn joined(&mut self, _: usize, id: i64) -> Result<()> {
         self.touch(id).await
     }

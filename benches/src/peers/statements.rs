@@ -1,4 +1,4 @@
-//! The statements on a connection of sqlx, for all peers that stand on it.
+//! The statements on a connection of sqlx, for all peers that use it.
 
 use anyhow::{Result, bail};
 use sqlx::{Connection, Database, Executor};
@@ -23,10 +23,10 @@ pub trait Statements: Database {
         cents: i64,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// A BEGIN and a COMMIT, and nothing that looks after them.
+    /// Sends BEGIN and COMMIT without a guard.
     fn bare(on: &mut Self::Connection) -> impl Future<Output = Result<()>> + Send;
 
-    /// How a transaction that may only read begins.
+    /// The statement that begins a read-only transaction.
     const BEGIN_READ_ONLY: &str;
 }
 
@@ -79,7 +79,7 @@ statements!(
 );
 statements!(
     sqlx::MySql,
-    crate::sql::placed,
+    crate::sql::positional,
     parsed,
     "START TRANSACTION READ ONLY"
 );
@@ -94,7 +94,7 @@ fn parsed<O: std::str::FromStr<Err = sqlx::Error>>(place: &Place) -> Result<O> {
     Ok(place.url.parse()?)
 }
 
-/// An UPDATE by key changes one row.
+/// Fails unless one row was changed, as an UPDATE by key does.
 pub fn one(rows: u64) -> Result<()> {
     match rows {
         1 => Ok(()),

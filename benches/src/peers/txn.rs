@@ -1,4 +1,4 @@
-//! What all of this is about.
+//! txn, which the other peers are compared with.
 
 use anyhow::{Context, Result, bail};
 use txn::{Db, transactional};
@@ -7,7 +7,7 @@ use super::statements::{Statements, one};
 use crate::peer::{Peer, Transfer};
 use crate::place::{Engine, Place, Size};
 
-/// A function around the next one, and so on.
+/// Defines functions, each of which calls the next one.
 macro_rules! joined {
     ($tx:ty; $name:ident $next:ident $($more:ident)*) => {
         #[transactional]
@@ -127,7 +127,7 @@ macro_rules! txn_on {
 }
 
 txn_on!(postgres, txn::Postgres, crate::sql::numbered);
-txn_on!(mariadb, txn::MySql, crate::sql::placed);
+txn_on!(mariadb, txn::MySql, crate::sql::positional);
 txn_on!(sqlite, txn::Sqlite, crate::sql::numbered);
 
 async fn connect<DB>(place: &Place, size: Size) -> Result<Db<DB>>
@@ -138,7 +138,7 @@ where
     Ok(builder.connect().await?)
 }
 
-/// A peer that can wait until nothing is left to clean up.
+/// A peer that can wait until everything is settled.
 pub enum Settling {
     Postgres(postgres::Txn),
     MariaDb(mariadb::Txn),

@@ -1,4 +1,4 @@
-//! Plots, as the README shows them.
+//! The plots that the README shows.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::workloads::Kind;
 
 type Line = (String, Vec<(f64, f64)>);
 
-/// A picture of lines.
+/// A line chart.
 struct Picture<'a> {
     title: &'a str,
     x: &'a str,
@@ -26,7 +26,7 @@ struct Picture<'a> {
     lines: Vec<Line>,
 }
 
-/// Draws what there is.
+/// Draws all plots that there are results for.
 pub fn all(measured: &[Measured], counted: Option<&Counted>, settled: &[Settled]) -> Result<()> {
     let folder = output::plots()?;
     throughput(measured).draw(&folder.join("throughput.svg"))?;
@@ -68,7 +68,7 @@ fn throughput(measured: &[Measured]) -> Picture<'static> {
     }
 }
 
-/// The label of a place that is a whole number; none in between.
+/// Returns the label at a whole number, and nothing in between.
 fn tick(at: f64, labels: &[usize]) -> String {
     let label = labels.get(at.round() as usize);
     let whole = (at - at.round()).abs() < 0.01;
@@ -147,7 +147,7 @@ fn touch(measured: &[Measured], tasks: usize) -> Option<&Measured> {
     cells.max_by_key(|it| it.cell.size.sessions)
 }
 
-/// Both ends stretched: nines to the right, powers of ten upwards.
+/// Scales a distribution to stretch its tail: nines to the right, powers of ten upwards.
 fn curve(distribution: &[(u64, f64)]) -> Vec<(f64, f64)> {
     const MOST_NINES: f64 = 4.0;
     let points = distribution.iter().filter(|(micros, _)| *micros > 0);
@@ -220,7 +220,7 @@ impl Picture<'_> {
     }
 }
 
-/// To be told apart on white.
+/// Colours that can be told apart on white.
 const COLORS: [RGBColor; 10] = [
     RGBColor(230, 25, 75),
     RGBColor(27, 120, 55),
@@ -234,7 +234,7 @@ const COLORS: [RGBColor; 10] = [
     RGBColor(153, 153, 153),
 ];
 
-/// Ours stands out.
+/// Returns the style of a line. The first one, which is txn, is wider.
 fn style(at: usize) -> ShapeStyle {
     let width = if at == 0 { 3 } else { 1 };
     COLORS[at % COLORS.len()].stroke_width(width)

@@ -1,4 +1,4 @@
-//! The table of what was promised.
+//! The table of the targets.
 
 use comfy_table::{CellAlignment, Table, presets};
 

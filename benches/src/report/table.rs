@@ -61,7 +61,7 @@ fn line(measured: &Measured, row: &Row) -> Vec<String> {
     ]
 }
 
-/// What went wrong, over all repetitions.
+/// Returns what went wrong, over all repetitions.
 fn remarks(row: &Row) -> String {
     let total = |of: fn(&Sample) -> u64| row.samples.iter().map(of).sum::<u64>();
     let said = [
@@ -74,7 +74,7 @@ fn remarks(row: &Row) -> String {
         .collect()
 }
 
-/// pgbench has no quantiles.
+/// Returns a quantile if there is one. pgbench reports none.
 fn timed(micros: f64) -> Option<f64> {
     (micros > 0.0).then_some(micros)
 }

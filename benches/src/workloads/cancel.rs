@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{Done, Effect, Workload, any_transfer};
 use crate::peer::Peer;
 
-/// Transfers, of which a quarter is dropped, after any number of polls.
+/// Transfers, a quarter of which is dropped after a random number of polls.
 pub struct Cancel;
 
 impl Workload for Cancel {
@@ -27,7 +27,7 @@ impl Workload for Cancel {
     }
 }
 
-/// Transfers, each of which is dropped if it takes longer than some time of at most twelve milliseconds.
+/// Transfers, each of which is dropped if it takes longer than a random limit of at most 12 ms.
 pub struct Killed;
 
 impl Workload for Killed {

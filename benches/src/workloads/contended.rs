@@ -4,7 +4,7 @@ use fastrand::Rng;
 use super::{Done, Effect, Workload};
 use crate::peer::Peer;
 
-/// All want the same row.
+/// Updates of the same row by all tasks.
 pub struct Contended;
 
 impl Workload for Contended {

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use super::{Done, Effect, Workload, any_account};
 use crate::peer::Peer;
 
-/// Functions that take part in one transaction, around one statement.
+/// Nested function calls that join one transaction, around one statement.
 pub struct Joined<const DEPTH: usize>;
 
 impl<const DEPTH: usize> Workload for Joined<DEPTH> {

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use super::{Done, Effect, Workload, any_account};
 use crate::peer::Peer;
 
-/// `touch`, told that it only reads.
+/// `touch` in a read-only transaction.
 pub struct ReadOnly;
 
 impl Workload for ReadOnly {
