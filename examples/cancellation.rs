@@ -1,4 +1,5 @@
-//! A future that is dropped half-way: by its own `timeout`, by the caller's, and what becomes of the transaction around it.
+//! Futures that are dropped half-way, by their own `timeout` or by the caller's, and what happens
+//! to the transaction around them.
 //!
 //! ```text
 //! cargo run --example cancellation
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use txn::{Db, Sqlite, Tx, transactional};
 
-/// Would count for minutes.
-const SLOW: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000000) SELECT COUNT(*) FROM n";
+/// A query that would run for minutes.
+const SLOW: &str = "WITH RECURSIVE n(i) AS \
+    (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000000) SELECT COUNT(*) FROM n";
 
 async fn write_and_dawdle(tx: &mut Tx<Sqlite>, text: &str) -> Result<(), txn::Error> {
     sqlx::query("INSERT INTO notes VALUES (?)")
@@ -20,19 +22,19 @@ async fn write_and_dawdle(tx: &mut Tx<Sqlite>, text: &str) -> Result<(), txn::Er
     Ok(())
 }
 
-/// Ends by itself, and has cleaned up when it returns.
+/// Ends on its own, and has cleaned up when it returns.
 #[transactional(timeout = "200ms")]
 async fn limited(tx: &mut Tx<Sqlite>) -> Result<(), txn::Error> {
     write_and_dawdle(tx, "limited").await
 }
 
-/// Ends when its caller has no more patience.
+/// Has no limit, and ends when its caller drops it.
 #[transactional]
 async fn unlimited(tx: &mut Tx<Sqlite>) -> Result<(), txn::Error> {
     write_and_dawdle(tx, "unlimited").await
 }
 
-/// Can be given up alone.
+/// Can be dropped without the scope around it.
 #[transactional(nested)]
 async fn optional(tx: &mut Tx<Sqlite>) -> Result<(), txn::Error> {
     write_and_dawdle(tx, "optional").await
@@ -56,7 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await
         .unwrap_err();
     println!("dropped by its caller: {:?}", db.status());
-    db.settled().await; // nobody has to wait for it
+    db.settled().await; // Waiting is optional.
     println!("settled: {:?}", db.status());
     expect(&db, &[]).await?;
 

@@ -1,5 +1,5 @@
-//! Work that waits for the end of the transaction: a check right before the commit, a mail that is sent only if there was one,
-//! and a word to the log if there was none.
+//! Hooks that run at the end of a transaction: a check right before the commit, a mail that is sent
+//! only after the commit, and a message to the log after a rollback.
 //!
 //! ```text
 //! cargo run --example hooks
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use txn::{Db, Sqlite, Tx, transactional};
 
-/// Stands for a mail server.
+/// A stand-in for a mail server.
 #[derive(Clone, Default)]
 struct Mails(Arc<Mutex<Vec<String>>>);
 
@@ -80,7 +80,7 @@ async fn main() -> Result<(), txn::Error> {
         .execute(&db)
         .await?;
     let mut tx = db.begin().await?;
-    sell(&mut tx, "lamp", "Cid", &mails).await?; // its hooks now wait for the end of `tx`
+    sell(&mut tx, "lamp", "Cid", &mails).await?; // Its hooks now wait for the end of `tx`.
     tx.rollback().await?;
     assert_eq!(mails.sent(), 1);
     Ok(())

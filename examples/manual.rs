@@ -1,5 +1,5 @@
-//! Transactions by hand, for where no function is the whole of one: begin, commit, roll back, drop, and what happens
-//! when annotated functions join.
+//! Transactions by hand, for code where a transaction is not one function: begin, commit, roll
+//! back, drop, and annotated functions that join.
 //!
 //! ```text
 //! cargo run --example manual
@@ -7,7 +7,7 @@
 
 use txn::{Db, Sqlite, Tx, transactional};
 
-/// Joins what it is given, or is a transaction of its own.
+/// Joins the transaction that it is given, or begins one.
 #[transactional]
 async fn note(tx: &mut Tx<Sqlite>, text: &str) -> Result<(), sqlx::Error> {
     sqlx::query("INSERT INTO notes (text) VALUES (?)")
@@ -17,7 +17,7 @@ async fn note(tx: &mut Tx<Sqlite>, text: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Returns `Ok`, but sees to it that nothing of the transaction is written.
+/// Returns `Ok`, but marks the transaction as rollback-only.
 #[transactional]
 async fn note_if_short(tx: &mut Tx<Sqlite>, text: &str) -> Result<usize, sqlx::Error> {
     note(tx, text).await?;
@@ -66,14 +66,15 @@ async fn drop_rolls_back(db: &Db<Sqlite>) -> Result<(), txn::Error> {
     let mut tx = db.begin().await?;
     note(&mut tx, "three").await?;
     drop(tx);
-    // The rollback is under way in the background. Nobody gets the session before it is done; to wait for that:
+    // The rollback runs in the background, and nobody gets the session before it is done. This
+    // waits for it.
     db.settled().await;
     expect(db, "dropped", &["one", "two"]).await
 }
 
 async fn rollback_only_binds_its_own_scope(db: &Db<Sqlite>) -> Result<(), txn::Error> {
     let length = note_if_short(db, "three, at length").await?;
-    assert_eq!(length, 16); // the value is returned, nothing is written
+    assert_eq!(length, 16); // The value is returned, but nothing is written.
     expect(db, "rollback-only, in a scope of its own", &["one", "two"]).await
 }
 

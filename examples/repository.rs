@@ -1,8 +1,9 @@
-//! A service that owns its `Db`: callers of its trait see no session, and every method is still one transaction.
+//! A service that owns its `Db`. Callers of its trait see no session, and every method is still one
+//! transaction.
 //!
-//! - binding form: `#[transactional(self.db as tx)]` leaves the signature as the trait has it
-//! - methods with a `&mut Tx` parameter, called by it: they join
-//! - a `nested` one, which may fail alone
+//! - The binding form `#[transactional(self.db as tx)]` leaves the signature as the trait has it.
+//! - Methods with a `&mut Tx` parameter join the transaction of their caller.
+//! - A `nested` method may fail alone.
 //!
 //! ```text
 //! cargo run --example repository
@@ -41,7 +42,7 @@ struct Order {
     discounted: bool,
 }
 
-/// What the rest of the program knows of the shop. Nothing in it tells of databases.
+/// The shop, as the rest of the program sees it. Nothing in it mentions databases.
 #[async_trait]
 trait Orders: Send + Sync {
     async fn place(&self, order: NewOrder) -> Result<Order, ShopError>;
@@ -81,7 +82,8 @@ impl Shop {
     async fn open(db: Db<Sqlite>) -> Result<Self, ShopError> {
         sqlx::raw_sql(
             "CREATE TABLE stock (article TEXT PRIMARY KEY, pieces INTEGER NOT NULL);
-             CREATE TABLE orders (id INTEGER PRIMARY KEY, article TEXT NOT NULL, pieces INTEGER NOT NULL, voucher TEXT);
+             CREATE TABLE orders (id INTEGER PRIMARY KEY, article TEXT NOT NULL, \
+             pieces INTEGER NOT NULL, voucher TEXT);
              CREATE TABLE vouchers (code TEXT PRIMARY KEY, uses INTEGER NOT NULL);
              INSERT INTO stock VALUES ('lamp', 5);
              INSERT INTO vouchers VALUES ('SPRING', 1);",
@@ -101,7 +103,8 @@ impl Shop {
         }
     }
 
-    /// Nested: an order whose voucher is no good stands, at the full price.
+    /// Redeems a voucher in a nested scope, so that an order with an invalid voucher is kept at the
+    /// full price.
     #[transactional(nested)]
     async fn discount(&self, tx: &mut Tx<Sqlite>, order: i64, code: &str) -> Result<(), ShopError> {
         let note = sqlx::query("UPDATE orders SET voucher = ? WHERE id = ?");
@@ -127,7 +130,7 @@ fn lamps(pieces: i64, voucher: Option<&str>) -> NewOrder {
     }
 }
 
-/// Knows the trait only.
+/// Sells through the trait alone.
 async fn sell(shop: &dyn Orders) -> Result<(), ShopError> {
     let first = shop.place(lamps(2, Some("SPRING"))).await?;
     println!("2 lamps with a voucher: {first:?}");
@@ -151,7 +154,8 @@ async fn main() -> Result<(), ShopError> {
     let shop = Shop::open(Db::connect("sqlite::memory:").await?).await?;
     sell(&shop).await?;
 
-    // The third order is undone with its transaction, the second one's voucher with its savepoint.
+    // The third order was rolled back with its transaction, and the second one's voucher to its
+    // savepoint.
     let orders = shop.orders().await?;
     println!("pieces and voucher of each order: {orders:?}");
     assert_eq!(orders, [(2, Some("SPRING".to_owned())), (1, None)]);

@@ -1,7 +1,10 @@
-//! Handlers whose answer decides: a response of 400 or more rolls back, and is still the answer.
+//! Handlers whose response decides about the commit: a status of 400 or more rolls back, and is
+//! still returned.
 //!
-//! - `Outcome` for a type of one's own: no `Result`, no `?` at the edge, and the transaction's own failure is a response too
-//! - `rollback_on` and `commit_on` with guards, for a `Result` of which only some values are to end otherwise
+//! - `Outcome` is implemented for the response type, so that handlers need no `Result` and no `?`,
+//!   and a failure of the transaction itself is a response too.
+//! - `rollback_on` and `commit_on` with guards are for a `Result` of which only some values end
+//!   differently.
 //!
 //! ```text
 //! cargo run --example response
@@ -9,7 +12,7 @@
 
 use txn::{Db, Error, Outcome, Sqlite, Tx, Verdict, transactional};
 
-/// What a web framework would send.
+/// A response, as a web framework would send it.
 #[derive(Debug, PartialEq, Eq)]
 struct Response {
     status: u16,
@@ -31,8 +34,9 @@ impl Outcome for Response {
         }
     }
 
-    /// The transaction could not begin, or not commit. Its text is for the log: it names scopes, places in the source and who
-    /// holds what. The client gets one that tells nothing of the inside.
+    /// Returns the response if the transaction could not begin or commit. The text of the error is
+    /// for the log, because it names scopes, source locations and lock holders. The client gets one
+    /// without internals.
     fn from_error(error: Error) -> Self {
         let status = match () {
             () if error.is_acquire_timeout() || error.is_closed() => 503,
@@ -56,7 +60,7 @@ async fn withdraw(tx: &mut Tx<Sqlite>, id: i64, cents: i64) -> Response {
     }
 }
 
-/// Not annotated: it decides nothing.
+/// Withdraws money. It is not annotated, because it does not decide about the transaction.
 async fn try_withdraw(
     tx: &mut Tx<Sqlite>,
     id: i64,
@@ -81,8 +85,10 @@ impl From<sqlx::Error> for LoginError {
     }
 }
 
-/// A failed attempt is counted, though the login is refused: that `Err` commits, until there is nothing left to count.
-/// A guest is let in and leaves no trace: that `Ok` rolls back.
+/// Logs a user in.
+///
+/// A failed attempt is counted although the login is refused, so that `Err` commits until there is
+/// nothing left to count. A guest is let in without a trace, so that `Ok` rolls back.
 #[transactional(
     commit_on(LoginError::WrongPassword { left } if *left >= 0),
     rollback_on(user if user == "guest")

@@ -1,6 +1,8 @@
-//! Transactions that meet: a serializable one is run again when the database could not order it among the others.
+//! Retries: a serializable transaction runs again if the database could not order it among the
+//! others.
 //!
-//! On SQLite writers wait for each other in this process; the conflict here is with another one, which this program plays itself.
+//! On SQLite, writers of one process wait for each other. The conflict here is with another
+//! process, which this program simulates with a second connection.
 //!
 //! ```text
 //! cargo run --example retry
@@ -22,7 +24,7 @@ async fn append(tx: &mut Tx<Sqlite>, note: String) -> Result<u32, txn::Error> {
     Ok(tx.attempt())
 }
 
-/// Gives up soon.
+/// Gives up after two attempts.
 #[transactional(retry = 2)]
 async fn append_or_give_up(tx: &mut Tx<Sqlite>, note: &str) -> Result<(), txn::Error> {
     sqlx::query("INSERT INTO notes VALUES (?)")
@@ -39,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = SqliteConnectOptions::new()
         .filename(&file)
         .create_if_missing(true)
-        .busy_timeout(Duration::ZERO); // so that the conflict shows at once
+        .busy_timeout(Duration::ZERO); // The conflict shows at once.
     let db = Db::<Sqlite>::builder(options.clone()).connect().await?;
     sqlx::query("CREATE TABLE notes (text TEXT)")
         .execute(&db)
@@ -57,7 +59,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let db = db.clone();
         async move { append(&db, "when it is done".to_owned()).await }
     });
-    tokio::time::sleep(Duration::from_millis(30)).await; // the other takes its time
+    // The other transaction stays open for a while.
+    tokio::time::sleep(Duration::from_millis(30)).await;
     other.execute("COMMIT").await?;
     let attempt = append.await??;
     println!("written at attempt {attempt}");

@@ -1,9 +1,9 @@
-//! What the bank deals with.
+//! The types of the bank.
 
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The bank's own account, which the fees go to. Customers' ids begin with 1.
+/// The bank's own account, which receives the fees. The ids of customers begin with 1.
 pub(crate) const BANK: i64 = 0;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -22,7 +22,7 @@ pub(crate) struct Transfer {
     pub(crate) fee: i64,
 }
 
-/// What became of the fee of a transfer that was posted.
+/// The outcome of the fee of a posted transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fee {
     None,
@@ -30,7 +30,7 @@ pub(crate) enum Fee {
     Skipped,
 }
 
-/// Why a transfer was not posted.
+/// The reason that a transfer was not posted.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub(crate) enum Refusal {
     #[error("account {0} does not exist")]
@@ -40,7 +40,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// The reason without the particulars, to count by.
+    /// Returns the reason without details, for counting.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::UnknownAccount(_) => "unknown account",

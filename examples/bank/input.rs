@@ -1,7 +1,7 @@
-//! Accounts and transfers from CSV files.
+//! Reads accounts and transfers from CSV files.
 //!
-//! A file that is not what it should be is an error, before anything is posted. A bad row is a
-//! [`Problem`], and costs nothing but itself.
+//! A file that is not as expected is an error, before anything is posted. A bad row is a
+//! [`Problem`], and only that row is skipped.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::{Account, Transfer};
 
-/// Ten billion: with no more than this in one row, no sum of a file overflows.
+/// The largest amount in a row: ten billion. With this limit, no sum over a file overflows.
 const MAX_CENTS: i64 = 1_000_000_000_000;
 
 pub(crate) struct Input {
@@ -27,7 +27,7 @@ pub(crate) struct Rows<T> {
     pub(crate) bad: Vec<Problem>,
 }
 
-/// A row that cannot be used, and why.
+/// A row that cannot be used, and the reason.
 pub(crate) struct Problem {
     file: String,
     line: usize,
@@ -56,7 +56,7 @@ impl Input {
 trait Row: DeserializeOwned {
     const COLUMNS: &[&str];
     fn id(&self) -> i64;
-    /// What is wrong with it although every field is of the right type.
+    /// Returns what is wrong with a row whose fields all have the right type.
     fn fault(&self) -> Option<&'static str>;
 }
 
@@ -140,7 +140,7 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
     Ok(text.trim_start_matches('\u{feff}'))
 }
 
-/// The lines that hold anything, each with its number.
+/// Returns the lines that are not empty, each with its number.
 fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..)
         .zip(text.lines())
@@ -197,8 +197,8 @@ fn row<T: Row>(header: &StringRecord, line: &str) -> Result<T, String> {
     row.fault().map_or(Ok(row), |fault| Err(fault.to_owned()))
 }
 
-/// Line by line, as no field of ours spans lines: a quote left open costs its own line, not the
-/// rest of the file.
+/// Parses one line. No field spans lines, so a quote that is left open costs its own line and not
+/// the rest of the file.
 fn record(line: &str) -> Result<StringRecord, String> {
     if line.matches('"').count() % 2 == 1 {
         return Err("a quote is opened and not closed".to_owned());
@@ -207,7 +207,7 @@ fn record(line: &str) -> Result<StringRecord, String> {
         return Err("a carriage return inside of the line".to_owned());
     }
     if !line.contains('"') {
-        // Nearly every line: no need to build a reader for it.
+        // This is the common case, which needs no reader.
         return Ok(line.split(',').map(str::trim).collect());
     }
     let mut builder = ReaderBuilder::new();

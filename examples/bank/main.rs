@@ -7,16 +7,16 @@
 //! cargo run --release --example bank -- --database mysql://root@localhost/test
 //! ```
 //!
-//! What to read it for:
+//! The files, and what they show:
 //!
-//! - `posting.rs`: annotated functions that call each other. A transfer is one transaction; its fee
-//!   is nested and may fail alone; a refusal is recorded in a transaction of its own.
-//! - `run.rs`: many of them at a time on one `Db`, and the retry of those that the engine gave up.
+//! - `posting.rs`: annotated functions that call each other. A transfer is one transaction, its fee
+//!   is nested and may fail alone, and a refusal is recorded in a separate transaction.
+//! - `run.rs`: many transfers at a time on one `Db`, with retries of those that the engine aborted.
 //! - `schema.rs`: loading in one transaction, and an audit in a read-only one.
 //! - `main.rs`: one program for every engine. A program that knows its engine writes `PgTx` for
 //!   `Tx<E>`, and `sqlx::query` for `query`, which asks the engine in `tests/chaos` how it spells
 //!   placeholders.
-//! - `input.rs`, `report.rs`, `domain.rs`: CSV in, a table out; nothing of txn in them.
+//! - `input.rs`, `report.rs`, `domain.rs`: CSV input and table output, which do not use txn.
 //!
 //! It drops and creates the tables `txn_bank_*` in the database it is given.
 
@@ -85,7 +85,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether everything adds up.
+/// Runs the bank, and returns whether everything adds up.
 async fn bank(arguments: &Arguments) -> Result<bool> {
     let input = Input::read(&arguments.accounts, &arguments.transfers)?;
     for problem in input.problems() {
@@ -113,9 +113,9 @@ async fn run(database: Option<&str>, limits: Limits, input: &Input) -> Result<Re
     }
 }
 
-/// In a file that is removed afterwards nothing has to survive a power cut, so nothing waits for
-/// the disk. In a file of the user's every commit is on the disk before it counts: there
-/// `synchronous` stays FULL.
+/// Returns options for a temporary file, where nothing has to survive a power cut and so nothing
+/// waits for the disk. In a file of the user, `synchronous` stays FULL: every commit is on the disk
+/// before it counts.
 fn temporary(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)

@@ -1,4 +1,4 @@
-//! What a transfer is: annotated functions that call each other.
+//! The postings, which are annotated functions that call each other.
 
 use thiserror::Error;
 use txn::{Tx, transactional};
@@ -20,7 +20,7 @@ impl From<sqlx::Error> for PostingError {
     }
 }
 
-/// All of a transfer, or nothing of it.
+/// Posts a transfer as a whole, or not at all.
 #[transactional(name = "bank.post")]
 pub(crate) async fn post<E: Engine>(
     tx: &mut Tx<E>,
@@ -40,7 +40,8 @@ pub(crate) async fn post<E: Engine>(
     }
 }
 
-/// Nested, so that a fee which the debtor cannot pay leaves no trace, and the transfer stands.
+/// Charges the fee in a nested scope. A fee that the debtor cannot pay leaves no trace, and the
+/// transfer is kept.
 #[transactional(name = "bank.charge", nested)]
 async fn charge<E: Engine>(tx: &mut Tx<E>, transfer: &Transfer) -> Result<(), PostingError> {
     credit(tx, BANK, transfer.fee).await?;
@@ -53,8 +54,8 @@ async fn charge<E: Engine>(tx: &mut Tx<E>, transfer: &Transfer) -> Result<(), Po
     enter(tx, &fee).await
 }
 
-/// Everybody locks in the order of ids, so that no two transfers wait for each other. Mandatory:
-/// locks that end with the call would protect nothing.
+/// Locks the accounts. Every transfer locks in the order of ids, so that no two of them deadlock.
+/// The scope is mandatory, because locks that end with the call would protect nothing.
 #[transactional(name = "bank.lock", mandatory)]
 async fn lock<E: Engine>(tx: &mut Tx<E>, debtor: i64, creditor: i64) -> Result<(), PostingError> {
     let select = "SELECT id FROM txn_bank_accounts WHERE id IN (?, ?) ORDER BY id";
@@ -89,7 +90,7 @@ async fn credit<E: Engine>(tx: &mut Tx<E>, account: i64, cents: i64) -> Result<(
     }
 }
 
-/// A ledger entry. Its key keeps a transfer from being posted twice.
+/// Inserts a ledger entry. Its key keeps a transfer from being posted twice.
 #[transactional(name = "bank.enter")]
 async fn enter<E: Engine>(tx: &mut Tx<E>, entry: &Transfer) -> Result<(), PostingError> {
     let insert =
@@ -100,7 +101,8 @@ async fn enter<E: Engine>(tx: &mut Tx<E>, entry: &Transfer) -> Result<(), Postin
     Ok(())
 }
 
-/// Called when the transaction of the transfer is over and undone: what is recorded here stays.
+/// Records a refusal. It is called after the transaction of the transfer was rolled back, so the
+/// record stays.
 #[transactional(name = "bank.refuse")]
 pub(crate) async fn refuse<E: Engine>(
     tx: &mut Tx<E>,

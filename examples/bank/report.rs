@@ -1,4 +1,4 @@
-//! What came of it: counted, measured, checked, shown.
+//! The report: counts, latencies, and the results of the audit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use indicatif::HumanCount;
 
 use crate::domain::{Fee, Refusal};
 
-/// A transfer that was dealt with.
+/// A transfer that was processed.
 pub(crate) struct Done {
     pub(crate) outcome: Result<Fee, Refusal>,
     pub(crate) retries: u32,
-    /// Waiting for a session included.
+    /// The time that it took, including the wait for a session.
     pub(crate) elapsed: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Tally {
     }
 }
 
-/// What the database holds in the end.
+/// The contents of the database at the end.
 pub(crate) struct Audit {
     pub(crate) balances: i128,
     pub(crate) disagreeing: i64,

@@ -1,4 +1,4 @@
-//! One run: connect, load, post, audit.
+//! One run: it connects, loads the accounts, posts the transfers, and audits the result.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ use crate::posting::{PostingError, post, refuse};
 use crate::report::{Done, Report, Tally};
 use crate::schema;
 
-/// A posting that the engine gave up (a deadlock, a lock not had in time) is tried again this
-/// often.
+/// The number of times that a posting is retried which the engine aborted, because of a deadlock or
+/// a lock timeout.
 const MAX_RETRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -50,7 +50,7 @@ pub(crate) async fn run<E: Engine>(
     })
 }
 
-/// Each in a task of its own, so that all cores take part.
+/// Posts each transfer in its own task, so that all cores are used.
 async fn post_all<E: Engine>(db: &Db<E>, limits: Limits, transfers: &[Transfer]) -> Result<Tally> {
     let bar = progress(transfers.len());
     let mut tally = Tally::new();
@@ -65,7 +65,7 @@ async fn post_all<E: Engine>(db: &Db<E>, limits: Limits, transfers: &[Transfer])
     Ok(tally)
 }
 
-/// Hidden where standard error is no terminal.
+/// Creates the progress bar, which is hidden if standard error is not a terminal.
 fn progress(transfers: usize) -> ProgressBar {
     let template = "{bar:40} {human_pos}/{human_len} transfers, {per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is well formed");

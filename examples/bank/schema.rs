@@ -1,4 +1,4 @@
-//! The tables: made, filled, and audited when all is done.
+//! Creates, fills and audits the tables.
 
 use txn::{Db, Tx, transactional};
 use txn_chaos::{Engine, query};
@@ -26,7 +26,7 @@ const TABLES: [&str; 6] = [
         reason VARCHAR(200) NOT NULL)",
 ];
 
-/// Accounts whose balance is not what the ledger makes of their opening balance.
+/// The accounts whose balance disagrees with their opening balance and the ledger.
 const DISAGREEING: &str = "
     SELECT COUNT(*) FROM txn_bank_accounts AS a
     LEFT JOIN (
@@ -37,7 +37,8 @@ const DISAGREEING: &str = "
     ) AS moved ON moved.account = a.id
     WHERE a.balance <> a.opening + COALESCE(moved.cents, 0)";
 
-/// In autocommit mode: DDL would commit a transaction on MySQL, and txn refuses it inside of one.
+/// Creates the tables in autocommit mode. On MySQL, DDL would commit a transaction, so txn refuses
+/// it inside of one.
 pub(crate) async fn create<E: Engine>(db: &Db<E>) -> Result<(), txn::Error> {
     for statement in TABLES {
         query(statement).execute(db).await?;
@@ -45,7 +46,7 @@ pub(crate) async fn create<E: Engine>(db: &Db<E>) -> Result<(), txn::Error> {
     Ok(())
 }
 
-/// All accounts or none.
+/// Inserts all accounts or none.
 #[transactional(name = "bank.load")]
 pub(crate) async fn load<E: Engine>(
     tx: &mut Tx<E>,
@@ -76,7 +77,7 @@ pub(crate) async fn audit<E: Engine>(tx: &mut Tx<E>) -> Result<Audit, txn::Error
     let balances = query("SELECT balance FROM txn_bank_accounts");
     let balances = balances.fetch_all(tx).await?;
     Ok(Audit {
-        // The type of a SUM differs from engine to engine.
+        // The balances are added up here, because the type of a SUM differs between engines.
         balances: balances.into_iter().map(|[cents]| i128::from(cents)).sum(),
         disagreeing: count(tx, DISAGREEING).await?,
         ledger_entries: count(tx, "SELECT COUNT(*) FROM txn_bank_ledger").await?,

@@ -1,4 +1,4 @@
-//! What the runtime says where it returns nothing: its warnings, counted.
+//! Counts the warnings of the runtime, which report what no return value can.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -12,11 +12,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 #[derive(Clone, Default)]
 pub(crate) struct Events(Arc<Mutex<BTreeMap<String, u64>>>);
 
-/// Both say that a session was closed because it could not be brought to rest.
+/// The warnings that a session was closed because it could not be settled.
 const CLOSED: [&str; 2] = ["session closed instead of settled", "rollback failed"];
 
 impl Events {
-    /// Listens in all of the process from now on.
+    /// Starts to listen in the whole process.
     pub(crate) fn listen() -> Self {
         let events = Self::default();
         tracing_subscriber::registry().with(events.clone()).init();
@@ -28,7 +28,7 @@ impl Events {
         counts.clone()
     }
 
-    /// Sessions closed because they could not be settled.
+    /// Returns the number of sessions that were closed because they could not be settled.
     pub(crate) fn closed(&self) -> u64 {
         let is_one = |text: &str| CLOSED.iter().any(|closed| text.starts_with(closed));
         let counts = self.counts().into_iter();
@@ -52,7 +52,7 @@ impl<S: Subscriber> Layer<S> for Events {
     }
 }
 
-/// What happened, and why.
+/// The message of an event, and its cause.
 #[derive(Default)]
 struct Text {
     message: String,
@@ -71,7 +71,7 @@ impl Visit for Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Ids and times would make each its own.
+        // Ids and times are removed, because they would make each event unique.
         let why: String = self
             .why
             .chars()

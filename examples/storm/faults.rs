@@ -1,4 +1,4 @@
-//! What happens to a server of our own, and to the network to it, while the storm lasts.
+//! The faults of the throwaway server, and of the network to it, during the storm.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,10 +14,10 @@ use tokio::time::sleep;
 use txn::ConnectOptionsOf;
 use txn_chaos::{Database, Engine, FaultyServer};
 
-/// How often each has happened.
+/// The number of times that each fault has happened.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
-/// Sessions that are terminated at a time.
+/// The number of sessions that are terminated at a time.
 const VICTIMS: i64 = 3;
 
 pub(crate) struct FaultInjector<E: Engine> {
@@ -37,8 +37,8 @@ impl<E: Engine> FaultInjector<E> {
         }
     }
 
-    /// In a task of its own, until `over`: a server that is being restarted blocks it. The server
-    /// comes back with the counts, to run on.
+    /// Injects faults until `over`, in a separate task, because a server that is being restarted
+    /// blocks it. The task returns the counts, and the server so that it keeps running.
     pub(crate) fn start(
         mut self,
         over: Arc<AtomicBool>,

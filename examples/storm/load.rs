@@ -12,7 +12,7 @@ use txn_chaos::{Journal, Limits, Outcome, Scenario, Shape, Subject};
 use crate::settings::Settings;
 
 const NO_CONNECTION: Outcome = Outcome::Err("connection");
-/// While the server is down there is little to drop.
+/// The pause after a failure, because there is little to drop while the server is down.
 const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
@@ -22,7 +22,7 @@ struct Worker<S> {
     limits: Limits,
     end: Instant,
     last: i64,
-    /// For scopes that need a second session: all sessions in the hands of such would be a
+    /// Permits for scopes that need a second session. If such scopes held all sessions, they would
     /// deadlock.
     pairs_of_sessions: Arc<Semaphore>,
 }
@@ -68,7 +68,7 @@ impl<S: Subject> Worker<S> {
     }
 }
 
-/// Where standard error is no terminal, a line now and then.
+/// Shows the progress. If standard error is not a terminal, it prints a line now and then.
 async fn show_progress(journal: Arc<Journal>, extent: String) {
     let bar = ProgressBar::new_spinner();
     let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}");

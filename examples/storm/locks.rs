@@ -1,4 +1,4 @@
-//! How soon others have the lock of a scope that was dropped while its query would run for 20 s.
+//! Measures how soon others get the lock of a scope that was dropped during a query of 20 s.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::summary::Locks;
 const TAKE: &str = "UPDATE txn_chaos_locks SET n = n + 1 WHERE id = 1";
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Until so many are measured, or it is over.
+/// Measures until there are enough measurements, or the time is over.
 pub(crate) async fn measure<E: Engine>(
     db: &Db<E>,
     seed: u64,
@@ -24,7 +24,7 @@ pub(crate) async fn measure<E: Engine>(
     let mut rng = StdRng::seed_from_u64(seed);
     while !is_enough(locks.released.count()) {
         let delay = Duration::from_micros(rng.random_range(0..20_000));
-        // Faults of the server may keep us from it: no measurement then.
+        // Faults of the server may prevent a measurement.
         if let Some(dropped) = hold_and_drop(db, delay).await
             && let Ok(locked) = take(db).await
         {
@@ -38,11 +38,11 @@ pub(crate) async fn measure<E: Engine>(
     locks
 }
 
-/// When it was dropped.
+/// Drops a scope during its query, and returns when.
 async fn hold_and_drop<E: Engine>(db: &Db<E>, delay: Duration) -> Option<Instant> {
     let (held, is_held) = oneshot::channel();
     let delay = async {
-        // An error here ends the scope as well.
+        // An error means that the scope has ended as well.
         is_held.await.ok();
         sleep(delay).await;
     };
@@ -60,7 +60,7 @@ async fn hold<E: Engine>(tx: &mut Tx<E>, held: oneshot::Sender<()>) -> Result<()
     Ok(())
 }
 
-/// When the lock was had.
+/// Takes the lock, and returns when it had it.
 #[transactional(name = "storm.take")]
 async fn take<E: Engine>(tx: &mut Tx<E>) -> Result<Instant, sqlx::Error> {
     query(TAKE).execute(tx).await?;

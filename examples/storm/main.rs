@@ -1,5 +1,5 @@
-//! A storm: thousands of scopes dropped at every moment, and afterwards the proof that nothing was
-//! lost.
+//! A storm: thousands of scopes are dropped at every moment, and afterwards it is proved that
+//! nothing was lost.
 //!
 //! ```text
 //! cargo run --release --example storm
@@ -9,24 +9,24 @@
 //! cargo run --release --example storm -- --engine postgres --raw --no-slow
 //! ```
 //!
-//! Transfers between accounts, by joined, nested and `requires_new` scopes; about half of them are
-//! dropped: by a timeout, by aborting their task, by losing a `select!`, by a panic. With
-//! `--faults`, which needs a server of its own (`--engine`), sessions are terminated, the server
-//! crashes, and the network is slow, cut or half-open; after them the same load as before them has
-//! to be carried as before, on the same handle and without help. The program fails if anything is
-//! lost, or if less than half of the throughput comes back within 30 s. `--raw` sends the same
-//! through sqlx alone, to compare, and always succeeds. `--seed` repeats a run as far as the
-//! scheduler lets it: what each scope does and how it ends is the same, when it does is not.
+//! Transfers run in joined, nested and `requires_new` scopes. About half of them are dropped: by a
+//! timeout, by aborting their task, by losing a `select!`, or by a panic. With `--faults`, which
+//! needs a server of its own (`--engine`), sessions are terminated, the server crashes, and the
+//! network is slow, cut or half-open. Afterwards the same load as before has to reach the same
+//! throughput, on the same handle and without help. The program fails if anything is lost, or if
+//! less than half of the throughput comes back within 30 s. `--raw` sends the same through sqlx
+//! alone, for comparison, and always succeeds. `--seed` repeats a run except for its timing: each
+//! scope does the same and is interrupted in the same way.
 //!
 //! - `main.rs`: one run, from the tables to the report.
 //! - `load.rs`: the tasks that begin one scope after the other. What a scope does, how it is
-//!   dropped, and whether it is then as its caller was told is in `tests/chaos`:
+//!   dropped, and the check of what its caller was told are in `tests/chaos`:
 //!   [`txn_chaos::Scenario`], [`txn_chaos::run`], [`txn_chaos::Violations`].
-//! - `faults.rs`: what happens to the server and the network meanwhile.
-//! - `recovery.rs`: the throughput before the faults, and its return after them.
+//! - `faults.rs`: the faults of the server and the network.
+//! - `recovery.rs`: the throughput before the faults, and the recovery after them.
 //! - `locks.rs`: how soon a dropped scope's locks are free.
-//! - `pool.rs`, `raw.rs`: what is tested: txn, or sqlx alone.
-//! - `summary.rs`, `report.rs`, `events.rs`: what came of it.
+//! - `pool.rs`, `raw.rs`: the library under test: txn, or sqlx alone.
+//! - `summary.rs`, `report.rs`, `events.rs`: the results.
 //!
 //! It drops and creates the tables `txn_chaos_*` in the database it is given.
 
@@ -62,9 +62,9 @@ use crate::report::Report;
 use crate::settings::{Arguments, Settings};
 use crate::summary::{Final, Locks, Summary};
 
-/// How long the server may take to notice that a connection is closed.
+/// The longest time that the server may take to notice that a connection is closed.
 const NOTICE: Duration = Duration::from_secs(5);
-/// Lock releases measured when the storm is over, where it would be in the way.
+/// The number of lock releases that are measured after the storm, if it would disturb them.
 const AFTERWARDS: u64 = 100;
 
 #[tokio::main]
@@ -118,7 +118,8 @@ async fn run_on<E: Engine>(arguments: &Arguments) -> Result<Report> {
     Ok(Report::of(E::SYSTEM_NAME, &summary, settings))
 }
 
-/// The locks are probed through a handle of their own: it waits for locks only, not for sessions.
+/// Runs the storm, and probes the locks through a separate handle, which waits for locks only and
+/// not for sessions.
 async fn storm_and_locks<E: Engine>(database: Database<E>, settings: &Settings) -> Result<Summary> {
     let db = pool::connect(&database, settings).await?;
     let prober = pool::connect(&database, settings).await?;
@@ -145,8 +146,8 @@ async fn measure_until<E: Engine>(prober: &Db<E>, over: &AtomicBool, settings: &
     locks
 }
 
-/// Scopes are dropped, and with `--faults` the server is faulted meanwhile; then all comes to rest,
-/// and is looked at.
+/// Drops scopes, with `--faults` also injects faults, waits until everything has settled, and
+/// inspects the result.
 async fn storm<E: Engine>(
     pool: impl Pool,
     probe: impl Future<Output = Option<Locks>>,
@@ -189,7 +190,7 @@ async fn storm<E: Engine>(
     Ok(summary)
 }
 
-/// What is left in the pool, on the server, and in the tables.
+/// Reads what is left in the pool, on the server, and in the tables.
 async fn look<E: Engine>(
     pool: impl Pool,
     database: &Database<E>,

@@ -1,4 +1,4 @@
-//! What is tested, at the end of a storm: a `Db` of txn here, sqlx alone in `raw.rs`.
+//! The pool under test at the end of a storm: a `Db` of txn here, and sqlx alone in `raw.rs`.
 
 use std::time::Duration;
 
@@ -9,34 +9,34 @@ use txn_chaos::{Database, Engine, Subject};
 
 use crate::settings::Settings;
 
-/// For a session, for a cleanup, and for the server to be away: shorter than usual, so that they
-/// run out at times.
+/// The timeouts for a session, for a cleanup, and for a server that is down. They are shorter than
+/// usual, so that they expire at times.
 pub(crate) const ACQUIRE: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(2);
 const AWAY: Duration = Duration::from_millis(200);
-/// Callers that wait for longer are refused when that lasts: as in a service, whose callers give
-/// up.
+/// The target for waiting. Under lasting overload, callers that wait for longer are refused, as in
+/// a service whose callers give up.
 const TARGET: Duration = Duration::from_millis(50);
-/// Beyond every limit that is set on a cleanup.
+/// The longest wait, which is beyond every limit of a cleanup.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) trait Pool: Subject {
-    /// Waits until no cleanup is pending; what is left then.
+    /// Waits until no cleanup is pending, and returns what is left.
     fn settle(&self) -> impl Future<Output = Leftovers> + Send;
 
-    /// Takes that many sessions at once; how many there were.
+    /// Takes that many sessions at once, and returns how many it got.
     fn acquire_all(&self, sessions: usize) -> impl Future<Output = usize> + Send;
 
-    /// Whether it came to an end.
+    /// Closes the pool, and returns whether that ended.
     fn close(self) -> impl Future<Output = bool> + Send;
 }
 
-/// Of a pool that nobody uses any more.
+/// The state of a pool that nobody uses any more.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Leftovers {
     pub(crate) in_use: usize,
     pub(crate) settling: usize,
-    /// Callers would be refused: nobody is there who waits, and the server is.
+    /// True if callers would be refused, although nobody waits and the server is up.
     pub(crate) refuses: bool,
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn connect<E: Engine>(
 impl<E: Engine> Pool for Db<E> {
     async fn settle(&self) -> Leftovers {
         timeout(PATIENCE, self.settled()).await.ok();
-        // That the rush is over is known when nobody has waited for a while.
+        // The pool knows that the overload is over when nobody has waited for a while.
         let over = async {
             while self.status().shedding {
                 sleep(Duration::from_millis(20)).await;

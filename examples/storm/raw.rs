@@ -1,4 +1,4 @@
-//! The same on sqlx alone: its pool and its transactions, used as its documentation shows.
+//! The same scopes on sqlx alone, whose pool and transactions are used as its documentation shows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl<E: Engine> Subject for Raw<E> {
 
 impl<E: Engine> Pool for Raw<E> {
     async fn settle(&self) -> Leftovers {
-        // It has no word for that: time enough for the tasks that it spawns.
+        // sqlx cannot report that. This is enough time for the tasks that it spawns.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let open = usize::try_from(self.0.size()).unwrap_or(usize::MAX);
         Leftovers {
@@ -181,7 +181,7 @@ async fn enter<E: Engine>(
     Ok(())
 }
 
-/// Dropped or failed, sqlx's guard rolls back to the savepoint.
+/// If this is dropped or fails, sqlx's guard rolls back to the savepoint.
 async fn charge<E: Engine>(tx: &mut Transaction<'_, E>, record: &Record) -> Result<(), Failure> {
     let scenario = &record.scenario;
     let mut nested = tx.begin().await?;

@@ -1,8 +1,8 @@
-//! Before the faults and after them: the same load with nobody dropped, and how soon it is carried
-//! as before.
+//! Measures the same load without drops before and after the faults, and how soon its throughput
+//! recovers.
 //!
 //! The load after the faults begins before they have ended, so that callers are waiting, failing
-//! and refused when they do. Nobody helps: it is the same handle all along.
+//! and refused when they do. It uses the same handle all along, and nothing resets it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,35 +16,35 @@ use txn_chaos::{FaultyServer, Journal, Limits, Outcome, Record, Scenario, Subjec
 use crate::faults::Counts;
 use crate::settings::Settings;
 
-/// The first sessions are opened, and caches filled.
+/// The time for opening the first sessions and filling caches.
 const WARM_UP: Duration = Duration::from_millis(500);
 const WINDOW: Duration = Duration::from_millis(250);
-/// So many windows are a phase, of 2 s.
+/// The number of windows in a phase, which is 2 s.
 const PHASE: usize = 8;
-/// Generous: a server that has crashed repeats its log first, and the machine may have other things
-/// to do.
+/// The longest time for the recovery. It is generous, because a crashed server replays its log
+/// first, and the machine may be busy.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
-/// This share of the throughput before is as good as all of it.
+/// The share of the throughput before that counts as full throughput.
 const FULL: f64 = 0.8;
-/// With less than this the service has not come back.
+/// The share below which the service has not recovered.
 const ENOUGH: f64 = 0.5;
-/// Who has failed does not ask again at once.
+/// The pause of a caller after a failure.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The throughput before the faults, to compare that after them with.
+/// The throughput before the faults, with which that after them is compared.
 pub(crate) struct Recovery {
-    /// In scopes per second that did what they were to do.
+    /// The number of successful scopes per second.
     before: f64,
     journal: Arc<Journal>,
 }
 
-/// What came back after the faults.
+/// The recovery after the faults.
 pub(crate) struct Returned {
     pub(crate) before: f64,
     pub(crate) after: f64,
-    /// From the end of the faults to that of the first window with full throughput.
+    /// The time from the end of the faults to the end of the first window with full throughput.
     pub(crate) within: Option<Duration>,
-    /// All scopes of the load before and after.
+    /// The records of all scopes before and after the faults.
     pub(crate) records: Vec<Arc<Record>>,
 }
 
@@ -64,8 +64,8 @@ impl Recovery {
         }
     }
 
-    /// Until a whole phase after the faults had full throughput, or it takes too long. The load is
-    /// there when they end.
+    /// Runs the load until a whole phase after the faults had full throughput, or until it takes
+    /// too long. The load begins before the faults end.
     pub(crate) async fn after(
         self,
         faults: JoinHandle<Result<(Counts, FaultyServer)>>,
@@ -103,7 +103,7 @@ impl Returned {
         self.after / self.before
     }
 
-    /// A service that did nothing before has nothing to come back to, and is none.
+    /// Returns whether the service has recovered. If it did nothing before, it has not.
     pub(crate) fn is_enough(&self) -> bool {
         self.share() >= ENOUGH
     }
@@ -117,7 +117,7 @@ fn mean(windows: &[f64]) -> f64 {
     windows.iter().sum::<f64>() / windows.len() as f64
 }
 
-/// Callers who ask for one transfer after the other.
+/// Callers that make one transfer after the other.
 struct Load {
     callers: JoinSet<()>,
     state: Arc<State>,
@@ -130,7 +130,8 @@ struct State {
 }
 
 impl Load {
-    /// What it does is checked as the rest of the storm is: the journal has it.
+    /// Starts the callers. Their scopes are in the journal, so they are checked like the rest of
+    /// the storm.
     fn start(subject: &impl Subject, journal: &Arc<Journal>, settings: &Settings) -> Self {
         let state = Arc::new(State::default());
         let mut callers = JoinSet::new();
@@ -142,7 +143,7 @@ impl Load {
         Self { callers, state }
     }
 
-    /// In one window.
+    /// Returns the throughput of one window.
     async fn throughput(&self) -> f64 {
         let served = || self.state.served.load(Ordering::Relaxed);
         let (before, since) = (served(), Instant::now());
@@ -158,7 +159,8 @@ impl Load {
 
 async fn call<S: Subject>(subject: S, journal: Arc<Journal>, limits: Limits, state: Arc<State>) {
     while !state.over.load(Ordering::Relaxed) {
-        // Below zero, so that a storm does the same with and without this.
+        // The ids are negative, so that the storm draws the same scenarios with and without this
+        // load.
         let scenario = Scenario::undisturbed(-journal.next_id(), limits);
         match journal.run(&subject, scenario).await {
             Outcome::Ok(_) => _ = state.served.fetch_add(1, Ordering::Relaxed),

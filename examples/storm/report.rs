@@ -1,4 +1,4 @@
-//! What came of it, as a table.
+//! The results as a table.
 
 use std::fmt;
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl Report {
         self.losses.iter().all(|(_, lost)| *lost == 0)
     }
 
-    /// The warnings of the runtime, for the curious.
+    /// Returns the warnings of the runtime.
     pub(crate) fn events(&self) -> &[(String, u64)] {
         &self.events
     }

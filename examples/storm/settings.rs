@@ -64,14 +64,14 @@ impl Arguments {
 }
 
 impl Settings {
-    /// When no more scopes are begun.
+    /// Returns when to stop beginning scopes.
     pub(crate) fn end(&self) -> Instant {
         const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
         let limit = Duration::from_secs(self.seconds);
         Instant::now() + self.scopes.map_or(limit, |_| FOREVER)
     }
 
-    /// How far it goes.
+    /// Describes the length of the storm.
     pub(crate) fn extent(&self) -> String {
         match self.scopes {
             Some(scopes) => format!("{scopes} scopes"),
@@ -79,7 +79,7 @@ impl Settings {
         }
     }
 
-    /// What scenarios are drawn from.
+    /// Returns the limits that scenarios are drawn from.
     pub(crate) fn limits(&self, second_writer: bool) -> Limits {
         Limits {
             seed: self.seed,

@@ -1,4 +1,4 @@
-//! What came of it, in figures.
+//! The results in figures.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,37 +20,37 @@ pub(crate) struct Summary {
     pub(crate) events: Events,
     pub(crate) faults: Counts,
     pub(crate) locks: Option<Locks>,
-    /// Where there were faults.
+    /// The recovery, if there were faults.
     pub(crate) returned: Option<Returned>,
     pub(crate) end: Final,
 }
 
-/// What was left when the storm was over.
+/// The state after the storm.
 #[derive(Default)]
 pub(crate) struct Final {
     pub(crate) leftovers: Leftovers,
     /// Sessions in a transaction, as the server sees it.
     pub(crate) in_transaction: Vec<String>,
-    /// How long it took the server to see it so.
+    /// The time until the server showed that.
     pub(crate) noticed: Duration,
-    /// Sessions that could be had at once.
+    /// The number of sessions that could be acquired at once.
     pub(crate) sessions: usize,
     pub(crate) closed: bool,
     pub(crate) contents: Contents,
 }
 
-/// Times in a histogram.
+/// A histogram of times.
 pub(crate) struct Times(Histogram<u64>);
 
-/// From the drop of a scope in a slow query until another scope has its lock, and until its session
-/// is settled.
+/// The times from the drop of a scope in a slow query until another scope has its lock, and until
+/// its session is settled.
 #[derive(Default)]
 pub(crate) struct Locks {
     pub(crate) released: Times,
     pub(crate) settled: Times,
 }
 
-/// Unknown commits, as the ledger resolves them.
+/// The commits with an unknown outcome, as the ledger resolves them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unknown {
     pub(crate) present: u64,
@@ -74,8 +74,8 @@ impl Summary {
         dropped.filter(|at| *at == phase).count() as u64
     }
 
-    /// From the drop until the hook that says so. Scopes dropped before they had hooks are not
-    /// among them.
+    /// Returns the times from the drop until the hook that reports it. Scopes that were dropped
+    /// before they had hooks are not included.
     pub(crate) fn settle_times(&self) -> Times {
         let mut times = Times::default();
         for time in self

@@ -1,4 +1,4 @@
-//! Whether the money is all there, as the database has it, and what was said to be committed.
+//! Checks that no money is missing in the database, and no transfer that was reported as committed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +11,28 @@ use crate::Core;
 use crate::bank::{Bank, TOTAL};
 use crate::load::Load;
 
-/// It may take this part of the time: a ledger that grows takes ever longer to count.
+/// An audit may take one part in this many of the time, because a growing ledger takes ever longer
+/// to count.
 const PART: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the database holds, beside what it should.
+/// The contents of the database, and what is expected of them.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Audit {
-    /// What all accounts hold together.
+    /// The sum of all balances.
     cents: i64,
     expected: i64,
-    /// Transfers in the ledger.
+    /// The number of transfers in the ledger.
     rows: i64,
-    /// Transfers whose callers were told that they are committed, before the ledger was read.
+    /// The number of transfers that were reported as committed before the ledger was read.
     acknowledged: i64,
     is_right: bool,
 }
 
 impl Audit {
     pub(crate) async fn take(bank: &dyn Bank, load: &Load) -> Result<Self, sqlx::Error> {
-        // First: what is told from now on may not be in the ledger yet.
+        // This comes first, because transfers that are reported from now on may not be in the
+        // ledger.
         let acknowledged = load.acknowledged();
         let count = bank.count().await?;
         Ok(Self {
@@ -42,7 +44,8 @@ impl Audit {
         })
     }
 
-    /// The sum is what it was, and nothing that was said to be committed is missing.
+    /// Returns whether the sum is unchanged and no transfer that was reported as committed is
+    /// missing.
     pub fn is_right(&self) -> bool {
         self.is_right
     }
@@ -64,7 +67,7 @@ impl std::fmt::Display for Audit {
     }
 }
 
-/// `None` while the database cannot be asked.
+/// Keeps the latest audit up to date. It is `None` while the database cannot be queried.
 pub(crate) async fn keep(core: Arc<Core>, latest: watch::Sender<Option<Audit>>) {
     loop {
         let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! The bank that the load is on: its scopes, annotated functions, and what else can be asked of it,
-//! whichever its engine.
+//! The bank that the load runs on: its annotated functions, and other operations that work on every
+//! engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,28 +18,29 @@ use txn_chaos::{
 use crate::Arguments;
 
 pub(crate) const ACCOUNTS: i64 = 100;
-/// What all accounts hold together, always.
+/// The sum of all balances, which never changes.
 pub(crate) const TOTAL: i64 = ACCOUNTS * OPENING_BALANCE;
 
-/// For a session: shorter than usual, so that one sees it run out.
+/// The acquire timeout. It is shorter than usual, so that it can be seen to expire.
 const ACQUIRE: Duration = Duration::from_secs(3);
-/// Until callers are told at once that the server is out of reach; likewise.
+/// The time after which callers are told at once that the server is out of reach. It is also short.
 const BREAKER: Duration = Duration::from_secs(1);
-/// Callers of a service give up: under lasting overload those who wait for longer are refused, and
-/// the others served quickly.
+/// The target for waiting. Under lasting overload, callers that wait for longer are refused, and
+/// the others are served quickly.
 const TARGET: Duration = Duration::from_millis(50);
-/// For SQLite's lock: shorter than one can be held from the page, so that one sees it run out.
+/// The timeout for SQLite's lock. The page can hold the lock for longer, so that the timeout can be
+/// seen to expire.
 const BUSY: Duration = Duration::from_secs(1);
-/// Of a connection that is not in the pool's queue, and may not have its turn for long.
+/// The timeout of a direct connection, which is not in the pool's queue and may wait for long.
 const BUSY_DIRECT: Duration = Duration::from_secs(20);
 
-/// Serializable: on PostgreSQL some of those that meet are told to try again.
+/// Runs a serializable transfer. On PostgreSQL, some of those that conflict have to be retried.
 #[transactional(name = "bank.transfer", isolation = serializable, retry)]
 async fn transfer<E: Engine>(tx: &mut Tx<E>, record: &Record) -> Result<Fee, Failure> {
     transfer::body(tx, record).await
 }
 
-/// Slow, reads only, and is in nobody's way.
+/// Runs a slow report, which only reads and blocks nobody.
 #[transactional(name = "bank.report", read_only)]
 async fn report<E: Engine>(tx: &mut Tx<E>) -> Result<(), Failure> {
     const PAUSE: Duration = Duration::from_millis(400);
@@ -50,12 +51,12 @@ async fn report<E: Engine>(tx: &mut Tx<E>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The bank, as those see it who need not know its engine.
+/// The bank, for code that does not know its engine.
 #[async_trait]
 pub(crate) trait Bank: Send + Sync {
     fn engine(&self) -> &'static str;
 
-    /// One transfer, dropped if the scenario says so.
+    /// Runs one transfer, and drops it if the scenario says so.
     async fn transfer(&self, scenario: Scenario) -> Outcome;
 
     async fn report(&self) -> Result<(), Failure>;
@@ -66,25 +67,25 @@ pub(crate) trait Bank: Send + Sync {
 
     async fn close(&self);
 
-    /// What the database holds, over a connection of its own: txn not in between.
+    /// Reads the contents of the database over a connection that bypasses txn.
     async fn count(&self) -> Result<Count, sqlx::Error>;
 
-    /// Another connection holds for so long what everybody needs to write.
+    /// Holds locks that every writer needs, on another connection.
     async fn hold_lock(&self, how_long: Duration) -> Result<(), sqlx::Error>;
 
-    /// Ends all sessions, on the server.
+    /// Terminates all sessions on the server.
     async fn terminate(&self) -> Result<(), sqlx::Error>;
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count {
-    /// Of all accounts.
+    /// The sum of all balances.
     pub(crate) cents: i64,
-    /// Transfers that are in the ledger.
+    /// The number of transfers in the ledger.
     pub(crate) transfers: i64,
 }
 
-/// A new bank, with the server that it is on if faults can be injected there.
+/// Opens a new bank. It comes with its server if faults can be injected there.
 pub(crate) async fn open(arguments: &Arguments) -> Result<(Arc<dyn Bank>, Option<FaultyServer>)> {
     let target = &arguments.target;
     match target.engine()? {
@@ -160,7 +161,7 @@ impl<E: Engine> Bank for Handle<E> {
         self.db.close().await;
     }
 
-    /// Each statement by itself sees the database at one moment.
+    /// Each statement sees the database at a single point in time.
     async fn count(&self) -> Result<Count, sqlx::Error> {
         let mut direct = self.direct().await?;
         Ok(Count {
@@ -183,7 +184,7 @@ impl<E: Engine> Bank for Handle<E> {
     }
 }
 
-/// Transfers by the scope above.
+/// A subject that transfers by the scope above.
 struct Serializable<E: Engine>(Db<E>);
 
 impl<E: Engine> Clone for Serializable<E> {

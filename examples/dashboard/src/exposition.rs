@@ -1,9 +1,9 @@
-//! The metrics: the recorder that they go to, and what `/metrics` makes of them, read again: the
-//! page shows no figure that Prometheus does not get.
+//! The metrics: their recorder, and a parser for the text of `/metrics`, so that the page shows
+//! only figures that Prometheus gets too.
 //!
-//! Names as `with_recommended_naming` spells them (`txn_scope_duration_seconds`,
-//! `txn_rollbacks_total`), and histograms with buckets, which unlike quantiles can be added up over
-//! instances: `grafana.json` counts on both.
+//! Names are as in `with_recommended_naming` (`txn_scope_duration_seconds`, `txn_rollbacks_total`).
+//! Histograms have buckets, which unlike quantiles can be added up over instances. `grafana.json`
+//! relies on both.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,14 +13,14 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-/// In seconds: from what SQLite needs for a scope to what an operator waits for.
+/// The buckets in seconds, from what SQLite needs for a scope to what an operator waits for.
 const BUCKETS: [f64; 18] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0, 60.0,
 ];
 const ATTEMPT_BUCKETS: [f64; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 10.0];
 
-/// The recorder of this process, installed at the first call: before any `Db` is made.
+/// Returns the recorder of this process. The first call installs it, and has to precede any `Db`.
 pub(crate) fn install_recorder() -> Result<PrometheusHandle> {
     static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ fn build_recorder() -> Result<PrometheusRecorder> {
         .build_recorder())
 }
 
-/// One text in Prometheus' exposition format.
+/// A text in Prometheus' exposition format, parsed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exposition(Vec<Sample>);
 
@@ -58,13 +58,13 @@ impl Exposition {
         Self(text.lines().filter_map(sample).collect())
     }
 
-    /// The samples that have this label, with this value.
+    /// Returns the samples that have this label with this value.
     pub(crate) fn only(&self, label: &str, value: &str) -> Self {
         let is_one = |sample: &&Sample| sample.labels.get(label).is_some_and(|has| has == value);
         Self(self.0.iter().filter(is_one).cloned().collect())
     }
 
-    /// All samples of this name, added up by the value of one of their labels.
+    /// Returns the sums of all samples of this name, by the value of one of their labels.
     pub(crate) fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
         let mut sums = BTreeMap::new();
         for sample in self.0.iter().filter(|sample| sample.name == name) {
@@ -77,11 +77,11 @@ impl Exposition {
 
     pub(crate) fn total(&self, name: &str) -> f64 {
         let samples = self.0.iter().filter(|sample| sample.name == name);
-        // Not `sum()`, which makes -0 of nothing.
+        // This is not `sum()`, which returns -0 for no samples.
         samples.fold(0.0, |sum, sample| sum + sample.value)
     }
 
-    /// A histogram's upper bounds, and how many lie below each.
+    /// Returns a histogram's upper bounds, and the number of values below each.
     pub(crate) fn buckets(&self, name: &str) -> Vec<(f64, f64)> {
         let buckets = self.by(&format!("{name}_bucket"), "le").into_iter();
         let bounds = buckets.filter_map(|(bound, count)| Some((bound.parse().ok()?, count)));
@@ -91,7 +91,7 @@ impl Exposition {
     }
 }
 
-/// `name{label="value",…} 1`, of a line that is no comment.
+/// Parses a line like `name{label="value",…} 1`.
 fn sample(line: &str) -> Option<Sample> {
     let (key, value) = line.rsplit_once(' ')?;
     let (name, labels) = key.split_once('{').unwrap_or((key, "}"));
@@ -102,7 +102,7 @@ fn sample(line: &str) -> Option<Sample> {
     })
 }
 
-/// What follows the opening brace.
+/// Parses the labels after the opening brace.
 fn labels_of(mut rest: &str) -> Option<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     while !rest.starts_with('}') {
@@ -114,7 +114,7 @@ fn labels_of(mut rest: &str) -> Option<BTreeMap<String, String>> {
     Some(labels)
 }
 
-/// Up to the closing quote, and what is behind it.
+/// Splits a text at the closing quote.
 fn unquote(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();

@@ -1,4 +1,4 @@
-//! What can be done to the database, and to the way to it, from the page.
+//! The faults that the page can inject into the database and the network to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) enum Fault {
     Crash,
 }
 
-/// In seconds, what is over at once is shown as going on.
+/// The seconds for which an instantaneous fault is shown as active.
 const SHOWN: u64 = 1;
 
 /// A button on the page.
@@ -32,9 +32,10 @@ pub(crate) struct Button {
     label: &'static str,
     description: &'static str,
     active: bool,
-    /// How often it has begun: a short one may be over before the page is told of it.
+    /// The number of times that it has begun. A short fault may be over before the page hears of
+    /// it.
     begun: u32,
-    /// Why it cannot be pressed.
+    /// The reason that it is disabled.
     why_not: Option<String>,
 }
 
@@ -45,12 +46,12 @@ pub(crate) struct Faults {
     over: watch::Sender<bool>,
 }
 
-/// What goes on, and what has been.
+/// The active fault, and the past ones.
 #[derive(Default)]
 struct Progress {
-    /// One at a time: two at once would end each other.
+    /// Only one fault is active at a time, because two would end each other.
     active: Option<Fault>,
-    /// How often each has begun, in the order of `Fault::ALL`.
+    /// The number of times that each fault has begun, in the order of `Fault::ALL`.
     begun: [u32; Fault::ALL.len()],
 }
 
@@ -91,7 +92,7 @@ impl Fault {
 }
 
 impl Faults {
-    /// The server, or why there is none to be faulted.
+    /// Creates the faults on a server, or with the reason that there is none.
     pub(crate) fn new(bank: Arc<dyn Bank>, server: Result<FaultyServer, &'static str>) -> Self {
         Self {
             bank,
@@ -123,7 +124,7 @@ impl Faults {
         Some(format!("one at a time: “{}” goes on", active.label()))
     }
 
-    /// Begins it; it ends by itself.
+    /// Begins a fault, which ends on its own.
     pub(crate) fn begin(self: &Arc<Self>, fault: Fault) -> Result<(), String> {
         let mut denied = None;
         self.progress.send_if_modified(|progress| {
@@ -147,11 +148,11 @@ impl Faults {
         Ok(())
     }
 
-    /// Everything is as it should be again, soon.
+    /// Ends the active fault early, and waits for that.
     pub(crate) async fn stop(&self) {
         self.over.send_replace(true);
         let mut progress = self.progress.subscribe();
-        // Its sender is ours, so that it does not fail.
+        // This cannot fail, because `self` owns the sender.
         let is_over = |progress: &Progress| progress.active.is_none();
         progress.wait_for(is_over).await.ok();
     }
@@ -160,7 +161,7 @@ impl Faults {
         let Ok(server) = &self.server else {
             return self.lock().await;
         };
-        // One fault at a time has it.
+        // Nobody else holds this lock, because only one fault is active at a time.
         let mut server = server.lock().await;
         match fault {
             Fault::Lock => self.lock().await?,
@@ -191,14 +192,14 @@ impl Faults {
         const TIME: Duration = Duration::from_secs(3);
         loop {
             let held = self.bank.hold_lock(TIME).await.map_err(txn::Error::from);
-            // Whoever locks this much may be the victim of a deadlock.
+            // A transaction that locks this much may be the victim of a deadlock.
             if !held.as_ref().is_err_and(txn::Error::is_deadlock) {
                 return held.context("could not have the lock itself");
             }
         }
     }
 
-    /// So many seconds, or until we are to stop.
+    /// Waits for so many seconds, or until `stop` is called.
     async fn pause(&self, seconds: u64) {
         let mut over = self.over.subscribe();
         let over = over.wait_for(|over| *over);

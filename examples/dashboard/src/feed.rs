@@ -1,4 +1,4 @@
-//! What the page is sent, twice a second.
+//! The frames that the page is sent, twice a second.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +16,14 @@ use crate::faults::Button;
 use crate::figures::Figures;
 
 const EVERY: Duration = Duration::from_millis(500);
-/// So many are shown to whom opens the page: a minute.
+/// The number of past frames that a new page gets, which is one minute.
 const KEPT: usize = 120;
-/// So many open scopes are listed, the oldest.
+/// The number of open scopes that are listed. They are the oldest ones.
 const LISTED: usize = 12;
 
 #[derive(Serialize)]
 struct Frame {
-    /// Counts the frames.
+    /// The number of this frame.
     number: u64,
     sessions: Sessions,
     breaker: &'static str,
@@ -45,7 +45,7 @@ struct Sessions {
     waiting: usize,
 }
 
-/// The frames so far, and those to come.
+/// The past frames, and a channel for new ones.
 pub(crate) struct Feed {
     kept: Mutex<VecDeque<Arc<str>>>,
     live: broadcast::Sender<Arc<str>>,
@@ -65,11 +65,11 @@ impl Feed {
             kept.pop_front();
         }
         kept.push_back(Arc::clone(&frame));
-        // Nobody may look at it.
+        // It is not an error if nobody looks at the page.
         self.live.send(frame).ok();
     }
 
-    /// A reader that is too slow misses some.
+    /// Returns the past and new frames. A reader that is too slow misses some.
     pub(crate) fn frames(&self) -> impl Stream<Item = Arc<str>> + use<> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (past, live) = (kept.clone(), self.live.subscribe());
@@ -86,13 +86,14 @@ impl Feed {
     }
 }
 
-/// Until it is dropped.
+/// Sends frames until it is dropped.
 pub(crate) async fn feed(core: Arc<Core>) {
     let open = watch::Sender::new(Vec::new());
     tokio::join!(list_scopes(&core, &open), send_frames(&core, &open));
 }
 
-/// By itself: the server is asked who has the locks, and may take its time.
+/// Lists the open scopes. This runs separately, because the server is asked for the holders of
+/// locks and may be slow.
 async fn list_scopes(core: &Core, open: &watch::Sender<Vec<OpenScope>>) {
     loop {
         open.send_replace(core.bank.scopes().await);
@@ -141,7 +142,7 @@ fn frame(core: &Core, number: u64, figures: Figures, open: &[OpenScope]) -> Fram
     }
 }
 
-/// The open scopes.
+/// The open scopes: their number, and the oldest of them.
 #[derive(Serialize)]
 struct Open {
     count: usize,
@@ -156,7 +157,7 @@ struct Line {
     state: String,
     session: Option<u64>,
     statements: u64,
-    /// What it waits for, and on whom.
+    /// The resource that the scope waits for, and its holders.
     waits: Option<String>,
 }
 
@@ -181,7 +182,8 @@ fn line(scope: &OpenScope) -> Line {
     }
 }
 
-/// The line of `OpenScope` itself has all holders, and where they are; here they are in the table.
+/// Describes what a scope waits for. It names fewer holders than `OpenScope` does, because the
+/// table shows them.
 fn waits(what: WaitsFor, holders: &[Holder]) -> String {
     let what = match what {
         WaitsFor::Session => "a session",

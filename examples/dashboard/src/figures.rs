@@ -1,4 +1,4 @@
-//! What happened between two looks at the metrics.
+//! The changes between two readings of the metrics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::exposition::Exposition;
 
-/// Per second, or in milliseconds; how many each label has.
+/// The figures of a frame: rates per second by label, and times in milliseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Figures {
     scopes: BTreeMap<String, f64>,
@@ -21,11 +21,11 @@ pub(crate) struct Figures {
     commit: Option<Percentiles>,
     settle: Option<Percentiles>,
     utilization: f64,
-    /// Since the beginning, not per second.
+    /// The total since the start, not a rate.
     dropped: f64,
 }
 
-/// In milliseconds.
+/// Quantiles in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Percentiles {
     p50: f64,
@@ -73,7 +73,7 @@ impl Since<'_> {
         (self.now.total(name) - self.before.total(name)) / self.time.as_secs_f64()
     }
 
-    /// Without those that are 0.
+    /// Returns the rates by label, without those that are 0.
     fn rates(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
         let before = self.before.by(name, label);
         let now = self.now.by(name, label).into_iter();
@@ -106,8 +106,8 @@ impl Since<'_> {
     }
 }
 
-/// As Prometheus' `histogram_quantile` has it: evenly within a bucket, and at most the last bound
-/// there is.
+/// Estimates a quantile as Prometheus' `histogram_quantile` does, by linear interpolation within a
+/// bucket, and at most the last finite bound.
 fn quantile(buckets: &[(f64, f64)], q: f64) -> Option<f64> {
     let count = buckets.last().map(|(_, count)| *count)?;
     if count <= 0.0 {

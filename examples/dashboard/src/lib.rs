@@ -1,11 +1,11 @@
-//! What the example `dashboard` is made of; `main.rs` runs it, the tests look at its page.
+//! The parts of the example `dashboard`. `main.rs` runs it, and the tests look at its page.
 //!
-//! - `load.rs`: workers, what each transfer is to do, and the storm that drops it.
-//! - `bank.rs`: the bank that they are on, with the scopes that differ from those in `tests/chaos`.
-//! - `faults.rs`: what can be done to its server from the page.
-//! - `exposition.rs`, `figures.rs`: the metrics, and what the page makes of them.
+//! - `load.rs`: the workers, their transfers, and the storm that drops these.
+//! - `bank.rs`: the bank, with the scopes that differ from those in `tests/chaos`.
+//! - `faults.rs`: the faults that the page can inject into its server.
+//! - `exposition.rs`, `figures.rs`: the metrics, and the figures on the page.
 //! - `audit.rs`: the proof that no money is lost.
-//! - `feed.rs`, `server.rs`, `page.html`: what is sent to the page, and the page.
+//! - `feed.rs`, `server.rs`, `page.html`: the data for the page, and the page.
 
 mod audit;
 mod bank;
@@ -67,7 +67,7 @@ pub struct Arguments {
     name: String,
 }
 
-/// What all that serves the page looks at.
+/// The state that all handlers share.
 struct Core {
     bank: Arc<dyn Bank>,
     faults: Arc<Faults>,
@@ -75,12 +75,12 @@ struct Core {
     feed: Feed,
     audit: watch::Receiver<Option<Audit>>,
     metrics: PrometheusHandle,
-    /// The pool's, in the metrics.
+    /// The name of the pool in the metrics.
     pool: String,
     over: CancellationToken,
 }
 
-/// A dashboard that is served.
+/// A running dashboard.
 pub struct Dashboard {
     address: SocketAddr,
     core: Arc<Core>,
@@ -121,12 +121,12 @@ impl Dashboard {
         })
     }
 
-    /// Of the page.
+    /// Returns the address of the page.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends the load, closes the bank, and looks whether all is there.
+    /// Stops the load, closes the bank, and audits it.
     pub async fn stop(mut self) -> Result<Audit> {
         let core = &self.core;
         core.over.cancel();
@@ -140,7 +140,7 @@ impl Dashboard {
 }
 
 impl Core {
-    /// What the metrics say of our pool.
+    /// Returns the metrics of this dashboard's pool.
     fn exposition(&self) -> Exposition {
         let text = Exposition::read(&self.metrics.render());
         text.only("db_client_connection_pool_name", &self.pool)

@@ -1,5 +1,5 @@
-//! Workers that make one transfer after the other; how many, and whether it storms, is set while
-//! they work.
+//! Workers that make one transfer after the other. Their number, and whether a storm is on, can be
+//! changed while they work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -18,11 +18,11 @@ const BETWEEN_REPORTS: Duration = Duration::from_millis(600);
 
 pub(crate) struct Load {
     bank: Arc<dyn Bank>,
-    /// Worker n works while there are more than n.
+    /// The number of workers. Worker `n` works while this is more than `n`.
     workers: watch::Sender<usize>,
     storm: AtomicBool,
     next: AtomicI64,
-    /// Transfers that their callers know to be committed.
+    /// The number of transfers that were reported as committed.
     acknowledged: AtomicI64,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -66,7 +66,7 @@ impl Load {
         self.acknowledged.load(Ordering::Acquire)
     }
 
-    /// Nobody begins anything more, and what is under way is dropped.
+    /// Stops all workers, and drops their open transfers.
     pub(crate) async fn stop(&self) {
         self.set_workers(0);
         self.tasks.lock().await.shutdown().await;
@@ -74,7 +74,7 @@ impl Load {
 
     async fn wanted(&self, number: usize) {
         let mut workers = self.workers.subscribe();
-        // Its sender is ours, so that it does not fail.
+        // This cannot fail, because `self` owns the sender.
         workers.wait_for(|workers| *workers > number).await.ok();
     }
 
@@ -98,14 +98,14 @@ impl Load {
     async fn report(self: Arc<Self>) {
         loop {
             self.wanted(0).await;
-            // One that fails is in the figures, like every other scope.
+            // A failure is in the figures, like that of every other scope.
             self.bank.report().await.ok();
             sleep(BETWEEN_REPORTS).await;
         }
     }
 }
 
-/// In a storm half of them are dropped.
+/// Draws a scenario. In a storm, half of the transfers are dropped.
 fn scenario(id: i64, storm: bool) -> Scenario {
     let mut rng = rand::rng();
     let limits = Limits {

@@ -1,4 +1,5 @@
-//! A page to look at: a load on txn that can be turned up, faulted and stormed while one watches.
+//! A page that shows a load on txn, which can be turned up, dropped and hit by faults while one
+//! watches.
 //!
 //! ```text
 //! cargo run --example dashboard
@@ -48,7 +49,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Ctrl-C, or the time is over.
+/// Waits for Ctrl-C, or until the time is over.
 async fn over(seconds: Option<u64>) -> Result<()> {
     let time = Duration::from_secs(seconds.unwrap_or(u64::MAX));
     match tokio::time::timeout(time, tokio::signal::ctrl_c()).await {

@@ -1,4 +1,4 @@
-//! What the page, and Prometheus, ask for.
+//! The HTTP server for the page and for Prometheus.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::Core;
 use crate::faults::Fault;
 
 const PAGE: &str = include_str!("page.html");
-/// All is in the one file, and nothing comes from elsewhere.
+/// The content security policy. Everything is in one file, and nothing is loaded from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -36,8 +36,8 @@ struct Begin {
     fault: Fault,
 }
 
-/// What changes something takes JSON only, which no page from elsewhere can send without being
-/// asked first.
+/// Builds the router. Requests that change something must be JSON, which pages of other origins
+/// cannot send without a preflight request.
 pub(crate) fn router(core: Arc<Core>) -> Router {
     Router::new()
         .route("/", get(page))
@@ -54,7 +54,8 @@ async fn page(State(core): State<Arc<Core>>) -> impl IntoResponse {
     ([(CONTENT_SECURITY_POLICY, POLICY)], Html(page))
 }
 
-/// They end when the program does: a page that is open must not keep it.
+/// Streams the frames. The stream ends when the program does, so that an open page does not keep it
+/// running.
 async fn events(
     State(core): State<Arc<Core>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

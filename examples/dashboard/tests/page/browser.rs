@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
 
-/// No graphics and no sandbox, as in a container; nothing that asks the network for anything.
+/// Arguments that turn off graphics and the sandbox, as in a container, and everything that uses
+/// the network.
 const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
@@ -26,7 +27,7 @@ const ARGUMENTS: [&str; 10] = [
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
     chromedriver: Child,
-    /// What it keeps; a fresh one, so that nothing of a user's is in it.
+    /// A fresh profile, so that it contains nothing of the user's.
     profile: TempDir,
 }
 
@@ -58,9 +59,9 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Chromium would outlive who started it.
+    /// Kills Chromium, which would outlive the process that started it.
     fn drop(&mut self) {
-        // Its target is `HOST-PID`.
+        // The target of the link is `HOST-PID`.
         if let Ok(lock) = fs::read_link(self.profile.path().join("SingletonLock"))
             && let Some((_, pid)) = lock.to_string_lossy().rsplit_once('-')
         {
@@ -71,8 +72,8 @@ impl Drop for Browser {
     }
 }
 
-/// On a free port of loopback, which it prints. It wants the same one of IPv4 and IPv6, and ends if
-/// somebody has the second.
+/// Starts chromedriver on a free loopback port, which it prints. It needs the same port on IPv4 and
+/// IPv6, and ends if the second one is taken.
 fn start_chromedriver() -> (Child, u16) {
     const ATTEMPTS: usize = 5;
     let mut attempts = std::iter::repeat_with(try_chromedriver).take(ATTEMPTS);

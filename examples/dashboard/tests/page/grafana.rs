@@ -1,4 +1,4 @@
-//! The dashboard for Grafana names metrics and labels that there are.
+//! The dashboard for Grafana names only metrics and labels that exist.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ async fn each_metric_that_it_names_is_served() {
     let mut names = Names::default();
     names.collect(&dashboard);
     assert!(names.metrics.len() > 15, "{names:?}");
-    // On PostgreSQL everything can happen that is counted.
+    // Everything that is counted can happen on PostgreSQL.
     let page = Page::open(&["--engine", "postgres", "--storm", "--workers", "60"]).await;
     for fault in ["lock", "terminate", "crash"] {
         page.begin(fault).await;
@@ -50,7 +50,7 @@ struct Names {
 }
 
 impl Names {
-    /// Of all queries there are, wherever.
+    /// Collects all queries, wherever they are in the JSON.
     fn collect(&mut self, value: &Value) {
         match value {
             Value::Object(fields) => {
@@ -68,7 +68,7 @@ impl Names {
         }
     }
 
-    /// Within braces and behind `by (` are labels, all else are metrics.
+    /// Collects the names of a query: labels within braces and after `by (`, and metrics elsewhere.
     fn read(&mut self, query: &str) {
         // `label_values(metric, label)`
         let query = query.replace(", db_", "{db_").replace("by (", "{");

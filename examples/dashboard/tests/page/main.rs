@@ -152,7 +152,7 @@ async fn a_fault_that_cannot_be_had_says_why() {
     }
 }
 
-/// Else that all is right would say nothing.
+/// Without this test, a page that says that all is right would prove nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn money_and_commits_that_are_missing_show() {
     let losses = [

@@ -11,7 +11,7 @@ use txn_dashboard::{Arguments, Audit, Dashboard};
 
 use crate::browser::Browser;
 
-/// Far beyond what anything takes, also on a loaded machine.
+/// The longest wait. It is far beyond what anything takes, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Page {
@@ -30,7 +30,7 @@ impl Page {
         Self { dashboard, browser }
     }
 
-    /// The browser ends, and the bank closes with its money right.
+    /// Ends the browser, closes the bank, and asserts that no money is lost.
     pub(crate) async fn close(self) {
         let audit = self.end().await;
         assert!(audit.is_right(), "{audit}");
@@ -42,7 +42,7 @@ impl Page {
         self.dashboard.stop().await.unwrap()
     }
 
-    /// What JavaScript makes of an expression.
+    /// Evaluates a JavaScript expression on the page.
     pub(crate) async fn value<T: DeserializeOwned>(&self, expression: &str) -> T {
         let script = format!("return {expression}");
         let value = self.browser.driver.execute(script, vec![]).await;
@@ -50,7 +50,7 @@ impl Page {
         value.convert().unwrap()
     }
 
-    /// Waits until it holds; `what` is for the message.
+    /// Waits until the expression is true. `what` is for the message.
     pub(crate) async fn until(&self, what: &str, expression: &str) {
         let begun = Instant::now();
         while !self.value::<bool>(&format!("!!({expression})")).await {
@@ -62,7 +62,7 @@ impl Page {
         }
     }
 
-    /// Waits until an expression has another value than now.
+    /// Waits until an expression changes its value.
     pub(crate) async fn until_changed(&self, what: &str, expression: &str) {
         let now: serde_json::Value = self.value(expression).await;
         self.until(what, &format!("{expression} != {now}")).await;
@@ -73,7 +73,7 @@ impl Page {
         found.click().await.unwrap();
     }
 
-    /// Presses the button of a fault, and waits until that has begun; it may be over by then.
+    /// Presses the button of a fault, and waits until that has begun. It may be over by then.
     pub(crate) async fn begin(&self, fault: &str) {
         let button = format!("document.getElementById('fault-{fault}')");
         self.until(fault, &format!("{button} && !{button}.disabled"))
@@ -90,8 +90,8 @@ impl Page {
             .await;
     }
 
-    /// Has the page note whether this has been true at a time from now on: what is short may be
-    /// over before one looks.
+    /// Makes the page remember whether the expression is true at any time from now on, because a
+    /// short state may be missed otherwise.
     pub(crate) async fn remember(&self, name: &str, expression: &str) {
         let script = format!(
             "window.{name} = false;
@@ -103,8 +103,8 @@ impl Page {
         self.browser.driver.execute(script, vec![]).await.unwrap();
     }
 
-    /// Injects a fault until all of this has been true: on a machine that is busy it may not show
-    /// the first time.
+    /// Injects a fault until all these expressions have been true, because they may not become true
+    /// the first time on a busy machine.
     pub(crate) async fn inject_until<const N: usize>(&self, fault: &str, shows: [&str; N]) {
         let begun = Instant::now();
         for (n, expression) in shows.iter().enumerate() {
@@ -128,7 +128,7 @@ impl Page {
         found.send_keys(keys).await.unwrap();
     }
 
-    /// Waits until Prometheus gets all of it; what is still missing is said by `missing`.
+    /// Waits until `missing` returns nothing for the metrics that Prometheus gets.
     pub(crate) async fn until_served(&self, missing: impl Fn(&str) -> Vec<String>) {
         let begun = Instant::now();
         loop {
@@ -141,14 +141,14 @@ impl Page {
         }
     }
 
-    /// What Prometheus gets.
+    /// Returns the metrics as Prometheus gets them.
     pub(crate) async fn metrics(&self) -> String {
         let fetch = "fetch('/metrics').then(answer => answer.text())";
         self.value(fetch).await
     }
 }
 
-/// Each has a pool of its own in the metrics, which all tests share.
+/// Starts a dashboard. Its pool has its own name in the metrics, which all tests share.
 pub(crate) async fn start(arguments: &[&str]) -> Dashboard {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -158,13 +158,15 @@ pub(crate) async fn start(arguments: &[&str]) -> Dashboard {
     Dashboard::start(&arguments).await.unwrap()
 }
 
-/// The number that is shown behind a name in a chart's legend, 0 if the name is not there.
+/// Returns the expression for the number after a name in a chart's legend, or 0 if the name is
+/// absent.
 pub(crate) fn figure(chart: &str, name: &str) -> String {
     let found = format!("document.querySelector('#chart-{chart} [data-name=\"{name}\"] b')");
     format!("(parseFloat({found}?.textContent.replaceAll(',', '')) || 0)")
 }
 
-/// Whether the chart has had something to show under this name in the last minute.
+/// Returns the expression for whether the chart has shown something under this name in the last
+/// minute.
 pub(crate) fn shown(chart: &str, name: &str) -> String {
     format!("document.querySelector('#chart-{chart} [data-name=\"{name}\"]')")
 }
@@ -173,7 +175,7 @@ pub(crate) fn text(id: &str) -> String {
     format!("document.getElementById('{id}').textContent")
 }
 
-/// The number in an element's text.
+/// Returns the expression for the number in an element's text.
 pub(crate) fn number(id: &str) -> String {
     format!("(parseFloat({}.replaceAll(',', '')) || 0)", text(id))
 }
