@@ -144,8 +144,7 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     {
         tracing::error!(
             target: "txn", system = DB::SYSTEM, backend = session.backend(), %by,
-            "a scope was dropped that could not be rolled back: its transaction had been ended \
-             before"
+            "a scope was dropped that could not be rolled back: its transaction had been ended before"
         );
     }
     // Boxed, because it is rare and every cleanup would have room for it.
