@@ -34,7 +34,9 @@ use super::{
 };
 use crate::engine::statement::{Statement, is_one_of};
 use crate::engine::{Backend, Target};
-use crate::model::error::class::mysql::is_of_the_program;
+use crate::model::error::class::mysql::{
+    CHECKREAD, DEADLOCK, LOCK_TABLE_FULL, LOCK_WAIT_TIMEOUT, is_of_the_program,
+};
 use crate::model::error::{Class, Error};
 use crate::model::options::{Lacks, Options};
 
@@ -42,18 +44,13 @@ use crate::model::options::{Lacks, Options};
 const NO_SUCH_THREAD: u16 = 1094;
 const TOO_MANY_CONNECTIONS: u16 = 1040;
 const SAVEPOINT_DOES_NOT_EXIST: u16 = 1305;
-const LOCK_WAIT_TIMEOUT: u16 = 1205;
-const LOCK_TABLE_FULL: u16 = 1206;
 const PREVENTED_BY_OPTION: u16 = 1290;
 const READ_ONLY_TRANSACTION: u16 = 1792;
 const READ_ONLY_MODE: u16 = 1836;
-const DEADLOCK: u16 = 1213;
 /// A storage engine could not commit, and the server does not say how far it came.
 const ERROR_DURING_COMMIT: u16 = 1180;
 /// The same on `TiDB`, which speaks the same protocol.
 const RESULT_UNDETERMINED: u16 = 8501;
-/// MariaDB: a row changed since the snapshot was taken. The server rolls back, as for a deadlock.
-const CHECKREAD: u16 = 1020;
 
 /// A table, a variable or a function is missing or turned off on this server, or forbidden for this
 /// account.

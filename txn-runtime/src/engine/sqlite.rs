@@ -30,7 +30,7 @@ use super::{
 };
 use crate::engine::Backend;
 use crate::model::error::Class;
-use crate::model::error::class::sqlite::class;
+use crate::model::error::class::sqlite::{class, primary_code};
 use crate::model::options::{Lacks, Options};
 
 /// After how many instructions of its virtual machine SQLite checks the interrupt flag: about 50
@@ -168,7 +168,7 @@ impl Engine for Sqlite {
     }
 
     fn only_reads(error: &dyn DatabaseError) -> bool {
-        primary_code(error) == 8 // READONLY and its kinds
+        primary_code(error) == READ_ONLY
     }
 
     async fn check_writes(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -231,13 +231,6 @@ async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Erro
         Err(sqlx::Error::Database(error)) if primary_code(&*error) == READ_ONLY => Ok(()),
         result => result.map(drop),
     }
-}
-
-/// The primary result code, which is the low byte of the extended one:
-/// <https://www.sqlite.org/rescode.html>.
-fn primary_code(error: &dyn DatabaseError) -> u32 {
-    let code = error.code().and_then(|code| code.parse::<u32>().ok());
-    code.unwrap_or_default() & 0xff
 }
 
 /// Returns whether a `*` in the text may stand for columns: any but that of `count(*)`. A

@@ -4,15 +4,15 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::Class;
 
-const LOCK_WAIT_TIMEOUT: u16 = 1205;
-const LOCK_TABLE_FULL: u16 = 1206;
-const DEADLOCK: u16 = 1213;
+pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
+pub(crate) const LOCK_TABLE_FULL: u16 = 1206;
+pub(crate) const DEADLOCK: u16 = 1213;
 const UNKNOWN_STATEMENT: u16 = 1243;
 const NEED_REPREPARE: u16 = 1615;
 /// MySQL: the server closed the connection because it was idle for longer than `wait_timeout`.
 const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
 /// MariaDB: a row changed since the snapshot was taken. The server rolls back, as for a deadlock.
-const CHECKREAD: u16 = 1020;
+pub(crate) const CHECKREAD: u16 = 1020;
 
 /// How the error begins of a statement with more or fewer binds than placeholders.
 pub(crate) const MISCOUNTED: &str = "prepared statement expected ";

@@ -7,7 +7,6 @@ use super::Class;
 
 /// The class of an error that a statement has met.
 pub(crate) fn class(error: &SqliteError) -> Class {
-    // https://www.sqlite.org/rescode.html
     match code(error) {
         517 => Class::Serialization,             // BUSY_SNAPSHOT
         code if code & 0xff == 5 => Class::Busy, // BUSY and its kinds
@@ -21,15 +20,21 @@ pub(crate) fn class(error: &SqliteError) -> Class {
 /// then what an unreachable server is elsewhere; for a statement (ATTACH) it is an error like any
 /// other.
 pub(super) fn class_of_connecting(error: &SqliteError) -> Class {
-    match code(error) & 0xff {
+    match primary_code(error) {
         14 => Class::Connection, // CANTOPEN and its kinds
         _ => class(error),
     }
 }
 
+/// The primary result code, which is the low byte of the extended one:
+/// <https://www.sqlite.org/rescode.html>.
+pub(crate) fn primary_code(error: &dyn DatabaseError) -> u32 {
+    code(error) & 0xff
+}
+
 /// The extended result code.
-fn code(error: &SqliteError) -> u32 {
-    let code = DatabaseError::code(error).and_then(|code| code.parse().ok());
+fn code(error: &dyn DatabaseError) -> u32 {
+    let code = error.code().and_then(|code| code.parse().ok());
     code.unwrap_or_default()
 }
 
