@@ -65,19 +65,19 @@
 //! | file | reports |
 //! |---|---|
 //! | `pool/executor` | `sent`, `row_read`, `answered`, `outdated`, `lost`, `failed` |
-//! | `pool/transaction_sql` | `begins`, `commits`, `commit_failed`, `ended`, `looked_at` |
-//! | `pool/session` | `suspects`, `left_to_the_next`, `is_settling` |
+//! | `pool/transaction_sql` | `begins`, `commits`, `commit_failed`, `ended` |
+//! | `pool/session` | `suspects`, `looked_at`, `left_to_the_next`, `is_settling` |
 //! | `pool/session/queries` | `sent` |
 //! | `pool/session/upkeep` | `drains`, `drained`, `given_up`, `sent`, `answered`, `lost`, |
 //! | | `begins`, `ended` |
 //! | `pool/session/release` | `is_ready_for_others`, `lost` |
 //! | `pool/session/lent` | `is_lent`, `is_back` |
 //! | `pool/session/closing` | `ended` |
-//! | `pool/settle` | `looked_at`, `restored` |
-//! | `tx/begin`, `tx/end` | `lost`, `given_up`, `looked_at` |
+//! | `pool/settle` | `restored` |
+//! | `tx/begin`, `tx/end` | `lost`, `given_up` |
 //! | `tx/level` | `sets_savepoint`, `savepoint_set`, `keeps`, `undoes`, `rolled_back_to`, |
 //! | | `not_rolled_back_to`, `failed` |
-//! | `tx/state` | `looks_at_wire`, `looked_at`, `ended_unseen`, `resolves_doubt`, `suspects` |
+//! | `tx/state` | `looks_at_wire`, `savepoint_set`, `ended_unseen`, `resolves_doubt` |
 
 #[cfg(test)]
 mod tests;

@@ -144,7 +144,7 @@ impl<DB: Engine> SandboxSession<DB> {
 
 impl<DB: Engine> std::fmt::Debug for SandboxSession<DB> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lent")
+        f.debug_struct("SandboxSession")
             .field("holder", &*lock(&self.holder))
             .field("spoilt", &self.spoilt.get())
             .finish_non_exhaustive()

@@ -53,7 +53,7 @@ use crate::model::labels::CloseReason;
 use crate::model::open_scope::ScopeState;
 use crate::model::reset::Left;
 use crate::model::transaction::{State, Wire};
-use crate::model::untracked::Untracked;
+use crate::model::untracked::{Reach, Untracked};
 use crate::observe::kept::Timestamp;
 use crate::observe::scopes::{Activity, Busy};
 use crate::observe::trace::Trace;
@@ -203,6 +203,12 @@ impl<DB: Engine> Session<DB> {
         self.state.is_lost_by_a_drop(DB::DROPS_BREAK)
     }
 
+    /// The session was asked whether it is in a transaction, or its answer is known in advance.
+    /// Returns what had run out of sight, if that was not looked at before.
+    pub(crate) fn looked_at(&mut self) -> Option<Box<Untracked>> {
+        self.state.looked_at(DB::RESTORE.is_some())
+    }
+
     /// Returns true if the session may go back without being settled.
     fn is_clean(&self) -> bool {
         let is_in_sandbox = self.bounds.are_a_savepoint();
@@ -268,6 +274,14 @@ impl<DB: Engine> Session<DB> {
             drained?;
         }
         self.look_at_schema(sql).await?;
+        self.note_statement(sql, reach);
+        Ok(())
+    }
+
+    /// Notes all that a statement may change on the session. It has passed every check, and is
+    /// going to be sent.
+    #[inline]
+    pub(crate) fn note_statement(&mut self, sql: &str, reach: Reach) {
         if statement::sets_limits::<DB>(sql) {
             self.forget_limits();
         }
@@ -276,7 +290,6 @@ impl<DB: Engine> Session<DB> {
         }
         self.look_for_leftovers(sql);
         self.activity().count_statement();
-        Ok(())
     }
 
     /// Returns what statements run on, and the history of conflicts to report to, of which there is

@@ -165,7 +165,7 @@ const ENDED_BY_HAND: &str = "the transaction was ended by something that ran in 
 async fn make_sure<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx::Error> {
     if session.state.to_look_at().is_some() {
         let inside = session.probe().await?;
-        let by = session.state.looked_at(DB::RESTORE.is_some());
+        let by = session.looked_at();
         if session.bounds().are_a_savepoint() && !inside {
             return Err(sqlx::Error::Protocol(ENDED_BY_HAND.into()));
         }

@@ -115,7 +115,7 @@ pub(crate) async fn rollback<DB: Engine>(
         Some(untracked) if untracked.ends => true,
         Some(_) => !Box::pin(is_ours(session)).await?,
     };
-    let rolled_back = match session.state.looked_at(DB::RESTORE.is_some()) {
+    let rolled_back = match session.looked_at() {
         Some(untracked) if is_over => RolledBack::Partly(untracked),
         _ => RolledBack::Fully,
     };

@@ -280,7 +280,7 @@ impl<DB: Engine> Tx<DB> {
         }
         // The session is gone and cannot be asked, so what may have ended the transaction counts
         // as if it had.
-        let unseen = self.session.state.looked_at(DB::RESTORE.is_some());
+        let unseen = self.session.looked_at();
         unseen
             .or(ended_by)
             .map_or(RolledBack::Fully, RolledBack::Partly)

@@ -25,7 +25,6 @@ use crate::model::error::{Cause, Error};
 use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::Verdict;
 use crate::model::transaction::{Health, OnWire};
-use crate::model::untracked::Untracked;
 use crate::pool::Session;
 use crate::pool::executor::learns;
 
@@ -154,7 +153,7 @@ impl<DB: Engine> Tx<DB> {
             _ => return,
         };
         let is_over = ends || !matches!(self.session.probe().await, Ok(true));
-        let untracked = self.session.state.looked_at(DB::RESTORE.is_some());
+        let untracked = self.session.looked_at();
         if let (true, Some(untracked)) = (is_over, untracked) {
             self.session.state.ended_unseen(untracked);
         }
@@ -191,15 +190,7 @@ impl<DB: Engine> Tx<DB> {
         }
         self.ensure_usable(scope, REFUSED).await?;
         self.session.look_at_schema(sql).await?;
-        if statement::sets_limits::<DB>(sql) {
-            self.session.forget_limits();
-        }
-        if let Some(untracked) = Untracked::statement(sql, reach) {
-            self.session.state.suspects(untracked);
-        }
-        // All checks have passed, so the statement is going to be sent.
-        self.session.look_for_leftovers(sql);
-        self.session.activity().count_statement();
+        self.session.note_statement(sql, reach);
         Ok(())
     }
 

@@ -24,9 +24,7 @@ impl<DB: Engine> Session<DB> {
 
     /// Closes the connection without a word to the server, for this reason.
     pub(crate) fn discard_because(mut self, why: CloseReason) {
-        if let Some(pooled) = &mut self.pooled {
-            pooled.tracker.closes(why);
-        }
+        self.closes(why);
         self.take();
     }
 
