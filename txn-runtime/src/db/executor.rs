@@ -16,7 +16,7 @@ use crate::model::options::Options;
 use crate::model::outcome::Verdict;
 use crate::model::request::Request;
 use crate::observe::trace::Trace;
-use crate::pool::executor::Rows;
+use crate::pool::executor::{Rows, executor};
 use crate::pool::{Db, Session};
 use crate::tx::{Sandbox, Tx, end};
 
@@ -82,105 +82,44 @@ impl<DB: Engine> Lease<DB> {
     }
 }
 
-/// Implements `Executor` for a reference to a handle, with a session for each statement.
-macro_rules! executor_for {
+/// Makes an executor of a handle, with a session for each statement.
+macro_rules! executor_on_any_session {
     ($handle:ident) => {
-        impl<'c, DB: Engine> Executor<'c> for &'c $handle<DB> {
-            type Database = DB;
-
-            fn execute<'e, 'q: 'e, E>(
-                self,
-                query: E,
-            ) -> BoxFuture<'e, Result<DB::QueryResult, sqlx::Error>>
-            where
-                'c: 'e,
-                E: Execute<'q, DB> + 'q,
-            {
-                let statement = Statement::new(query);
-                Box::pin(async move {
-                    let mut lease = self.lease(statement.as_str()).await?;
-                    let result = on!(lease, it => it.execute(statement).await);
-                    lease.end(result).await
-                })
-            }
-
-            fn fetch_many<'e, 'q: 'e, E>(
-                self,
-                query: E,
-            ) -> BoxStream<'e, Result<Step<DB>, sqlx::Error>>
-            where
-                'c: 'e,
-                E: Execute<'q, DB> + 'q,
-            {
-                let statement = Statement::new(query);
-                Box::pin(async_stream::try_stream! {
-                    let mut lease = self.lease(statement.as_str()).await?;
-                    let mut rows = lease.rows(statement).await?;
-                    while let Some(step) = rows.try_next().await? {
-                        yield step;
-                    }
-                    drop(rows);
-                    lease.end(Ok(())).await?;
-                })
-            }
-
-            fn fetch_all<'e, 'q: 'e, E>(
-                self,
-                query: E,
-            ) -> BoxFuture<'e, Result<Vec<DB::Row>, sqlx::Error>>
-            where
-                'c: 'e,
-                E: Execute<'q, DB> + 'q,
-            {
-                let statement = Statement::new(query);
-                Box::pin(async move {
-                    let mut lease = self.lease(statement.as_str()).await?;
-                    let result = on!(lease, it => it.fetch_all(statement).await);
-                    lease.end(result).await
-                })
-            }
-
-            fn fetch_optional<'e, 'q: 'e, E>(
-                self,
-                query: E,
-            ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
-            where
-                'c: 'e,
-                E: Execute<'q, DB> + 'q,
-            {
-                let statement = Statement::new(query);
-                Box::pin(async move {
-                    let mut lease = self.lease(statement.as_str()).await?;
-                    let result = on!(lease, it => it.fetch_optional(statement).await);
-                    lease.end(result).await
-                })
-            }
-
-            fn prepare_with<'e>(
-                self,
-                sql: SqlStr,
-                parameters: &'e [DB::TypeInfo],
-            ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
-            where
-                'c: 'e,
-            {
-                Box::pin(async move {
-                    let mut lease = self.lease(ONLY_READS).await?;
-                    let result = on!(lease, it => it.prepare_with(sql, parameters).await);
-                    lease.end(result).await
-                })
-            }
-
-            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
-            where
-                'c: 'e,
-            {
-                Box::pin(async move {
-                    let mut lease = self.lease(ONLY_READS).await?;
-                    let result = on!(lease, it => it.describe(sql).await);
-                    lease.end(result).await
-                })
-            }
+        executor! { &'c $handle<DB>, this, run, parameters:
+            execute: {
+                let mut lease = this.lease(run.as_str()).await?;
+                let result = on!(lease, it => it.execute(run).await);
+                lease.end(result).await
+            },
+            fetch_many: async_stream::try_stream! {
+                let mut lease = this.lease(run.as_str()).await?;
+                let mut rows = lease.rows(run).await?;
+                while let Some(step) = rows.try_next().await? {
+                    yield step;
+                }
+                drop(rows);
+                lease.end(Ok(())).await?;
+            },
+            fetch_all: {
+                let mut lease = this.lease(run.as_str()).await?;
+                let result = on!(lease, it => it.fetch_all(run).await);
+                lease.end(result).await
+            },
+            fetch_optional: {
+                let mut lease = this.lease(run.as_str()).await?;
+                let result = on!(lease, it => it.fetch_optional(run).await);
+                lease.end(result).await
+            },
+            prepare_with: {
+                let mut lease = this.lease(ONLY_READS).await?;
+                let result = on!(lease, it => it.prepare_with(run, parameters).await);
+                lease.end(result).await
+            },
+            describe: {
+                let mut lease = this.lease(ONLY_READS).await?;
+                let result = on!(lease, it => it.describe(run).await);
+                lease.end(result).await
+            },
         }
     };
 }
@@ -189,5 +128,5 @@ macro_rules! executor_for {
 /// reads, so that nobody waits for the turn to write.
 const ONLY_READS: &str = "SELECT";
 
-executor_for!(Db);
-executor_for!(Sandbox);
+executor_on_any_session!(Db);
+executor_on_any_session!(Sandbox);

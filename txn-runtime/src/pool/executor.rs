@@ -174,10 +174,19 @@ fn failed<DB: Engine>(
     }
 }
 
-/// Both have `ready`, which decides whether a statement may be sent, and `watched`.
-macro_rules! executor_for {
-    ($name:ident) => {
-        impl<'c, DB: Engine> Executor<'c> for &'c mut $name<DB> {
+/// Implements [`Executor`] for a reference, whose methods differ from those of any other only in
+/// where a statement runs: each is given as an expression, with a name for `self` and for what is
+/// to run.
+macro_rules! executor {
+    ($executor:ty, $this:ident, $run:ident, $parameters:ident:
+     execute: $execute:expr,
+     fetch_many: $fetch_many:expr,
+     fetch_all: $fetch_all:expr,
+     fetch_optional: $fetch_optional:expr,
+     prepare_with: $prepare_with:expr,
+     describe: $describe:expr,
+    ) => {
+        impl<'c, DB: Engine> Executor<'c> for $executor {
             type Database = DB;
 
             fn execute<'e, 'q: 'e, E>(
@@ -188,8 +197,8 @@ macro_rules! executor_for {
                 'c: 'e,
                 E: Execute<'q, DB> + 'q,
             {
-                let statement = Statement::new(query);
-                Box::pin(async move { self.rows(statement).await?.total().await })
+                let ($this, $run) = (self, Statement::new(query));
+                Box::pin(async move { $execute })
             }
 
             fn fetch_many<'e, 'q: 'e, E>(
@@ -200,8 +209,8 @@ macro_rules! executor_for {
                 'c: 'e,
                 E: Execute<'q, DB> + 'q,
             {
-                let statement = Statement::new(query);
-                Box::pin(self.rows(statement).try_flatten_stream())
+                let ($this, $run) = (self, Statement::new(query));
+                Box::pin($fetch_many)
             }
 
             fn fetch_all<'e, 'q: 'e, E>(
@@ -212,8 +221,8 @@ macro_rules! executor_for {
                 'c: 'e,
                 E: Execute<'q, DB> + 'q,
             {
-                let statement = Statement::new(query);
-                Box::pin(async move { self.rows(statement).await?.all().await })
+                let ($this, $run) = (self, Statement::new(query));
+                Box::pin(async move { $fetch_all })
             }
 
             fn fetch_optional<'e, 'q: 'e, E>(
@@ -224,48 +233,59 @@ macro_rules! executor_for {
                 'c: 'e,
                 E: Execute<'q, DB> + 'q,
             {
-                let statement = Statement::new(query);
-                Box::pin(async move {
-                    self.ready(statement.as_str()).await?;
-                    let (session, conflicts) = self.watched();
-                    operate(session, conflicts, By::User, |connection| {
-                        DB::fetch_optional(connection, statement)
-                    })
-                    .await
-                })
+                let ($this, $run) = (self, Statement::new(query));
+                Box::pin(async move { $fetch_optional })
             }
 
             fn prepare_with<'e>(
                 self,
-                sql: SqlStr,
-                parameters: &'e [DB::TypeInfo],
+                $run: SqlStr,
+                $parameters: &'e [DB::TypeInfo],
             ) -> BoxFuture<'e, Result<DB::Statement, sqlx::Error>>
             where
                 'c: 'e,
             {
-                Box::pin(async move {
-                    self.ready(sql.as_str()).await?;
-                    let (session, conflicts) = self.watched();
-                    operate(session, conflicts, By::User, |connection| {
-                        DB::prepare_with(connection, sql, parameters)
-                    })
-                    .await
-                })
+                let $this = self;
+                Box::pin(async move { $prepare_with })
             }
 
-            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+            fn describe<'e>(self, $run: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
             where
                 'c: 'e,
             {
-                Box::pin(async move {
-                    self.ready(sql.as_str()).await?;
-                    let (session, conflicts) = self.watched();
-                    operate(session, conflicts, By::User, |connection| {
-                        DB::describe(connection, sql)
-                    })
-                    .await
-                })
+                let $this = self;
+                Box::pin(async move { $describe })
             }
+        }
+    };
+}
+
+/// Makes an executor of what holds a session. It has `ready`, which decides whether a statement may
+/// be sent, and `watched`, which gives the session and what learns of a failure.
+macro_rules! executor_on_its_session {
+    ($name:ident) => {
+        executor! { &'c mut $name<DB>, this, run, parameters:
+            execute: this.rows(run).await?.total().await,
+            fetch_many: this.rows(run).try_flatten_stream(),
+            fetch_all: this.rows(run).await?.all().await,
+            fetch_optional: {
+                this.ready(run.as_str()).await?;
+                let (session, conflicts) = this.watched();
+                let fetch = |connection| DB::fetch_optional(connection, run);
+                operate(session, conflicts, By::User, fetch).await
+            },
+            prepare_with: {
+                this.ready(run.as_str()).await?;
+                let (session, conflicts) = this.watched();
+                let prepare = |connection| DB::prepare_with(connection, run, parameters);
+                operate(session, conflicts, By::User, prepare).await
+            },
+            describe: {
+                this.ready(run.as_str()).await?;
+                let (session, conflicts) = this.watched();
+                let describe = |connection| DB::describe(connection, run);
+                operate(session, conflicts, By::User, describe).await
+            },
         }
 
         impl<DB: Engine> $name<DB> {
@@ -281,6 +301,6 @@ macro_rules! executor_for {
     };
 }
 
-pub(crate) use executor_for;
+pub(crate) use {executor, executor_on_its_session};
 
-executor_for!(Session);
+executor_on_its_session!(Session);

@@ -9,6 +9,6 @@ use sqlx::{Describe, Execute, Executor, SqlStr};
 use super::Tx;
 use crate::engine::statement::Statement;
 use crate::engine::{Engine, Step};
-use crate::pool::executor::{By, Rows, executor_for, operate};
+use crate::pool::executor::{By, Rows, executor, executor_on_its_session, operate};
 
-executor_for!(Tx);
+executor_on_its_session!(Tx);
