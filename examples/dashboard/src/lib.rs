@@ -46,7 +46,7 @@ const NOT_OURS: &str =
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// Of the page, on 127.0.0.1; 0: a free one.
+    /// The port of the page on 127.0.0.1; 0 takes one that is free.
     #[arg(long, value_name = "N", default_value = "3000")]
     port: u16,
     /// End after so long; default: at Ctrl-C.
