@@ -11,8 +11,8 @@
 //!    one module.
 //! 4. Every cleanup is bounded by `settle_timeout`; past it the session is closed and its slot
 //!    freed.
-//! 5. A cleanup holds its pool slot until it ends, so that the pool never opens more than
-//!    `max_sessions`.
+//! 5. A cleanup holds its pool slot until it ends or its connection is lost, so that the pool never
+//!    has more than `max_sessions` connections, and a server that is gone holds no slot.
 //! 6. `Ok` is returned only after the server confirmed the COMMIT of a transaction that was not
 //!    aborted.
 //! 7. A failed scope's own error is never masked by a failure of its rollback (that one is an

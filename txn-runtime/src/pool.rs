@@ -15,7 +15,8 @@
 //! ```
 //!
 //! `session` has the drop that decides between these, `settle` the cleanup, `reaper` closes idle
-//! sessions. A session that settles still counts against `max_sessions` (invariant 5).
+//! sessions. A session that settles still counts against `max_sessions`, unless its connection is
+//! lost (invariant 5).
 //!
 //! # Who keeps what alive
 //!

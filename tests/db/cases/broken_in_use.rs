@@ -7,6 +7,7 @@ use txn::{Db, Error, Session, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, number};
 use crate::support::drop_points::poll_at_most;
+use crate::support::route::Route;
 use crate::support::row_streams::Streams;
 use crate::support::server_engine::{ServerEngine, kill, until_gone};
 
@@ -212,6 +213,71 @@ async fn nor_does_a_sandbox() {
     assert!(error.to_string().contains("lost its transaction"), "{error}");
     sandbox.close().await;
     lonely.assert_over().await;
+}
+
+#[transactional(nested)]
+async fn fails(tx: &mut Tx<DB>, break_it: impl FnOnce() + Send) -> Result<(), Error> {
+    insert(tx, 2).await?;
+    break_it();
+    Err(sqlx::Error::RowNotFound.into())
+}
+
+#[transactional]
+async fn writes(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 1).await?)
+}
+
+/// Nor can the server be reached to end the session there, so that the cleanup takes its time.
+#[tokio::test]
+async fn nor_does_one_that_breaks_on_a_statement_of_the_runtime() {
+    for word in [DB::BEGIN, "SAVEPOINT", "ROLLBACK TO", "COMMIT", "ROLLBACK"] {
+        let route = Route::<DB>::new().await;
+        let db = route.connect(|builder| builder.max_sessions(1)).await;
+        writes(&db).await.unwrap();
+        let break_it = || {
+            route.proxy.as_ref().unwrap().cut_at(word);
+            route.block();
+        };
+        let mut tx = match word {
+            _ if word == DB::BEGIN => {
+                break_it();
+                let error = db.begin().await.unwrap_err();
+                assert!(error.is_connection(), "{error}");
+                None
+            }
+            _ => Some(db.begin().await.unwrap()),
+        };
+        match (word, tx.take()) {
+            ("SAVEPOINT", Some(mut begun)) => {
+                break_it();
+                fails(&mut begun, || unreachable!("there is no savepoint")).await.unwrap_err();
+                tx = Some(begun);
+            }
+            ("ROLLBACK TO", Some(mut begun)) => {
+                fails(&mut begun, break_it).await.unwrap_err();
+                tx = Some(begun);
+            }
+            ("COMMIT", Some(begun)) => {
+                break_it();
+                assert!(begun.commit().await.unwrap_err().is_commit_unknown());
+            }
+            (_, Some(begun)) => {
+                break_it();
+                begun.rollback().await.ok();
+            }
+            (_, None) => {}
+        }
+        let status = db.status();
+        assert_eq!((status.open, status.in_use), (0, 0), "{word}: {status:?}");
+        route.proxy.as_ref().unwrap().release();
+        route.unblock();
+        drop(tx);
+        let row = db.fetch_one("SELECT COUNT(*) FROM t").await.unwrap();
+        assert_eq!(DB::number(&row), 1, "{word}");
+        db.settled().await;
+        let status = db.status();
+        assert_eq!((status.open, status.in_use), (1, 0), "{word}: {status:?}");
+    }
 }
 
 /// A scope that no longer holds a place is an open scope all the same.

@@ -37,6 +37,7 @@ use tokio::time::Instant;
 use super::second_sessions::Entry;
 use crate::engine::Engine;
 use crate::model::error::{AcquireTimeout, Error, Overload, PoolFigures, Refused, WaitedFor};
+use crate::model::labels::CloseReason;
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
 use crate::observe::events::Event;
@@ -46,6 +47,7 @@ use crate::pool::Db;
 use crate::pool::gate::Rejection;
 use crate::pool::sandbox_session::{LendError, SandboxSession};
 use crate::pool::session::{Manager, Session};
+use crate::pool::settle;
 
 /// The semaphore permits that go with a session. They are released when the session is dropped, or
 /// when its connection breaks.
@@ -142,9 +144,11 @@ impl<DB: Engine> Db<DB> {
         };
         let lease = self.shared.leases.token();
         let session = Session::new(object, self.clone(), lease, permits);
-        // `close` waits for leases. If it began before this lease existed, it did not wait for it;
-        // the session is then dropped here, and closed by that.
+        // `close` waits for leases. If it began before this lease existed, it may be over already,
+        // so that nothing is left to the background: the session is closed before the error.
         if self.shared.pool.is_closed() {
+            // Boxed: see the head of scope.rs.
+            Box::pin(settle::close(session, CloseReason::WithPool)).await;
             return Err(Error::closed());
         }
         Ok(self.opened(session, need))

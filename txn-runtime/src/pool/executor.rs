@@ -162,9 +162,9 @@ fn failed<DB: Engine>(
     }
     hold.refused(error, state.access().read_only);
     if DB::is_out_of_step(error) {
-        // The runtime's own statements are followed by what becomes of the session.
-        if by == By::User {
-            hold.release();
+        match by {
+            By::User => hold.release(),
+            By::Runtime => hold.release_unexplained(),
         }
         state.lost();
     } else if Class::of(error) == Class::Stale {

@@ -342,6 +342,9 @@ impl<DB: Engine> Drop for Session<DB> {
         } else {
             session.state.is_settling();
             session.slot.settles();
+            if session.state.is_broken() {
+                session.slot.release();
+            }
             session.activity().enter(ScopeState::Settling);
             match work {
                 true => settle::spawn_release(session),

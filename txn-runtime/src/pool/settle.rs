@@ -8,8 +8,8 @@
 //!
 //! Invariant 4: every cleanup is bounded by `settle_timeout`; past it the session is closed and its
 //! slot freed.
-//! Invariant 5: a cleanup holds its pool slot until it ends, so that the pool never opens more than
-//! `max_sessions`.
+//! Invariant 5: a cleanup holds its pool slot until it ends or its connection is lost, so that the
+//! pool never has more than `max_sessions` connections, and a server that is gone holds no slot.
 //! Invariant 8: a cleanup never needs the caller's runtime context; it runs on the runtime that the
 //! `Db` was made in.
 
@@ -111,7 +111,11 @@ async fn release<DB: Engine>(mut session: Session<DB>) {
 }
 
 /// Closes a session in good order, so that its locks on the server are free when this returns.
-async fn close<DB: Engine>(mut session: Session<DB>, why: CloseReason) {
+///
+/// # Cancel safety
+///
+/// Dropping it closes the connection without a word to the server.
+pub(crate) async fn close<DB: Engine>(mut session: Session<DB>, why: CloseReason) {
     let (limit, backend) = (session.db().settle_timeout(), session.backend());
     session.closes(why);
     if let Ok(Err(error)) = timeout(limit, session.close()).await {

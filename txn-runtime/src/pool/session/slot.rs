@@ -32,6 +32,8 @@ pub(crate) struct Slot<DB: Engine> {
     pub(super) permits: Option<Box<Permits>>,
     /// Counts the session as orphaned: its slot is free, and it is still in somebody's hands.
     orphaned: Option<Orphan>,
+    /// A cleanup has the session. It is counted as settling, and never as orphaned again.
+    settling: bool,
     /// The server refused a write because this session is read-only. Another session may not be, so
     /// this one is closed instead of going back.
     pub(super) only_reads: bool,
@@ -48,6 +50,7 @@ impl<DB: Engine> Slot<DB> {
             shell: Some(shell),
             permits,
             orphaned: None,
+            settling: false,
             only_reads: false,
         };
         (pooled, slot)
@@ -73,8 +76,10 @@ impl<DB: Engine> Slot<DB> {
         };
         // The orphan is counted before the slot is free. Otherwise `status` could count both this
         // session and the one that takes its slot as in use.
-        let count = |pool| Orphan::new(Manager::orphaned(&pool));
-        self.orphaned = Object::pool(&shell).map(count);
+        if !self.settling {
+            let count = |pool| Orphan::new(Manager::orphaned(&pool));
+            self.orphaned = Object::pool(&shell).map(count);
+        }
         drop(Object::take(shell));
         if let Some(permits) = &mut self.permits {
             permits.release();
@@ -83,6 +88,7 @@ impl<DB: Engine> Slot<DB> {
 
     /// The session begins to settle, and is counted as settling instead of orphaned from now on.
     pub(super) fn settles(&mut self) {
+        self.settling = true;
         self.orphaned = None;
     }
 }
@@ -93,6 +99,7 @@ impl<DB: Engine> Default for Slot<DB> {
             shell: None,
             permits: None,
             orphaned: None,
+            settling: false,
             only_reads: false,
         }
     }
@@ -126,6 +133,12 @@ impl<DB: Engine> Hold<'_, DB> {
     /// The connection is lost: frees the slot, though the holder may keep the session.
     pub(crate) fn release(&mut self) {
         self.tracker.gone(CloseReason::Broken);
+        self.slot.release();
+    }
+
+    /// The connection is lost on a statement of the runtime: frees the slot. The runtime closes
+    /// the session, and knows better for what reason.
+    pub(crate) fn release_unexplained(&mut self) {
         self.slot.release();
     }
 }
