@@ -1,14 +1,15 @@
 //! A dropped scope's operation is ended on its server: in so many round trips, over one connection,
 //! and never on another server.
 
+use std::future::poll_fn;
 use std::pin::pin;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sqlx::{Connection, Executor};
 use tokio::runtime::Builder;
 use tokio::select;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use txn::{Cancel, Db, DbBuilder, Error, Tx, transactional};
 use txn_test_servers::Server;
@@ -251,9 +252,17 @@ fn a_runtime_that_ends_with_a_cancel_on_its_way_holds_up_no_other() {
         drop(tx);
         proxy.holding().await;
     });
-    let waits = elsewhere.spawn(other.rollback());
-    // By then the caller has most likely asked, behind the cancel that is on its way.
-    thread::sleep(Duration::from_millis(100));
+    let mut rollback = Box::pin(other.rollback());
+    let (polls, mut polled) = watch::channel(0);
+    let waits = elsewhere.spawn(poll_fn(move |cx| {
+        let ended = rollback.as_mut().poll(cx);
+        polls.send_modify(|polls| *polls += 1);
+        ended
+    }));
+    // The caller asks behind the cancel that is on its way: with its first poll if its session can
+    // only be closed, else once the timer has woken it.
+    let asked = if DB::ENDS_BY_ITSELF { 1 } else { 2 };
+    elsewhere.block_on(polled.wait_for(|polls| *polls >= asked)).unwrap();
     drop(home);
     elsewhere.block_on(async {
         let ended = timeout(PATIENCE, waits).await.expect("nobody cancels any more");

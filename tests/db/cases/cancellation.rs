@@ -1,12 +1,11 @@
 //! A scope is dropped while its query runs on the server.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::Executor;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
-use txn::{Cancel, Error, Tx, transactional};
+use tokio::time::timeout;
+use txn::{Cancel, Db, Error, Tx, transactional};
 
 use super::*;
 use crate::support::drop_points::poll_at_most;
@@ -21,13 +20,12 @@ async fn write_and_dawdle(tx: &mut Tx<DB>, id: i64, sends: &Notify) -> Result<()
     Ok(())
 }
 
-/// Drops a future when its query has been in flight for a moment, which is long enough to run on
-/// the server if the machine is not busy.
-async fn drop_in_flight<F: Future>(scope: impl FnOnce(Arc<Notify>) -> F) {
+/// Drops a future whose query is in flight, when the database has answered somebody else.
+async fn drop_in_flight<F: Future>(db: &Db<DB>, scope: impl FnOnce(Arc<Notify>) -> F) {
     let sends = Arc::new(Notify::new());
     let moment = async {
         sends.notified().await;
-        sleep(Duration::from_millis(100)).await;
+        db.check().await.unwrap();
     };
     tokio::select! {
         biased;
@@ -37,8 +35,8 @@ async fn drop_in_flight<F: Future>(scope: impl FnOnce(Arc<Notify>) -> F) {
 }
 
 /// Drops one statement alone, which is sent with the first poll.
-async fn drop_statement_in_flight(tx: &mut Tx<DB>) {
-    drop_in_flight(|sends| {
+async fn drop_statement_in_flight(db: &Db<DB>, tx: &mut Tx<DB>) {
+    drop_in_flight(db, |sends| {
         sends.notify_one();
         tx.execute(DB::SLOW_QUERY)
     })
@@ -49,7 +47,7 @@ async fn drop_statement_in_flight(tx: &mut Tx<DB>) {
 async fn a_dropped_scope_frees_its_locks_while_its_query_would_still_run() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(2)).await;
     for round in 0..3 {
-            drop_in_flight(async |sends| write_and_dawdle(&*db, 1, &sends).await).await;
+        drop_in_flight(&db, async |sends| write_and_dawdle(&*db, 1, &sends).await).await;
         // The insert waits for the lock on the key that the dropped scope had inserted.
         let mut tx = db.begin().await.unwrap();
         let free = timeout(PATIENCE, insert(&mut tx, 1)).await;
@@ -64,7 +62,7 @@ async fn a_dropped_scope_frees_its_locks_while_its_query_would_still_run() {
 #[tokio::test]
 async fn a_session_that_was_settled_is_used_again() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1)).await;
-    drop_in_flight(async |sends| write_and_dawdle(&*db, 1, &sends).await).await;
+    drop_in_flight(&db, async |sends| write_and_dawdle(&*db, 1, &sends).await).await;
     timeout(PATIENCE, db.settled()).await.expect("settled");
     assert_eq!(db.status().idle, usize::from(!DB::ENDS_BY_ITSELF));
     assert!(db.ids().await.is_empty());
@@ -76,7 +74,7 @@ async fn after_a_dropped_statement_the_next_is_refused_with_that_cause() {
     let db = Fixture::<DB>::new().await;
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 1).await.unwrap();
-    drop_statement_in_flight(&mut tx).await;
+    drop_statement_in_flight(&db, &mut tx).await;
     for _ in 0..2 {
         let error = Error::from(insert(&mut tx, 2).await.unwrap_err());
         assert!(error.is_aborted(), "{error}");
@@ -102,7 +100,7 @@ async fn a_nested_scope_dropped_in_a_query_is_undone_at_once() {
     let db = Fixture::<DB>::new().await;
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 1).await.unwrap();
-    drop_in_flight(async |sends| nested_dawdle(&mut tx, &sends).await).await;
+    drop_in_flight(&db, async |sends| nested_dawdle(&mut tx, &sends).await).await;
     let next = timeout(PATIENCE, insert(&mut tx, 3)).await;
     let next = next.expect("the query is over");
     if DB::ENDS_BY_ITSELF {
@@ -190,7 +188,7 @@ async fn with_the_policy_to_close_a_dropped_operation_costs_its_session() {
     let db = Fixture::<DB>::with(|builder| builder.cancel(Cancel::Close)).await;
     let mut tx = db.begin().await.unwrap();
     let open = db.status().open;
-    drop_statement_in_flight(&mut tx).await;
+    drop_statement_in_flight(&db, &mut tx).await;
     drop(tx);
     db.settled().await;
     assert_eq!(db.status().open, open - 1);
