@@ -19,7 +19,6 @@ use sqlx::{ConnectOptions, Connection, Database, Describe, Either, Execute, SqlS
 mod backend;
 pub(crate) mod clock;
 mod greeting;
-mod local_errors;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -30,11 +29,10 @@ mod round_trip;
 mod sqlite;
 pub(crate) mod statement;
 
-pub(crate) use self::backend::{Backend, Target};
-pub(crate) use self::greeting::Greeting;
-pub(crate) use self::local_errors::{
-    cancel_at_large, dropped_in_flight, left_to_its_server, timed_out,
+pub(crate) use self::backend::{
+    Backend, Target, cancel_at_large, dropped_in_flight, left_to_its_server, timed_out,
 };
+pub(crate) use self::greeting::Greeting;
 pub(crate) use self::resets::{AsOpened, Renewal, Resets};
 pub(crate) use self::round_trip::RoundTrip;
 use self::statement::Dialect;

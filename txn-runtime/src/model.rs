@@ -1,6 +1,5 @@
 //! What the runtime knows and decides, without asking anybody: no connection, no waiting.
 
-pub(crate) mod conclusion;
 pub(crate) mod conflicts;
 pub(crate) mod deadline;
 pub(crate) mod error;

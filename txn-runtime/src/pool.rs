@@ -38,17 +38,15 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 mod acquire;
 mod autocommit;
 mod bounds;
-mod build;
 pub(crate) mod callbacks;
 pub(crate) mod cancel;
 mod check;
 mod cleanup_runtime;
-mod close;
 pub(crate) mod executor;
 pub(crate) mod gate;
 pub(crate) mod hooks;
 mod long_scopes;
-mod open_scopes;
+mod open_close;
 mod reaper;
 pub(crate) mod sandbox_session;
 mod second_sessions;
@@ -57,24 +55,22 @@ pub(crate) mod session;
 pub(crate) mod settle;
 mod status;
 pub(crate) mod transaction_sql;
-mod weak;
 
 pub(crate) use self::acquire::Permits;
 pub(crate) use self::bounds::Bounds;
-pub(crate) use self::build::{Limits, Settings};
 use self::callbacks::Callbacks;
 pub use self::cancel::Cancel;
 use self::cancel::Control;
 pub(crate) use self::cleanup_runtime::CleanupRuntime;
 use self::gate::Gate;
 use self::long_scopes::LongScopeWatch;
+pub(crate) use self::open_close::{Limits, Settings, WeakDb};
 use self::reaper::Reapers;
 use self::sandbox_session::SandboxSession;
 use self::second_sessions::SecondSessions;
 pub use self::session::Session;
 use self::session::{Epochs, Manager};
 pub use self::status::Status;
-pub(crate) use self::weak::WeakDb;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::retry::Retry;
 use crate::observe::events::Events;
@@ -205,7 +201,7 @@ impl<DB: Engine> Db<DB> {
         &self.shared.events
     }
 
-    /// Returns the current epoch; see `session/epochs.rs`.
+    /// Returns the current epoch; see `session/upkeep.rs`.
     pub(crate) fn epochs(&self) -> &Epochs {
         &self.shared.pool.manager().epochs
     }

@@ -9,23 +9,22 @@ use std::fmt::Display;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use tracing::Span;
 
 mod capabilities;
-mod run;
 mod said;
 pub mod test;
 
 pub use self::capabilities::{AnyEngine, EngineOf};
 use self::capabilities::{HasDeferrable, HasWeakIsolation};
-pub use self::run::Run;
 pub use self::said::{Said, SaidByAny, SaidByError, SaidByNobody, SaidByOurs};
 use crate::engine::Engine;
-pub use crate::model::conclusion::Conclusion;
 pub use crate::model::deadline::Deadline;
 use crate::model::error::Error;
 pub use crate::model::options::Options;
+pub use crate::model::outcome::Conclusion;
 use crate::model::outcome::Verdict;
 use crate::pool::Db;
 pub use crate::scope::{Next, Scope};
@@ -172,5 +171,37 @@ impl<O> ReasonOpaque for Reason<'_, O> {
     #[inline(always)]
     fn conclude(&self, verdict: Verdict) -> Conclusion {
         Conclusion::new(verdict, None)
+    }
+}
+
+/// A body that is polled in the span of its scope, and is dropped in it, whether or not it has
+/// finished. What its values log in their drop then belongs to the scope.
+#[must_use = "futures do nothing unless polled"]
+pub struct Run<'a, F: Future> {
+    /// The span of the scope, if spans are on.
+    span: Option<Span>,
+    /// The body, which stays where the caller has pinned it; `None` once it was dropped.
+    body: Pin<&'a mut Option<F>>,
+}
+
+impl<F: Future> Future for Run<'_, F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { span, body } = &mut *self;
+        let _inside = span.as_ref().map(Span::enter);
+        match body.as_mut().as_pin_mut() {
+            Some(body) => body.poll(cx),
+            None => unreachable!("polled after it was dropped"),
+        }
+    }
+}
+
+impl<F: Future> Drop for Run<'_, F> {
+    #[inline]
+    fn drop(&mut self) {
+        let _inside = self.span.as_ref().map(Span::enter);
+        self.body.set(None);
     }
 }

@@ -36,21 +36,19 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, ready};
 use tracing::Span;
 
-mod again;
 mod inside;
 mod root;
 mod source;
 
-use self::again::{may_be_retried, pause};
 use self::inside::{Joined, Nested};
-use self::root::Root;
+use self::root::{Root, may_be_retried, pause};
 pub use self::source::{Joinable, Provide, Source};
 use crate::engine::Engine;
-use crate::model::conclusion::Conclusion;
 use crate::model::deadline::{Deadline, Phase};
 use crate::model::error::Error;
 use crate::model::labels::ScopePhase;
 use crate::model::options::Options;
+use crate::model::outcome::Conclusion;
 use crate::model::request::Request;
 use crate::model::retry::Attempts;
 use crate::observe::trace::{Spanned, Trace};

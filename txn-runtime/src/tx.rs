@@ -27,7 +27,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 mod begin;
 mod end;
-mod executor;
 mod hooks;
 mod late;
 mod level;

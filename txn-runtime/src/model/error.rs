@@ -15,7 +15,6 @@ pub(crate) mod class;
 mod gate;
 mod public;
 mod recall;
-mod text;
 
 pub(crate) use self::acquire_timeout::{AcquireTimeout, PoolFigures, Starved, WaitedFor};
 pub use self::cause::Cause;

@@ -71,8 +71,8 @@
 //! | `pool/session/upkeep` | `drains`, `drained`, `given_up`, `sent`, `answered`, `lost`, |
 //! | | `begins`, `ended` |
 //! | `pool/session/release` | `is_ready_for_others`, `lost` |
-//! | `pool/session/lent` | `is_lent`, `is_back` |
-//! | `pool/session/closing` | `ended` |
+//! | `pool/session/release` | `is_lent`, `is_back` |
+//! | `pool/session/release` | `ended` |
 //! | `pool/settle` | `restored` |
 //! | `tx/begin`, `tx/end` | `lost`, `given_up` |
 //! | `tx/level` | `sets_savepoint`, `savepoint_set`, `keeps`, `undoes`, `rolled_back_to`, |

@@ -3,13 +3,11 @@
 //! All metrics are rows of [`table`]; [`declare`] makes handles, descriptions and moves of them.
 //! The [`listener`] holds the rows of a `Db`, and those of each name that its scopes have.
 
-mod by_name;
 #[cfg(all(test, feature = "sqlite"))]
 mod cost;
 mod declare;
 mod handle;
 mod listener;
-mod scope_end;
 mod table;
 
 pub(super) use self::listener::Metrics;

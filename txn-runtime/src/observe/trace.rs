@@ -11,11 +11,11 @@ use tracing::field::Empty;
 use tracing::level_filters::LevelFilter;
 
 use crate::engine::Engine;
-use crate::model::conclusion::Conclusion;
 use crate::model::error::Error;
 use crate::model::labels::{ScopeKind, ScopeOutcome, ScopePhase};
 use crate::model::location::Caller;
 use crate::model::options::Options;
+use crate::model::outcome::Conclusion;
 use crate::model::outcome::Verdict;
 use crate::model::request::Request;
 use crate::model::transaction::Wire;

@@ -33,19 +33,16 @@ use std::time::{Duration, Instant};
 use deadpool::managed::Object;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-mod closing;
-mod epochs;
-mod lent;
 mod pooled;
 mod queries;
 mod release;
 mod slot;
 mod upkeep;
 
-pub(crate) use self::epochs::Epochs;
 pub(crate) use self::pooled::{Manager, Pooled};
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
+pub(crate) use self::upkeep::Epochs;
 use crate::engine::{Engine, Place, statement};
 use crate::model::conflicts::ConflictHistory;
 use crate::model::error::Error;

@@ -1,9 +1,19 @@
-//! The figures of a pool: how many sessions it has, and what they are doing.
+//! The figures of a pool, and its list of open scopes: what each one is doing, what it waits for,
+//! and which scope holds that.
+//!
+//! Waits for sessions are known from the list itself. Waits for locks are only known to the server,
+//! which is asked over the control connection.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::Db;
+use tokio::time::{Instant, timeout};
+
+use super::{Cancel, Db, Session};
 use crate::engine::Engine;
+use crate::model::open_scope::{Holder, OpenScope, WaitsFor};
+use crate::model::request::Need;
+use crate::observe::scopes::{Holding, Seen, for_sessions};
 use crate::pool::gate::Breaker;
 
 /// The state of a pool, from [`Db::status`]. The figures are read one after the other: under load
@@ -52,5 +62,92 @@ impl<DB: Engine> Db<DB> {
             shedding: shared.gate.is_shedding(),
             breaker: manager.breaker.position(),
         }
+    }
+}
+
+/// How long the server is given to answer who waits for whose lock.
+const LOCKS_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl<DB: Engine> Db<DB> {
+    /// Returns the scopes that hold the turn to write (`of_turn`) or a session, the oldest first:
+    /// for the error of a caller that has waited for it in vain.
+    pub(crate) fn holders(&self, of_turn: bool) -> Vec<OpenScope> {
+        let scopes = self.list_scopes(None).into_iter();
+        let holders = scopes.filter(|seen| seen.has(of_turn));
+        holders.map(|seen| seen.scope).collect()
+    }
+
+    /// A session was handed out for `need`: puts its scope into the list, and makes sure that the
+    /// background tasks that it needs are running.
+    pub(crate) fn opened(&self, session: Session<DB>, need: &Need) -> Session<DB> {
+        let has_turn = DB::ONE_WRITER && need.writes;
+        // The scope is in the list before the watch is asked, as `long_scopes` requires.
+        session.activity().open(Holding::new(need, has_turn));
+        self.watch_scopes();
+        if !session.is_reused() {
+            self.ensure_reaper();
+        }
+        session
+    }
+
+    /// Returns all open scopes, the oldest first, without asking the server. Scopes that began
+    /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
+    pub(crate) fn list_scopes(&self, overdue: Option<Instant>) -> Vec<Seen> {
+        let mut seen = self.scopes_here().look(overdue);
+        // The list is complete from here on, so waiters can be matched with holders.
+        seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
+        for_sessions(&mut seen);
+        seen
+    }
+
+    /// Asks the server which of the scopes that wait for it wait for a lock, and adds who holds it.
+    pub(crate) async fn add_lock_waits(&self, seen: &mut [Seen]) {
+        let waits_for_server = |seen: &&Seen| seen.scope.state.asks_server();
+        let waiters = seen.iter().filter(waits_for_server);
+        let waiters = waiters.filter_map(|seen| seen.scope.session);
+        let waiters: Vec<_> = waiters.map(|id| id.to_string()).collect();
+        let blocked = self.ask_who_blocks(&waiters.join(",")).await;
+        // Holders that are not ours are strangers: of them only the id is known.
+        let known: Vec<_> = seen.iter().map(|seen| Holder::of(&seen.scope)).collect();
+        for (waiter, holder_id) in blocked {
+            let known = known
+                .iter()
+                .find(|holder| holder.session == Some(holder_id));
+            let holder = known.copied().unwrap_or(Holder::stranger(holder_id));
+            let is_waiter = |seen: &&mut Seen| seen.scope.session == Some(waiter);
+            // The lock is what the scope waits for in the end, whatever the list said.
+            if let Some(seen) = seen.iter_mut().find(is_waiter)
+                && !seen.scope.waits_on.contains(&holder)
+            {
+                seen.scope.waits_for = Some(WaitsFor::Lock);
+                seen.scope.waits_on.push(holder);
+            }
+        }
+    }
+
+    /// Returns pairs of sessions, the first of which waits for a lock that the second holds.
+    /// Returns none if the server cannot tell or does not answer in time.
+    ///
+    /// `sessions` are the ids of those that may wait, separated by commas.
+    async fn ask_who_blocks(&self, sessions: &str) -> Vec<(u64, u64)> {
+        let mut blocked = Vec::new();
+        // Behind a pooler, the ids that we know are not those of the server.
+        let hidden = self.cancel() == Cancel::Close;
+        let question = match sessions {
+            "" => None,
+            _ if hidden => None,
+            _ => DB::ask_who_blocks(sessions),
+        };
+        let Some(question) = question else {
+            return blocked;
+        };
+        let answer = self.ask(&question, |row| blocked.extend(DB::blocked(row)));
+        if let Ok(Err(error)) = timeout(LOCKS_TIMEOUT, answer).await {
+            tracing::debug!(
+                target: "txn", system = DB::SYSTEM, %error,
+                "cannot ask who waits for a lock"
+            );
+        }
+        blocked
     }
 }

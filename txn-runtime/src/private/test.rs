@@ -9,10 +9,7 @@ use std::future::Future;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-#[cfg_attr(not(feature = "migrate"), path = "test/unmigrated.rs")]
-mod migrated;
-
-pub use self::migrated::{Migratable, Migrations};
+pub use self::migrations::{Migratable, Migrations};
 use crate::pool::Db;
 use crate::tx::Sandbox;
 
@@ -122,8 +119,84 @@ async fn connect<DB: Migratable>(setup: Setup) -> Db<DB> {
         Ok(db) => db,
         Err(error) => panic!("{error} ({origin})"),
     };
-    if let Err(error) = migrated::migrate(&db, &url, setup.migrations).await {
+    if let Err(error) = migrations::migrate(&db, &url, setup.migrations).await {
         panic!("the migrations of this test failed: {error} ({origin})");
     }
     db
+}
+
+/// Runs the migrations of tests, once per process and database.
+#[cfg(feature = "migrate")]
+mod migrations {
+    use std::collections::BTreeSet;
+
+    use sqlx::migrate::{Migrate, Migrator};
+    use tokio::sync::Mutex;
+
+    use crate::engine::Engine;
+    use crate::model::error::Error;
+    use crate::pool::Db;
+
+    /// The migrations of a test.
+    pub type Migrations = Option<&'static Migrator>;
+
+    /// An engine that tests can run on.
+    pub trait Migratable: Engine<Connection: Migrate> {}
+    impl<DB: Engine<Connection: Migrate>> Migratable for DB {}
+
+    /// The migrations that were run in this process: the URL of the database, and the checksums of the
+    /// migrations. The lock is held while a test migrates, so that the others wait for it. A test whose
+    /// migration fails adds nothing, so that the next one tries again.
+    static DONE: Mutex<BTreeSet<(String, Vec<Vec<u8>>)>> = Mutex::const_new(BTreeSet::new());
+
+    /// Runs the migrations, unless they were run on this database before.
+    pub(super) async fn migrate<DB: Migratable>(
+        db: &Db<DB>,
+        url: &str,
+        migrations: Migrations,
+    ) -> Result<(), Error> {
+        let Some(migrator) = migrations else {
+            return Ok(());
+        };
+        let options = url.parse();
+        // A database in memory belongs to one test only.
+        if options.is_ok_and(|options| DB::session_limit(&options).is_some()) {
+            return db.migrate(migrator).await;
+        }
+        let checksums = migrator.iter().map(|one| one.checksum.to_vec());
+        let this = (url.to_owned(), checksums.collect());
+        let mut done = DONE.lock().await;
+        if !done.contains(&this) {
+            db.migrate(migrator).await?;
+            done.insert(this);
+        }
+        Ok(())
+    }
+}
+
+/// Without the feature `migrate`, a test has no migrations.
+#[cfg(not(feature = "migrate"))]
+mod migrations {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+
+    use crate::engine::Engine;
+    use crate::model::error::Error;
+    use crate::pool::Db;
+
+    /// The migrations of a test.
+    pub type Migrations = Option<Infallible>;
+
+    /// An engine that tests can run on.
+    pub trait Migratable: Engine {}
+    impl<DB: Engine> Migratable for DB {}
+
+    /// Does nothing, since there can be no migrations.
+    pub(super) fn migrate<DB: Migratable>(
+        _db: &Db<DB>,
+        _url: &str,
+        _migrations: Migrations,
+    ) -> Ready<Result<(), Error>> {
+        ready(Ok(()))
+    }
 }

@@ -14,10 +14,10 @@
 use tokio::time::timeout_at;
 
 use crate::engine::Engine;
-use crate::model::conclusion::Conclusion;
 use crate::model::deadline::Deadline;
 use crate::model::error::{Cause, Error};
 use crate::model::labels::{ScopeOutcome, ScopePhase};
+use crate::model::outcome::Conclusion;
 use crate::model::outcome::Verdict;
 use crate::observe::trace::{Spanned, Trace};
 use crate::pool::hooks::{Due, Fate};

@@ -1,9 +1,13 @@
-//! A scope that began a transaction.
+//! A scope that began a transaction, and whether its body is run again in another.
 //!
 //! It has no `Drop`: the drop of the transaction that it owns drops the session, which is then
 //! settled.
 
 use crate::engine::Engine;
+use crate::model::deadline::Deadline;
+use crate::model::error::Error;
+use crate::model::outcome::Verdict;
+use crate::model::retry::Attempts;
 use crate::tx::Tx;
 
 /// The transaction of a root scope.
@@ -39,5 +43,29 @@ impl<DB: Engine> Root<DB> {
             self.tx.level.mark_exchanged(self.name);
         }
         self.tx
+    }
+}
+
+/// Pauses before the next attempt. Returns false if no attempt is left, or no time for one.
+pub(super) async fn pause(attempts: &mut Attempts, deadline: Option<Deadline>) -> bool {
+    match deadline {
+        None => attempts.next().await,
+        Some(deadline) => {
+            let next = tokio::time::timeout_at(deadline.at(), attempts.next());
+            next.await.unwrap_or(false)
+        }
+    }
+}
+
+/// Returns whether another attempt at a root scope may have a better result. `mended` says that a
+/// conflict was met in the transaction that another attempt may avoid.
+///
+/// After a commit that may have happened, even in part, there is never another attempt: the body
+/// would take effect twice.
+pub(super) fn may_be_retried(verdict: Verdict, result: &Result<(), Error>, mended: bool) -> bool {
+    match result {
+        Ok(()) => verdict == Verdict::Rollback && mended,
+        Err(error) if error.is_commit_unknown() || error.is_partly_committed() => false,
+        Err(error) => mended || error.is_retryable(),
     }
 }

@@ -16,17 +16,22 @@
 //! `recover` may itself be dropped at any await. The state then still says what is left to do, and
 //! the next caller starts again from there.
 
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::TryFutureExt;
+use sqlx::{Describe, Execute, Executor, SqlStr};
+
 use super::Tx;
 use super::level::RollbackMark;
-use crate::engine::{Engine, Place, statement};
-use crate::model::conclusion::Conclusion;
+use crate::engine::statement::Statement;
+use crate::engine::{Engine, Place, Step, statement};
 use crate::model::conflicts::ConflictHistory;
 use crate::model::error::{Cause, Error};
 use crate::model::labels::{RollbackCause, ScopeOutcome};
-use crate::model::outcome::Verdict;
+use crate::model::outcome::{Conclusion, Verdict};
 use crate::model::transaction::{Health, OnWire};
 use crate::pool::Session;
-use crate::pool::executor::learns;
+use crate::pool::executor::{By, Rows, executor, executor_on_its_session, learns, operate};
 
 /// How a level is to end. The decision is made before anything is sent, and is carried out once.
 pub(crate) enum Decision {
@@ -199,3 +204,5 @@ impl<DB: Engine> Tx<DB> {
         (&mut self.session, Some(&mut self.conflicts))
     }
 }
+
+executor_on_its_session!(Tx);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::text::{write_holders, write_stuck};
+use super::cause::{write_holders, write_stuck};
 use crate::model::open_scope::OpenScope;
 
 /// A caller waited for a session until its `acquire_timeout` was over.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::text::{write_holders, write_itself, write_stuck};
+use super::cause::{write_holders, write_itself, write_stuck};
 use super::{Cause, Error, Kind, Source};
 use crate::model::open_scope::OpenScope;
 

@@ -7,8 +7,7 @@
 use ::metrics::{Counter, Gauge, Histogram};
 
 use super::declare::{Row, metrics};
-use super::handle::{Each, Family, Handle, Series, Share, Utilization};
-use super::scope_end::ScopeEnd;
+use super::handle::{Each, Family, Handle, ScopeEnd, Series, Share, Utilization};
 use crate::model::labels::{
     CloseReason, HookKind, RejectionLabel, RollbackCause, ScopeOutcome, SessionState, SettleOutcome,
 };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::time::Instant;
 
-use super::registry::{Scopes, Seen, lock};
+use super::{Scopes, Seen, lock};
 use crate::engine::clock::{self, ClockHold};
 use crate::model::location::Location;
 use crate::model::open_scope::{OpenScope, ScopeState};

@@ -13,7 +13,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::activity::Holding;
-use super::registry::{Scopes, Seen, lock};
+use super::{Scopes, Seen, lock};
 use crate::model::open_scope::{OpenScope, ScopeState};
 use crate::model::request::Need;
 use crate::observe::opening::{self, Stage};

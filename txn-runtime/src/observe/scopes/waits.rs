@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU64;
 
-use super::registry::Seen;
+use super::Seen;
 use super::sessionless::Waiter;
 use crate::model::open_scope::{Holder, WaitsFor};
 

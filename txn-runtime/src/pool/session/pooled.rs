@@ -21,7 +21,7 @@ use tokio::runtime::{Handle, Id};
 use tokio_util::sync::CancellationToken;
 
 use super::TRUSTED;
-use super::epochs::{Epoch, Epochs};
+use super::upkeep::{Epoch, Epochs};
 use crate::engine::{
     self, AsOpened, Backend, ConnectOptionsOf, Engine, Greeting, RoundTrip, clock,
 };

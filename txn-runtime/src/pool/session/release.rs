@@ -1,5 +1,8 @@
-//! The work on a clean session between two users: the user's `after_release` callback, and
-//! the reset to the state in which it was opened.
+//! The ways in which a session leaves its user: back to the pool after the work between two users,
+//! closed, or back to the sandbox that has lent it.
+//!
+//! The work between two users is the user's `after_release` callback, and the reset to the state in
+//! which the session was opened:
 //!
 //! ```text
 //!   a statement runs ──► look_for_leftovers notes whether it may leave something behind
@@ -12,16 +15,25 @@
 //! A reset that costs no round trip in front of a BEGIN is not run in the background: `to_be_reset`
 //! is set, and the next user sends it along. What runs here counts as a cleanup, so the session
 //! keeps its slot until it is done.
+//!
+//! What closes a session takes it, so nobody can use it afterwards. Its slot, its permits and its
+//! lease are released by the drop that follows, and the hooks that it still has are dropped unrun.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
+
+use sqlx::Connection;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Session;
 use super::pooled::Pooled;
 use crate::engine::{Engine, Renewal, statement};
 use crate::model::labels::CloseReason;
 use crate::model::reset::{Left, SessionMeta, When};
+use crate::model::transaction::Wire;
+use crate::pool::hooks::{Due, Fate};
+use crate::pool::{Bounds, Db};
 
 impl<DB: Engine> Session<DB> {
     /// Notes, before a statement is sent, whether it may leave something behind on the session.
@@ -145,6 +157,126 @@ impl<DB: Engine> Session<DB> {
     pub(crate) fn was_reset(&mut self) {
         if let Some(pooled) = &mut self.pooled {
             pooled.to_be_reset = false;
+        }
+    }
+}
+
+impl<DB: Engine> Session<DB> {
+    /// Closes the connection without a word to the server, and frees the slot. The reason for the
+    /// metrics is derived from the state of the connection.
+    pub(crate) fn discard(self) {
+        let why = match self.state.wire() {
+            _ if self.is_lost_by_a_drop() => CloseReason::DroppedOperation,
+            Wire::Broken(_) => CloseReason::Broken,
+            _ => CloseReason::Unsettled,
+        };
+        self.discard_because(why);
+    }
+
+    /// Closes the connection without a word to the server, for this reason.
+    pub(crate) fn discard_because(mut self, why: CloseReason) {
+        self.closes(why);
+        self.take();
+    }
+
+    /// Notes the reason for which the session is about to be closed. A later one replaces it.
+    pub(crate) fn closes(&mut self, why: CloseReason) {
+        if let Some(pooled) = &mut self.pooled {
+            pooled.tracker.closes(why);
+        }
+    }
+
+    /// Closes the connection with a goodbye to the server.
+    pub(crate) async fn close(mut self) -> Result<(), sqlx::Error> {
+        match self.take() {
+            Some(connection) => connection.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the connection out of the session. The drop of the session then only frees the slot.
+    fn take(&mut self) -> Option<DB::Connection> {
+        Some(self.pooled.take()?.connection)
+    }
+
+    /// Returns true if the connection broke inside of a transaction on a server that does not
+    /// notice this soon: it may go on with the query that was running, and keep its locks, until
+    /// the end of that query.
+    pub(super) fn lingers(&self) -> bool {
+        let lingers = |pooled: &Pooled<DB>| pooled.backend.lingers;
+        self.state.is_broken()
+            && self.state.is_inside()
+            && self.pooled.as_deref().is_some_and(lingers)
+    }
+
+    /// Ends the session on the server if it [`lingers`](Self::lingers) there.
+    pub(crate) async fn kill_if_it_lingers(&mut self) {
+        if let (true, Some(pooled)) = (self.lingers(), &mut self.pooled) {
+            self.db.kill(&mut pooled.backend).await;
+        }
+        self.state.ended();
+    }
+}
+
+impl<DB: Engine> Session<DB> {
+    /// Moves everything into a new session that belongs to another handle.
+    pub(super) fn moved(&mut self, pooled: Box<Pooled<DB>>, db: Db<DB>) -> Self {
+        Self {
+            pooled: Some(pooled),
+            bounds: Bounds::of(&db),
+            slot: std::mem::take(&mut self.slot),
+            hooks: std::mem::take(&mut self.hooks),
+            trace: self.trace.take(),
+            db,
+            lease: self.lease.clone(),
+            state: std::mem::take(&mut self.state),
+            left: self.left,
+        }
+    }
+
+    /// What a transaction on it begins and ends with.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Lends the session to one scope of the sandbox that `db` is the handle of. The scope begins
+    /// and ends with a savepoint, and does not see the sandbox's own transaction.
+    pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
+        let pooled = self.pooled.take()?;
+        let mut session = self.moved(pooled, db);
+        session.slot.permits.get_or_insert_default().sandbox = Some(turn);
+        session.state.is_lent();
+        Some(session)
+    }
+
+    /// Takes the session back into the sandbox's transaction. Returns the permit that the next
+    /// scope waits for.
+    pub(crate) fn unlend(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.activity().close();
+        self.db = self.db.outside_of_sandbox();
+        self.bounds = Bounds::of(&self.db);
+        self.state.is_back();
+        self.slot.permits.as_mut()?.sandbox.take()
+    }
+
+    /// Takes the hooks that run now that the transaction has ended like this.
+    pub(crate) fn due(&mut self, fate: &Fate) -> Due {
+        let hooks = std::mem::take(&mut self.hooks);
+        let hooks = match self.db.sandbox_session() {
+            Some(lent) => lent.due(hooks, fate),
+            None => hooks.after(fate),
+        };
+        if hooks.is_empty() {
+            return Due::default();
+        }
+        let ending = |scope| {
+            let statements = self.activity().statements();
+            self.db.scopes_here().ending(scope, statements)
+        };
+        Due {
+            ending: self.activity().holding().map(ending),
+            token: Some(self.db.hooks_run()),
+            hooks,
         }
     }
 }

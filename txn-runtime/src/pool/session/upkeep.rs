@@ -1,17 +1,26 @@
-//! The runtime's own work on a session: draining it, probing it, pinging it, and bringing
-//! it up to date.
+//! The runtime's own work on a session: draining it, probing it, pinging it, and bringing it up to
+//! date.
 //!
 //! All of this is guarded like the user's statements: the wire is `Busy` while something is in
 //! flight (invariant 2), and what fails or times out leaves the session `Broken`.
+//!
+//! # Epochs
+//!
+//! Some things that a session remembers can become out of date for all sessions of a pool at once:
+//! the statements that are prepared on it (a schema change), and the runtime that its connection
+//! lives in (the end of that runtime). Each session notes the epoch in which it was last known to
+//! be up to date. An event that makes all sessions suspect begins a new epoch, and whoever takes a
+//! session of an older one checks it first. So only the sessions that were in use at that moment
+//! can fail.
 
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::Session;
-use super::epochs::{Epoch, Epochs};
 use super::pooled::Pooled;
 use crate::engine::{Engine, OwnLimits, timed_out};
 use crate::model::deadline::LONGEST;
@@ -238,4 +247,37 @@ async fn forget<DB: Engine>(
     connection.clear_cached_statements().await?;
     *epoch = now;
     Ok(())
+}
+
+/// The epoch in which a session was last known to be up to date. Epochs are only compared for
+/// equality, so it does no harm that they wrap around.
+pub(super) type Epoch = u32;
+
+/// The current epoch of one pool.
+///
+/// Reads acquire and writes release: whoever sees a new epoch also sees what led to it, such as the
+/// end of a runtime in the list of reapers.
+#[derive(Debug, Default)]
+pub(crate) struct Epochs(AtomicU32);
+
+impl Epochs {
+    /// Returns the current epoch.
+    pub(super) fn now(&self) -> Epoch {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Begins a new epoch.
+    pub(crate) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Begins a new epoch if the current one is still `epoch`. Many sessions may notice the same
+    /// event, and one new epoch is enough for it.
+    pub(super) fn advance_from(&self, epoch: Epoch) {
+        let next = epoch.wrapping_add(1);
+        // It fails only if somebody else has begun a new epoch already.
+        let _advanced = self
+            .0
+            .compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Relaxed);
+    }
 }

@@ -1,12 +1,15 @@
-//! Building a pool from its settings. Nothing connects here: sessions are opened on demand.
+//! The beginning and the end of a pool, and the weak handles that do not put the end off.
+//!
+//! A pool is built from its settings without connecting: sessions are opened on demand.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use deadpool::managed::{Pool, PoolConfig, QueueMode};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +26,7 @@ use crate::engine::{ConnectOptionsOf, Engine, Greeting};
 use crate::model::deadline::LONGEST;
 use crate::model::retry::Retry;
 use crate::observe::events::{Events, PoolName};
+use crate::observe::scopes::Scopes;
 
 /// The settings that the handle itself consults while it is open. They never change.
 #[derive(Clone, Copy, Debug)]
@@ -162,4 +166,81 @@ fn closed_tracker() -> TaskTracker {
     let tracker = TaskTracker::new();
     tracker.close();
     tracker
+}
+
+impl<DB: Engine> Db<DB> {
+    /// Closes the handle and all its clones. New scopes and those that wait for a session are
+    /// refused, and connection attempts are given up. Open scopes may end; `close` waits for them,
+    /// for their hooks and for every cleanup, and closes every session. When it returns, nothing
+    /// can begin on this handle any more.
+    ///
+    /// A hook must not call it: it would wait for itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, the handle stays closed, and each session is closed when its scope ends.
+    /// It may be called again.
+    pub async fn close(&self) {
+        if let Some(sandbox) = &self.sandbox {
+            return sandbox.close().await;
+        }
+        let shared = &*self.shared;
+        // From here on nothing is opened. The pool is closed before it is waited for, so that a
+        // session which comes back meanwhile is closed by its own drop.
+        shared.pool.manager().closing.cancel();
+        let idle = shared.pool.retain(|_, _| false).removed;
+        shared.pool.close();
+        for queue in [&shared.writers, &shared.unreserved].into_iter().flatten() {
+            queue.close();
+        }
+        for pooled in idle.into_iter().flatten() {
+            // A connection that takes too long is dropped. Boxed: see the head of scope.rs.
+            let goodbye = Box::pin(pooled.close());
+            timeout(shared.limits.settle_timeout, goodbye).await.ok();
+        }
+        // A session that ends may start hooks and cleanups, so these are waited for after it.
+        shared.leases.wait().await;
+        shared.hooks.wait().await;
+        shared.cleanups.wait().await;
+        shared.watch.stop().await;
+        let goodbye = shared.control.close();
+        timeout(shared.limits.settle_timeout, goodbye).await.ok();
+    }
+}
+
+/// A weak handle. Background tasks upgrade it for each round of their work, so that the pool ends
+/// with the last handle of the user's.
+pub(crate) struct WeakDb<DB: Engine>(Weak<Shared<DB>>);
+
+impl<DB: Engine> WeakDb<DB> {
+    /// Returns a handle, or `None` if every handle was dropped. It is never that of a sandbox.
+    pub(crate) fn upgrade(&self) -> Option<Db<DB>> {
+        let shared = self.0.upgrade()?;
+        Some(Db {
+            shared,
+            sandbox: None,
+        })
+    }
+}
+
+impl<DB: Engine> Db<DB> {
+    /// Returns a weak handle to the same pool.
+    pub(crate) fn downgrade(&self) -> WeakDb<DB> {
+        WeakDb(Arc::downgrade(&self.shared))
+    }
+
+    /// Returns the list of open scopes of this pool.
+    pub(crate) fn scopes_here(&self) -> &Arc<Scopes> {
+        &self.shared.pool.manager().scopes
+    }
+
+    /// Returns what watches over scopes that are open for too long.
+    pub(crate) fn watch(&self) -> &LongScopeWatch {
+        &self.shared.watch
+    }
+
+    /// Returns what is done with an operation that was dropped in flight.
+    pub(crate) fn cancel(&self) -> Cancel {
+        self.shared.limits.cancel
+    }
 }
