@@ -26,7 +26,8 @@ mod reset;
 
 use self::place::{in_memory, may_set_journal_mode};
 use super::{
-    Access, Effect, Engine, Greeting, OwnLimits, Place, Refusal, Step, Wire, delegate_to_sqlx,
+    Access, Codes, Controlled, Effect, Engine, Greeting, OwnLimits, Place, Refusal, StatementRules,
+    Step, Wire, delegate_to_sqlx,
 };
 use crate::engine::Backend;
 use crate::model::error::Class;
@@ -59,18 +60,6 @@ impl Engine for Sqlite {
     /// A connection has a thread of its own, which does not end with the tokio runtime.
     const LIVES_IN_RUNTIME: bool = false;
     const EMBEDDED: Option<&'static str> = Some("sqlite::memory:");
-
-    fn refusal(
-        sql: &str,
-        keyword: &str,
-        place: Place,
-        options: &SqliteConnectOptions,
-    ) -> Option<String> {
-        match pragma::has_to_be_read(sql, keyword) {
-            true => pragma::refusal(sql, place, options),
-            false => None,
-        }
-    }
 
     fn session_limit(options: &SqliteConnectOptions) -> Option<usize> {
         // With several sessions, each would have a database of its own, or all would share a cache
@@ -121,13 +110,6 @@ impl Engine for Sqlite {
         }
     }
 
-    fn may_connect_soon(error: &dyn DatabaseError) -> bool {
-        // The switch to a write-ahead log takes a lock that `busy_timeout` does not wait for.
-        error
-            .try_downcast_ref()
-            .is_some_and(|error| class(error) == Class::Busy)
-    }
-
     fn begin(options: &Options, _limit: Option<Duration>, _: OwnLimits) -> Cow<'static, str> {
         Cow::Borrowed(match options.read_only {
             true => "PRAGMA query_only = 1; BEGIN",
@@ -167,38 +149,9 @@ impl Engine for Sqlite {
         }
     }
 
-    fn only_reads(error: &dyn DatabaseError) -> bool {
-        primary_code(error) == READ_ONLY
-    }
-
     async fn check_writes(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let write = "BEGIN IMMEDIATE; CREATE TABLE txn_check_writes (n); ROLLBACK";
         connection.execute(write).await.map(drop)
-    }
-
-    fn effect(_error: &dyn DatabaseError) -> Effect {
-        // FULL, IOERR, NOMEM and INTERRUPT may roll the transaction back; `OR ROLLBACK` and
-        // `RAISE(ROLLBACK)` do.
-        Effect::Doubt
-    }
-
-    fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal> {
-        (error.code().as_deref() == Some(GENERIC)).then_some(Refusal::Ended)
-    }
-
-    fn ended_by_failed_commit(_error: &dyn DatabaseError) -> bool {
-        false
-    }
-
-    fn nothing_to_roll_back(error: &dyn DatabaseError) -> bool {
-        error.code().as_deref() == Some(GENERIC)
-    }
-
-    fn is_out_of_step(error: &sqlx::Error) -> bool {
-        match error {
-            sqlx::Error::Protocol(_) => false,
-            error => Class::of(error).is_loss(),
-        }
     }
 
     /// SQLite notices a changed schema when it runs a statement, and prepares the statement again
@@ -239,6 +192,60 @@ async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Erro
 fn selects_all(sql: &str) -> bool {
     let mut before_each_star = sql.split('*').rev().skip(1);
     !before_each_star.all(|before| before.trim_end().ends_with('('))
+}
+
+impl Codes for Sqlite {
+    fn may_connect_soon(error: &dyn DatabaseError) -> bool {
+        // The switch to a write-ahead log takes a lock that `busy_timeout` does not wait for.
+        error
+            .try_downcast_ref()
+            .is_some_and(|error| class(error) == Class::Busy)
+    }
+
+    fn only_reads(error: &dyn DatabaseError) -> bool {
+        primary_code(error) == READ_ONLY
+    }
+
+    fn effect(_error: &dyn DatabaseError) -> Effect {
+        // FULL, IOERR, NOMEM and INTERRUPT may roll the transaction back; `OR ROLLBACK` and
+        // `RAISE(ROLLBACK)` do.
+        Effect::Doubt
+    }
+
+    fn refused_commit(error: &dyn DatabaseError) -> Option<Refusal> {
+        (error.code().as_deref() == Some(GENERIC)).then_some(Refusal::Ended)
+    }
+
+    fn ended_by_failed_commit(_error: &dyn DatabaseError) -> bool {
+        false
+    }
+
+    fn is_out_of_step(error: &sqlx::Error) -> bool {
+        match error {
+            sqlx::Error::Protocol(_) => false,
+            error => Class::of(error).is_loss(),
+        }
+    }
+
+    fn nothing_to_roll_back(error: &dyn DatabaseError) -> bool {
+        error.code().as_deref() == Some(GENERIC)
+    }
+}
+
+impl Controlled for Sqlite {}
+
+impl StatementRules for Sqlite {
+    fn refusal(
+        sql: &str,
+        keyword: &str,
+        place: Place,
+        options: &SqliteConnectOptions,
+    ) -> Option<String> {
+        match pragma::has_to_be_read(sql, keyword) {
+            true => pragma::refusal(sql, place, options),
+            false => None,
+        }
+    }
 }
 
 #[cfg(test)]

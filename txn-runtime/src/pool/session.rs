@@ -43,14 +43,13 @@ pub(crate) use self::pooled::{Manager, Pooled};
 pub(crate) use self::slot::Hold;
 use self::slot::Slot;
 pub(crate) use self::upkeep::Epochs;
-use crate::engine::{Engine, Place, statement};
+use crate::engine::Engine;
 use crate::model::conflicts::ConflictHistory;
-use crate::model::error::Error;
 use crate::model::labels::CloseReason;
 use crate::model::open_scope::ScopeState;
 use crate::model::reset::Left;
 use crate::model::transaction::{State, Wire};
-use crate::model::untracked::{Reach, Untracked};
+use crate::model::untracked::Untracked;
 use crate::observe::kept::Timestamp;
 use crate::observe::scopes::{Activity, Busy};
 use crate::observe::trace::Trace;
@@ -253,40 +252,6 @@ impl<DB: Engine> Session<DB> {
             let (_, _, mut hold, _) = self.split();
             hold.release();
         }
-    }
-
-    /// Prepares the session for a statement of the user's in autocommit mode: reads what is left of
-    /// the last exchange, and notes what the statement may do unseen. Fails if the statement is not
-    /// allowed here.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it leaves the session such that calling it again goes on from there.
-    pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let reach = statement::check::<DB>(sql, Place::Session, self.db.options())
-            .map_err(|why| Error::refused("a session in autocommit mode", why))?;
-        if !self.state.is_idle() {
-            let drained = self.read_on().await;
-            self.release_if_broken();
-            drained?;
-        }
-        self.look_at_schema(sql).await?;
-        self.note_statement(sql, reach);
-        Ok(())
-    }
-
-    /// Notes all that a statement may change on the session. It has passed every check, and is
-    /// going to be sent.
-    #[inline]
-    pub(crate) fn note_statement(&mut self, sql: &str, reach: Reach) {
-        if statement::sets_limits::<DB>(sql) {
-            self.forget_limits();
-        }
-        if let Some(untracked) = Untracked::statement(sql, reach) {
-            self.state.suspects(untracked);
-        }
-        self.look_for_leftovers(sql);
-        self.activity().count_statement();
     }
 
     /// Returns what statements run on, and the history of conflicts to report to, of which there is

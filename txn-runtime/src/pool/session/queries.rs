@@ -1,4 +1,5 @@
-//! Queries that the runtime itself runs on a session, and the depth that the driver counts.
+//! What runs on a session: the user's statements, which are looked at before, and the runtime's own
+//! queries.
 //!
 //! The driver counts transactions that are begun through it. The runtime begins its own with plain
 //! SQL, so the driver's count is 0 for them, except while the raw connection of a transaction is
@@ -8,7 +9,9 @@ use futures_util::{TryFutureExt, TryStreamExt};
 use sqlx::{Connection, SqlSafeStr};
 
 use super::pooled::Pooled;
-use crate::engine::Engine;
+use crate::engine::{Engine, Place, statement};
+use crate::model::error::Error;
+use crate::model::untracked::{Reach, Untracked};
 use crate::pool::Session;
 use crate::pool::executor::{By, Rows, operate};
 
@@ -16,6 +19,40 @@ use crate::pool::executor::{By, Rows, operate};
 const NOT_ENDED: &str = "the server goes on with the transaction that was to end";
 
 impl<DB: Engine> Session<DB> {
+    /// Prepares the session for a statement of the user's in autocommit mode: reads what is left of
+    /// the last exchange, and notes what the statement may do unseen. Fails if the statement is not
+    /// allowed here.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the session such that calling it again goes on from there.
+    pub(crate) async fn ready(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let reach = statement::check::<DB>(sql, Place::Session, self.db.options())
+            .map_err(|why| Error::refused("a session in autocommit mode", why))?;
+        if !self.state.is_idle() {
+            let drained = self.read_on().await;
+            self.release_if_broken();
+            drained?;
+        }
+        self.look_at_schema(sql).await?;
+        self.note_statement(sql, reach);
+        Ok(())
+    }
+
+    /// Notes all that a statement may change on the session. It has passed every check, and is
+    /// going to be sent.
+    #[inline]
+    pub(crate) fn note_statement(&mut self, sql: &str, reach: Reach) {
+        if statement::sets_limits::<DB>(sql) {
+            self.forget_limits();
+        }
+        if let Some(untracked) = Untracked::statement(sql, reach) {
+            self.state.suspects(untracked);
+        }
+        self.look_for_leftovers(sql);
+        self.activity().count_statement();
+    }
+
     /// Runs a statement and ignores its rows.
     pub(crate) async fn run(&mut self, sql: impl SqlSafeStr) -> Result<(), sqlx::Error> {
         let sql = sql.into_sql_str();
