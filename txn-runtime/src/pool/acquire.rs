@@ -153,7 +153,8 @@ impl<DB: Engine> Db<DB> {
             Box::pin(settle::close(session, CloseReason::WithPool)).await;
             return Err(Error::closed());
         }
-        Ok(self.opened(session, need))
+        self.opened(&session, need);
+        Ok(session)
     }
 
     /// Waits for `checkout` as long as the gate allows.
@@ -195,7 +196,10 @@ impl<DB: Engine> Db<DB> {
             }
             Err(LendError::Closed) => Err(Error::closed()),
             Err(LendError::Over(why)) => Err(Error::refused(need.scope, why)),
-            Ok(session) => Ok(self.opened(session, need)),
+            Ok(session) => {
+                self.opened(&session, need);
+                Ok(session)
+            }
         }
     }
 

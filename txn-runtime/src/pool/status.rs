@@ -79,7 +79,7 @@ impl<DB: Engine> Db<DB> {
 
     /// A session was handed out for `need`: puts its scope into the list, and makes sure that the
     /// background tasks that it needs are running.
-    pub(crate) fn opened(&self, session: Session<DB>, need: &Need) -> Session<DB> {
+    pub(crate) fn opened(&self, session: &Session<DB>, need: &Need) {
         let has_turn = DB::ONE_WRITER && need.writes;
         // The scope is in the list before the watch is asked, as `long_scopes` requires.
         session.activity().open(Holding::new(need, has_turn));
@@ -87,7 +87,6 @@ impl<DB: Engine> Db<DB> {
         if !session.is_reused() {
             self.ensure_reaper();
         }
-        session
     }
 
     /// Returns all open scopes, the oldest first, without asking the server. Scopes that began

@@ -203,8 +203,8 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
 /// A scope that runs in another's transaction and adds nothing to it. If it fails, or is dropped
 /// before it has ended, the level that it has joined can only be rolled back.
 ///
-/// It never sends anything, so `end` is not async. The drop runs in every case, after `end` too: it
-/// takes the scope's name and count off the level again.
+/// It never sends anything, so `end` is not async. Both `end` and the drop take the scope's name and
+/// count off the level again; the drop counts as a failure before.
 pub(super) struct Joined<'a, DB: Engine> {
     /// The transaction that was joined. Its innermost level counts the scope and has its name.
     pub(super) tx: &'a mut Tx<DB>,
@@ -212,8 +212,6 @@ pub(super) struct Joined<'a, DB: Engine> {
     serial: u64,
     /// The name of the scope around this one, which the drop puts back.
     outer: &'static str,
-    /// True if the scope has ended, so that the drop does not count as a failure.
-    ended: bool,
     /// The span of the scope. There are no figures beside it, which keeps a join cheap.
     pub(super) span: Spanned,
 }
@@ -229,7 +227,6 @@ impl<'a, DB: Engine> Joined<'a, DB> {
             tx,
             serial,
             outer,
-            ended: false,
             span,
         }
     }
@@ -237,25 +234,18 @@ impl<'a, DB: Engine> Joined<'a, DB> {
     /// Ends the scope. If it is to be rolled back, marks the level.
     #[inline(always)]
     pub(super) fn end(mut self, conclusion: Conclusion) {
-        self.ended = true;
         self.span.complete(conclusion.joined(), ScopePhase::End);
         if conclusion.verdict == Verdict::Rollback {
             self.tx.level.joined_failed(conclusion.cause());
         }
+        self.leave();
+        // Nothing is left for the drop, and the span, which is complete, is all that owns anything.
+        std::mem::forget(self);
     }
-}
 
-impl<DB: Engine> Drop for Joined<'_, DB> {
-    fn drop(&mut self) {
-        if !self.ended {
-            let moment = ScopePhase::Body.seen_with(self.tx.session.state.wire());
-            self.span.complete(ScopeOutcome::unasked(), moment);
-            let why = match std::thread::panicking() {
-                true => "it panicked",
-                false => "it was dropped before it had ended",
-            };
-            self.tx.level.joined_failed(Cause::new(why));
-        }
+    /// Takes the scope off the level.
+    #[inline(always)]
+    fn leave(&mut self) {
         if self.tx.serial != self.serial {
             // The count and the name are those of a transaction that is out of reach. The one in
             // place now may not commit.
@@ -263,5 +253,18 @@ impl<DB: Engine> Drop for Joined<'_, DB> {
         }
         self.tx.level.joined -= 1;
         self.tx.level.scope = self.outer;
+    }
+}
+
+impl<DB: Engine> Drop for Joined<'_, DB> {
+    fn drop(&mut self) {
+        let moment = ScopePhase::Body.seen_with(self.tx.session.state.wire());
+        self.span.complete(ScopeOutcome::unasked(), moment);
+        let why = match std::thread::panicking() {
+            true => "it panicked",
+            false => "it was dropped before it had ended",
+        };
+        self.tx.level.joined_failed(Cause::new(why));
+        self.leave();
     }
 }
