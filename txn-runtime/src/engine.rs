@@ -50,7 +50,7 @@ pub(crate) use self::resets::{AsOpened, Renewal, Resets};
 pub(crate) use self::round_trip::RoundTrip;
 pub(crate) use self::statement::{Place, StatementRules};
 use crate::model::options::{Lacks, Options};
-use crate::model::transaction::{Access, Effect, Wire};
+use crate::model::transaction::{Access, Wire};
 
 /// The connect options of an engine, as sqlx has them.
 pub type ConnectOptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;

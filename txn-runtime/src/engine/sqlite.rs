@@ -26,13 +26,14 @@ mod reset;
 
 use self::place::{in_memory, may_set_journal_mode};
 use super::{
-    Access, Codes, Controlled, Effect, Engine, Greeting, OwnLimits, Place, Refusal, StatementRules,
-    Step, Wire, delegate_to_sqlx,
+    Access, Codes, Controlled, Engine, Greeting, OwnLimits, Place, Refusal, StatementRules, Step,
+    Wire, delegate_to_sqlx,
 };
 use crate::engine::Backend;
 use crate::model::error::Class;
 use crate::model::error::class::sqlite::{class, primary_code};
 use crate::model::options::{Lacks, Options};
+use crate::model::transaction::Effect;
 
 /// After how many instructions of its virtual machine SQLite checks the interrupt flag: about 50
 /// µs.
