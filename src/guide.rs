@@ -1,5 +1,5 @@
-//! Guides: what txn promises and where that ends, what other crates do in the same place, how code on
-//! plain sqlx becomes code on txn, how annotated functions are put together, what to do when a
+//! Guides: what txn promises and where that ends, what other crates do in the same place, how code
+//! on plain sqlx becomes code on txn, how annotated functions are put together, what to do when a
 //! service in operation says that something is wrong, and which faults that others have met were
 //! tried.
 //!

@@ -1,5 +1,5 @@
-//! How to reach a session from outside of its connection, to cancel what it is doing, and the errors
-//! of a connection that the runtime gives up.
+//! How to reach a session from outside of its connection, to cancel what it is doing, and the
+//! errors of a connection that the runtime gives up.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

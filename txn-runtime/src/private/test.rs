@@ -144,9 +144,9 @@ mod migrations {
     pub trait Migratable: Engine<Connection: Migrate> {}
     impl<DB: Engine<Connection: Migrate>> Migratable for DB {}
 
-    /// The migrations that were run in this process: the URL of the database, and the checksums of the
-    /// migrations. The lock is held while a test migrates, so that the others wait for it. A test whose
-    /// migration fails adds nothing, so that the next one tries again.
+    /// The migrations that were run in this process: the URL of the database, and the checksums of
+    /// the migrations. The lock is held while a test migrates, so that the others wait for it. A
+    /// test whose migration fails adds nothing, so that the next one tries again.
     static DONE: Mutex<BTreeSet<(String, Vec<Vec<u8>>)>> = Mutex::const_new(BTreeSet::new());
 
     /// Runs the migrations, unless they were run on this database before.

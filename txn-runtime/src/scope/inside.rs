@@ -17,8 +17,7 @@ use crate::engine::Engine;
 use crate::model::deadline::Deadline;
 use crate::model::error::{Cause, Error};
 use crate::model::labels::{ScopeOutcome, ScopePhase};
-use crate::model::outcome::Conclusion;
-use crate::model::outcome::Verdict;
+use crate::model::outcome::{Conclusion, Verdict};
 use crate::observe::trace::{Spanned, Trace};
 use crate::pool::hooks::{Due, Fate};
 use crate::tx::shield::{EndReport, Shield};
@@ -203,8 +202,8 @@ impl<DB: Engine> Drop for Nested<'_, DB> {
 /// A scope that runs in another's transaction and adds nothing to it. If it fails, or is dropped
 /// before it has ended, the level that it has joined can only be rolled back.
 ///
-/// It never sends anything, so `end` is not async. Both `end` and the drop take the scope's name and
-/// count off the level again; the drop counts as a failure before.
+/// It never sends anything, so `end` is not async. Both `end` and the drop take the scope's name
+/// and count off the level again; the drop counts as a failure before.
 pub(super) struct Joined<'a, DB: Engine> {
     /// The transaction that was joined. Its innermost level counts the scope and has its name.
     pub(super) tx: &'a mut Tx<DB>,

@@ -5,8 +5,8 @@ use sqlx::postgres::{PgRow, Postgres};
 
 use crate::engine::{Controlled, Target, Verified};
 
-/// The columns of [`OwnLimits`](crate::engine::OwnLimits), in milliseconds. The limits come from the role, the database, the
-/// connect options or a `SET`.
+/// The columns of [`OwnLimits`](crate::engine::OwnLimits), in milliseconds. The limits come from
+/// the role, the database, the connect options or a `SET`.
 macro_rules! own_limits {
     () => {
         "(EXTRACT(EPOCH FROM current_setting('statement_timeout')::interval) \

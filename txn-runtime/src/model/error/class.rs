@@ -138,7 +138,8 @@ pub(crate) mod mysql {
     const NEED_REPREPARE: u16 = 1615;
     /// MySQL: the server closed the connection because it was idle for longer than `wait_timeout`.
     const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
-    /// MariaDB: a row changed since the snapshot was taken. The server rolls back, as for a deadlock.
+    /// MariaDB: a row changed since the snapshot was taken. The server rolls back, as for a
+    /// deadlock.
     pub(crate) const CHECKREAD: u16 = 1020;
 
     /// How the error begins of a statement with more or fewer binds than placeholders.
@@ -165,7 +166,8 @@ pub(crate) mod mysql {
         }
     }
 
-    /// Returns whether a protocol error of the driver is about more or fewer binds than placeholders.
+    /// Returns whether a protocol error of the driver is about more or fewer binds than
+    /// placeholders.
     pub(crate) fn is_of_the_program(text: &str) -> bool {
         text.starts_with(MISCOUNTED)
     }
@@ -186,15 +188,15 @@ pub(crate) mod postgres {
             _ if is_stale(error) => Class::Stale,
             // lock_not_available
             "55P03" => Class::Busy,
-            // class 28: wrong credentials; invalid_catalog_name. The server closes the connection, and
-            // would do so again.
+            // class 28: wrong credentials; invalid_catalog_name. The server closes the connection,
+            // and would do so again.
             code if code.starts_with("28") || code == "3D000" => Class::Other,
-            // idle_in_transaction_session_timeout, transaction_timeout: the body is too slow for the
-            // server.
+            // idle_in_transaction_session_timeout, transaction_timeout: the body is too slow for
+            // the server.
             "25P03" | "25P04" => Class::HungUp,
-            // The server closes the connection: shutdowns, crashes, timeouts of idle sessions, dropped
-            // databases. An ERROR of class 08, connection exceptions, is about a message or about the
-            // connection to another server: ours lives on.
+            // The server closes the connection: shutdowns, crashes, timeouts of idle sessions,
+            // dropped databases. An ERROR of class 08, connection exceptions, is about a message or
+            // about the connection to another server: ours lives on.
             _ if matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) => {
                 Class::Connection
             }
@@ -202,9 +204,9 @@ pub(crate) mod postgres {
         }
     }
 
-    /// Returns whether a protocol error of the driver is a mistake of the program: more binds than a
-    /// message can hold, which the driver sees before it sends anything, or COPY as a plain statement,
-    /// after which the driver has lost its place in the protocol.
+    /// Returns whether a protocol error of the driver is a mistake of the program: more binds than
+    /// a message can hold, which the driver sees before it sends anything, or COPY as a plain
+    /// statement, after which the driver has lost its place in the protocol.
     pub(super) fn is_of_the_program(text: &str) -> bool {
         text.contains("too many arguments for query") || is_copy(text)
     }
@@ -214,8 +216,8 @@ pub(crate) mod postgres {
         text.starts_with("execute: unexpected message: Copy")
     }
 
-    /// Returns whether a statement was prepared before the schema changed. Each of these codes stands
-    /// for much else too, and messages are translated, so that something else has to tell.
+    /// Returns whether a statement was prepared before the schema changed. Each of these codes
+    /// stands for much else too, and messages are translated, so that something else has to tell.
     fn is_stale(error: &PgDatabaseError) -> bool {
         match error.code() {
             // cached plan must not change result type
@@ -223,7 +225,8 @@ pub(crate) mod postgres {
             // A prepared statement of the driver does not exist: somebody ran DISCARD or DEALLOCATE
             // ALL.
             "26000" => error.message().contains("sqlx_s_"),
-            // A type was dropped; created again under its name it has another OID. (Not translated.)
+            // A type was dropped; created again under its name it has another OID. (Not
+            // translated.)
             "XX000" => error.message().starts_with("cache lookup failed for type"),
             _ => false,
         }
@@ -249,9 +252,9 @@ pub(crate) mod sqlite {
         }
     }
 
-    /// The class of an error that was met when a database was opened. A file that cannot be opened is
-    /// then what an unreachable server is elsewhere; for a statement (ATTACH) it is an error like any
-    /// other.
+    /// The class of an error that was met when a database was opened. A file that cannot be opened
+    /// is then what an unreachable server is elsewhere; for a statement (ATTACH) it is an error
+    /// like any other.
     pub(super) fn class_of_connecting(error: &SqliteError) -> Class {
         match primary_code(error) {
             14 => Class::Connection, // CANTOPEN and its kinds
@@ -271,8 +274,9 @@ pub(crate) mod sqlite {
         code.unwrap_or_default()
     }
 
-    /// Returns whether an error that the driver calls one of the protocol is a mistake of the program:
-    /// there is no protocol that could go wrong. The driver's text names the place in its source.
+    /// Returns whether an error that the driver calls one of the protocol is a mistake of the
+    /// program: there is no protocol that could go wrong. The driver's text names the place in its
+    /// source.
     pub(super) fn is_of_the_program(text: &str) -> bool {
         text.contains("(sqlx_sqlite::")
     }
