@@ -159,7 +159,7 @@ async fn a_commit_after_a_dropped_nested_scope_is_refused_or_given_up() {
     wired.assert_settles(&[]).await;
 }
 
-#[transactional(nested, timeout = "100ms")]
+#[transactional(nested, timeout = "1s")]
 async fn nested_too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
     insert(tx, 2).await?;
     proxy.stall();

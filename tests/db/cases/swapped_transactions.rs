@@ -31,7 +31,7 @@ async fn nested_with_a_limit(#[tx] tx: &mut Tx<DB>, other: &mut Tx<DB>) -> Resul
     Ok(())
 }
 
-#[transactional(nested, timeout = "200ms")]
+#[transactional(nested, timeout = "1s")]
 async fn nested_and_late(#[tx] tx: &mut Tx<DB>, other: &mut Tx<DB>) -> Result<(), Error> {
     swap(&mut *tx, other);
     std::future::pending().await
