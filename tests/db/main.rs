@@ -47,6 +47,7 @@ macro_rules! on {
             mod nesting;
             mod observer;
             mod open_scopes;
+            mod opening_sessions;
             mod operations_guide;
             mod outcome;
             mod overload;

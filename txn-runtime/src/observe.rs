@@ -6,7 +6,6 @@ pub(crate) mod kept;
 mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
-pub(crate) mod opening;
 pub(crate) mod scopes;
 pub(crate) mod timer;
 pub(crate) mod trace;

@@ -28,8 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use deadpool::managed::Pool;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
@@ -42,34 +41,40 @@ pub(crate) mod callbacks;
 pub(crate) mod cancel;
 mod check;
 mod cleanup_runtime;
+pub(crate) mod connector;
+mod current_options;
 pub(crate) mod executor;
 pub(crate) mod gate;
 pub(crate) mod hooks;
 mod long_scopes;
 mod open_close;
+mod opening;
+mod queue;
 mod reaper;
 pub(crate) mod sandbox_session;
 mod second_sessions;
 mod server_requests;
 pub(crate) mod session;
+mod sessions;
 pub(crate) mod settle;
 mod status;
 pub(crate) mod transaction_sql;
 
-pub(crate) use self::acquire::Permits;
 pub(crate) use self::bounds::Bounds;
 use self::callbacks::Callbacks;
 pub use self::cancel::Cancel;
 use self::cancel::Control;
 pub(crate) use self::cleanup_runtime::CleanupRuntime;
+use self::connector::Connector;
 use self::gate::Gate;
 use self::long_scopes::LongScopeWatch;
 pub(crate) use self::open_close::{Limits, Settings, WeakDb};
 use self::reaper::Reapers;
 use self::sandbox_session::SandboxSession;
 use self::second_sessions::SecondSessions;
+use self::session::Epochs;
 pub use self::session::Session;
-use self::session::{Epochs, Manager};
+use self::sessions::Sessions;
 pub use self::status::Status;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::retry::Retry;
@@ -104,15 +109,15 @@ pub struct Db<DB: Engine> {
 ///
 /// Every part synchronizes itself, so figures of two parts may disagree for a moment.
 struct Shared<DB: Engine> {
-    /// The idle sessions, and an empty shell for each session that is out.
-    pool: Pool<Manager<DB>>,
+    /// The sessions, and the callers that wait for one.
+    sessions: Arc<Sessions<DB>>,
     /// The settings of the builder. They never change.
     limits: Limits,
     /// The runtime on which cleanups run (invariant 8).
     cleanup_runtime: Arc<CleanupRuntime>,
     /// The runtimes that have a task which closes idle sessions.
     reapers: Reapers,
-    /// Cancels the token of [`Manager::closing`] on drop, which ends the reapers.
+    /// Cancels the token of [`Connector::closing`] on drop, which ends the reapers.
     _closing: DropGuard,
     /// One token for each session that is out of the pool, including those that are settling.
     leases: TaskTracker,
@@ -122,17 +127,13 @@ struct Shared<DB: Engine> {
     hooks: TaskTracker,
     /// The control connection.
     control: Control<DB>,
-    /// How many callers wait for a session.
+    /// How many callers wait outside of the queue: for the session of a sandbox, or for the answer
+    /// of a callback.
     waiting: AtomicUsize,
     /// The limits of waiting.
     gate: Gate,
     /// Held while a check uses a connection of its own, so that there is one of these at a time.
     checks: Mutex<()>,
-    /// The turn to write. `Some` on engines that allow one writer at a time.
-    writers: Option<Arc<Semaphore>>,
-    /// One permit for each session that is not reserved for callers that hold one already. `None`
-    /// if no session is reserved.
-    unreserved: Option<Arc<Semaphore>>,
     /// The callers that wait for a session while they hold another.
     second_sessions: SecondSessions,
     /// The task that reports scopes which are open for too long.
@@ -156,7 +157,7 @@ impl<DB: Engine> Db<DB> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let sandbox = self.sandbox_session();
-        self.shared.pool.is_closed() || sandbox.is_some_and(|sandbox| sandbox.is_closed())
+        self.sessions().is_closed() || sandbox.is_some_and(|sandbox| sandbox.is_closed())
     }
 
     /// Returns the session of the sandbox, if this is the handle of one.
@@ -180,9 +181,19 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
+    /// Returns the sessions of the pool.
+    fn sessions(&self) -> &Arc<Sessions<DB>> {
+        &self.shared.sessions
+    }
+
+    /// Returns what opens sessions.
+    fn connector(&self) -> &Connector<DB> {
+        &self.shared.sessions.connector
+    }
+
     /// Returns the user's callbacks.
     pub(crate) fn callbacks(&self) -> &Callbacks<DB> {
-        &self.shared.pool.manager().callbacks
+        &self.connector().callbacks
     }
 
     /// Returns true if a session may need work between two users: a callback of the user's, or a
@@ -193,7 +204,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns the options with which sessions are opened.
     pub(crate) fn options(&self) -> &ConnectOptionsOf<DB> {
-        &self.shared.pool.manager().options
+        &self.connector().options
     }
 
     /// Returns the metrics of this pool. They are nothing without the feature.
@@ -203,7 +214,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns the current epoch; see `session/upkeep.rs`.
     pub(crate) fn epochs(&self) -> &Epochs {
-        &self.shared.pool.manager().epochs
+        &self.connector().epochs
     }
 
     /// Returns a token that [`close`](Self::close) waits for, to be held while hooks run.

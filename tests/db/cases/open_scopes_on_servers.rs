@@ -61,12 +61,13 @@ async fn who_waits_for_the_server_to_open_a_session_is_told_from_who_waits_for_o
     assert_eq!(scopes[2].waits_for, Some(WaitsFor::Session));
     let on: Vec<_> = scopes[2].waits_on.iter().map(|on| on.session).collect();
     assert_eq!(on, [scopes[0].session, None], "also on who opens one");
+    // The session is opened though nobody polls the caller, and handed to it.
+    proxy.release();
     until("it is seen that the second is not polled", async || {
         db.scopes().await[1].waits_for == Some(WaitsFor::Poll)
     })
     .await;
     drop((second, third));
-    proxy.release();
     held.rollback().await.unwrap();
     db.close().await;
 }

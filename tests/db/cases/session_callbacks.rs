@@ -1,6 +1,7 @@
 //! The pool calls its callbacks at the right time, acts on their answers, and survives their drop.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,9 +11,12 @@ use txn::{Db, DbBuilder, Error, SessionMeta, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
 use crate::support::drop_points::{PLENTY, is_pending, poll_at_most};
-use crate::support::observer::PATIENCE;
+use crate::support::observer::{PATIENCE, until};
 use crate::support::session_leftovers::SessionLeftovers;
 use crate::support::warnings::Warnings;
+
+/// How long a session may take to be opened. The first one does so in time on a busy machine too.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// A callback whose answer a test can change, and how often it was asked.
 #[derive(Clone, Default)]
@@ -32,6 +36,8 @@ enum Answer {
     Fails,
     /// The callback never answers.
     Hangs,
+    /// The callback does not answer before it is told something else, and then it is yes.
+    Waits,
     /// The answer is yes, and a transaction is left open on the connection.
     Begins,
 }
@@ -63,6 +69,12 @@ impl Callback {
             Answer::No => Ok(false),
             Answer::Fails => Err(sqlx::Error::Protocol("the callback failed".into())),
             Answer::Hangs => pending().await,
+            Answer::Waits => {
+                while matches!(self.0.lock().unwrap().answer, Answer::Waits) {
+                    tokio::task::yield_now().await;
+                }
+                Ok(true)
+            }
             Answer::Begins => {
                 std::mem::forget(connection.begin().await?);
                 Ok(true)
@@ -155,14 +167,76 @@ async fn a_failure_of_after_connect_is_the_caller_s_and_leaves_no_session() {
 }
 
 #[tokio::test]
-async fn after_connect_that_is_dropped_takes_its_session_with_it() {
+async fn a_caller_that_gives_up_leaves_the_session_that_is_being_opened_to_the_next() {
     let (db, callback) = asking_on_connect(2).await;
     let held = db.session().await.unwrap();
-    callback.will(Answer::Hangs);
+    callback.will(Answer::Waits);
     callback.drop_once_asked(db.session()).await;
-    assert_eq!(db.status().open, 1);
+    db.assert_sessions(2, 0, 1, 0);
+    let mut next = Box::pin(db.session());
+    assert!(is_pending(&mut next).await);
     callback.will(Answer::Yes);
+    drop(next.await.unwrap());
+    assert_eq!(callback.asked(), 2, "it was not opened anew");
+    drop(held);
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_being_opened_and_that_nobody_waits_for_is_idle_in_the_end() {
+    let (db, callback) = asking_on_connect(2).await;
+    let held = db.session().await.unwrap();
+    callback.will(Answer::Waits);
+    callback.drop_once_asked(db.session()).await;
+    callback.will(Answer::Yes);
+    until("the session is idle", async || db.status().idle == 1).await;
+    drop(held);
     drop(db.session().await.unwrap());
+    db.assert_sessions(2, 2, 0, 0);
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn an_after_connect_that_hangs_is_given_up_and_its_place_is_free() {
+    let callback = Callback::default();
+    let asked = callback.clone();
+    let db = Fixture::<DB>::with(|builder| {
+        let builder = builder.max_sessions(2).acquire_timeout(LIMIT);
+        builder.after_connect(move |connection, _| {
+            let callback = asked.clone();
+            Box::pin(async move { callback.answer(connection).await.map(drop) })
+        })
+    })
+    .await;
+    let held = db.session().await.unwrap();
+    callback.will(Answer::Hangs);
+    let error = db.session().await.unwrap_err();
+    assert!(error.is_acquire_timeout() || error.is_connection(), "{error}");
+    callback.will(Answer::Yes);
+    until("the place is free", async || db.status().open == 1).await;
+    drop(db.session().await.unwrap());
+    drop(held);
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_panic_of_after_connect_is_the_caller_s_and_leaves_no_session() {
+    let db = Fixture::<DB>::with(|builder| {
+        let first = AtomicBool::new(true);
+        builder.max_sessions(2).after_connect(move |_, _| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            Box::pin(async move {
+                assert!(is_first, "the callback panics");
+                Ok(())
+            })
+        })
+    })
+    .await;
+    let held = db.session().await.unwrap();
+    let caller = db.clone();
+    let panicked = tokio::spawn(async move { caller.session().await.map(drop) });
+    assert!(panicked.await.unwrap_err().is_panic());
+    assert_eq!(db.status().open, 1);
     drop(held);
     db.assert_at_rest().await;
 }

@@ -29,6 +29,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 settle_timeout: Duration::from_secs(5),
                 cancel: Cancel::Server,
                 verify_commits: false,
+                min_idle: 0,
                 reserve: 0,
                 retry: Retry::DEFAULT,
                 warn_after: Some(Duration::from_secs(30)),
@@ -82,6 +83,17 @@ impl<DB: Engine> DbBuilder<DB> {
     /// idle.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.0.idle_timeout = limit.into();
+        self
+    }
+
+    /// Sets how many sessions are to be idle in the pool. Default: 0.
+    ///
+    /// While fewer are, and fewer than `max_sessions` are open, sessions are opened in the
+    /// background, from the first use of the handle on. So callers of a sudden burst need not wait
+    /// for a connection. As many sessions stay open however long they are idle. If no session can
+    /// be opened, that is tried again every second.
+    pub fn min_idle(mut self, sessions: usize) -> Self {
+        self.0.limits.min_idle = sessions;
         self
     }
 
@@ -176,6 +188,17 @@ impl<DB: Engine> DbBuilder<DB> {
         let db = self.0.build();
         drop(db.acquire(db.deadline(), &Need::AUTOCOMMIT).await?);
         Ok(db)
+    }
+
+    /// Creates the handle without opening a session. The first caller opens it.
+    ///
+    /// A program can start before its database does like this. A wrong password is noticed late.
+    ///
+    /// # Panics
+    ///
+    /// If it is called outside of a tokio runtime.
+    pub fn connect_lazy(self) -> Db<DB> {
+        self.0.build()
     }
 }
 

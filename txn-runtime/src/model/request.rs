@@ -87,4 +87,49 @@ impl Need {
         held: 0,
         outer: None,
     };
+
+    /// Returns what decides whether it can be served. `one_writer` says that its engine allows one
+    /// writer at a time.
+    pub(crate) fn kind(&self, one_writer: bool) -> Kind {
+        Kind {
+            turn: one_writer && self.writes,
+            second: self.held > 0,
+        }
+    }
+}
+
+/// What decides whether a caller may have a session that is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Kind {
+    /// It needs the turn to write, of which there is one.
+    pub(crate) turn: bool,
+    /// It holds a session already, so that reserved places are open to it.
+    pub(crate) second: bool,
+}
+
+impl Kind {
+    /// Its place among the four kinds.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.turn) * 2 + usize::from(self.second)
+    }
+}
+
+/// The name of a caller that waits for a session. The smaller its number, the longer it has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Ticket {
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
+}
+
+/// What a caller waits for that has no session yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitStage {
+    /// Its turn to write.
+    Turn,
+    /// The session that is being opened for it.
+    Connection,
+    /// A session that another caller holds.
+    Session,
+    /// To be polled: it was woken.
+    Due,
 }

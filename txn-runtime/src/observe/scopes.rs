@@ -19,7 +19,7 @@ mod sessionless;
 mod waits;
 
 pub(crate) use self::activity::{Activity, Busy, Holding, Registered};
-pub(crate) use self::sessionless::{EndedScope, WaitProgress};
+pub(crate) use self::sessionless::{EndedScope, WaitPlace};
 use self::sessionless::{Sessionless, Waiter};
 pub(crate) use self::waits::for_sessions;
 use crate::engine::Backend;

@@ -1,93 +1,53 @@
 //! Acquiring a session.
 //!
-//! A caller collects, in this order, what its session depends on, and holds what it has while it
-//! waits for the next:
-//!
-//! 1. the writer's turn, if it writes and the engine allows one writer at a time;
-//! 2. an unreserved place, if it holds no session yet and some are reserved for callers that do;
-//! 3. a session from the pool, idle or newly opened.
-//!
-//! Every caller takes them in the same order, so no two callers that come with empty hands wait for
-//! each other. (`second_sessions` sees to those that hold a session already.) All three are waited
-//! for in one future, [`Db::check_out`], so dropping a caller gives back everything at once.
+//! A caller takes an idle session, or a place in the queue:
 //!
 //! ```text
-//!   poll_once ──► ready ─────────────────────────────────────────────► session
-//!       │                                                                 ▲
-//!       └──► waiting for others ──► served, or a connection is opened ────┘
-//!                   │                            │
-//!                   ├──► shed, or too many wait  ├──► the server refuses, or the breaker is open
-//!                   └──► the deadline passes     └──► the deadline passes
+//!   take ──► served at once ───────────────────────────────► usable? ──► session
+//!     │                                                        │   ▲
+//!     ├──► waits ──► served ───────────────────────────────────┼───┘
+//!     │      │                                                 └──► closed, and take another
+//!     │      ├──► no session could be opened ──► the error
+//!     │      └──► shed, or the deadline passes
+//!     └──► too many wait, or closed
 //! ```
 //!
-//! Only a caller that is not served by the first poll counts as waiting, gets a timer, and appears
-//! in the list of open scopes.
+//! Only a caller that is not served at once counts as waiting, gets a timer, and appears in the
+//! list of open scopes. Whoever gives a session back hands it to the first waiter that may have it;
+//! see `queue`. Dropping a caller passes on what it was given.
 //!
 //! Inside of a sandbox there is one session, and its one permit is all that is waited for.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deadpool::managed::{Object, PoolError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 mod failed;
 
 use self::failed::FailedWait;
+use super::queue::{Answer, Held, Take};
 use super::second_sessions::Entry;
+use super::sessions::{Idle, Waiter};
 use crate::engine::Engine;
 use crate::model::error::Error;
 use crate::model::labels::CloseReason;
-use crate::model::request::Need;
+use crate::model::request::{Need, Ticket, WaitStage};
 use crate::observe::events::Event;
-use crate::observe::opening::Stage;
-use crate::observe::scopes::WaitProgress;
+use crate::observe::scopes::WaitPlace;
 use crate::pool::Db;
 use crate::pool::gate::Rejection;
 use crate::pool::sandbox_session::{LendError, SandboxSession};
-use crate::pool::session::{Manager, Session};
+use crate::pool::session::{Session, Slot};
 use crate::pool::settle;
-
-/// The semaphore permits that go with a session. They are released when the session is dropped, or
-/// when its connection breaks.
-#[derive(Debug, Default)]
-pub(crate) struct Permits {
-    /// The turn to write, on engines that allow one writer at a time.
-    turn: Option<OwnedSemaphorePermit>,
-    /// The right to one of the sessions that are not reserved for callers that hold one already.
-    unreserved: Option<OwnedSemaphorePermit>,
-    /// The right to the one session of a sandbox.
-    pub(crate) sandbox: Option<OwnedSemaphorePermit>,
-}
-
-impl Permits {
-    /// Releases what the session held of the pool, because its connection broke. The permit of a
-    /// sandbox stays: its scope has to end before another begins.
-    pub(crate) fn release(&mut self) {
-        self.turn = None;
-        self.unreserved = None;
-    }
-
-    /// Returns the permits of a caller that does not write.
-    pub(super) fn of_reader(unreserved: Option<OwnedSemaphorePermit>) -> Option<Box<Self>> {
-        let permits = |unreserved| Self {
-            unreserved: Some(unreserved),
-            ..Self::default()
-        };
-        unreserved.map(permits).map(Box::new)
-    }
-}
 
 impl<DB: Engine> Db<DB> {
     /// Acquires a session for `need`, and waits for it until `deadline`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it gives up the place in the queue. A connection that is being opened for it is
-    /// closed, and a session that was already handed over goes back to the pool.
+    /// Dropping it gives up the place in the queue. A session that was handed over already goes to
+    /// the next caller or back to the pool, and so does one that is being opened.
     pub(crate) async fn acquire(
         &self,
         deadline: Instant,
@@ -116,39 +76,31 @@ impl<DB: Engine> Db<DB> {
             // Boxed: see the head of scope.rs.
             return Box::pin(self.borrow(sandbox, deadline, need)).await;
         }
-        // How far the caller is, for its own error and for the list of open scopes.
-        let progress = WaitProgress::default();
-        let mut checkout = pin!(self.check_out(need, &progress.has_turn));
-        // A caller that is served at once needs no timer, and does not count as waiting.
-        let (object, permits) = match self.shared.gate.poll_once(need, checkout.as_mut()).await {
-            Ok(checked_out) => checked_out?,
-            Err(stage) => {
-                // Both guards live until the wait is over, or until this future is dropped.
-                let _waiting = (Waiting::new(&self.shared.waiting), self.events().waiting());
-                let _second_session = self.register_second_session(need)?;
-                progress
-                    .opens
-                    .store(stage == Stage::Opening, Ordering::Relaxed);
-                let since = Instant::now();
-                // Boxed: see the head of scope.rs.
-                match Box::pin(self.wait(need, stage, deadline, &progress, checkout)).await {
-                    Ok(checked_out) => checked_out?,
-                    Err(rejection) => {
-                        let wait = FailedWait {
-                            since,
-                            deadline,
-                            progress: &progress,
-                        };
-                        return Err(self.rejected(need, rejection, &wait));
-                    }
+        let mut take = self.sessions().take(need.kind(DB::ONE_WRITER));
+        let (pooled, slot) = loop {
+            let (held, pooled) = match take {
+                Take::Served(held, pooled) => {
+                    self.shared.gate.served_at_once(need);
+                    (held, pooled)
                 }
+                // Boxed: see the head of scope.rs.
+                Take::Waits { ticket, opens } => {
+                    Box::pin(self.wait(need, ticket, opens, deadline)).await?
+                }
+                Take::Full => return Err(self.refused_as_full(need, deadline)),
+                Take::Closed => return Err(Error::closed()),
+            };
+            let slot = Slot::new(self.sessions(), held);
+            match self.usable(pooled, need, deadline).await? {
+                Some(pooled) => break (pooled, slot),
+                None => take = slot.take_another(),
             }
         };
         let lease = self.shared.leases.token();
-        let session = Session::new(object, self.clone(), lease, permits);
+        let session = Session::new(pooled, slot, self.clone(), lease);
         // `close` waits for leases. If it began before this lease existed, it may be over already,
         // so that nothing is left to the background: the session is closed before the error.
-        if self.shared.pool.is_closed() {
+        if self.sessions().is_closed() {
             // Boxed: see the head of scope.rs.
             Box::pin(settle::close(session, CloseReason::WithPool)).await;
             return Err(Error::closed());
@@ -157,20 +109,132 @@ impl<DB: Engine> Db<DB> {
         Ok(session)
     }
 
-    /// Waits for `checkout` as long as the gate allows.
-    ///
-    /// The caller is in the list of open scopes only while this is polled: the error of a wait that
-    /// failed names the scopes in the list, and those are to be the others.
-    async fn wait<T>(
+    /// Waits in the queue, as long as the gate allows.
+    async fn wait(
         &self,
         need: &Need,
-        stage: Stage,
+        ticket: Ticket,
+        opens: bool,
         deadline: Instant,
-        progress: &WaitProgress,
-        checkout: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, Rejection> {
-        let listed = pin!(self.scopes_here().listing(need, None, progress, checkout));
-        self.shared.gate.wait(need, stage, deadline, listed).await
+    ) -> Result<(Held, Idle<DB>), Error> {
+        let mut waiter = pin!(Waiter::new(self, ticket));
+        if opens {
+            self.open_in_background(Some(ticket));
+        }
+        let _waiting = self.events().waiting();
+        let _second_session = self.register_second_session(need)?;
+        let since = Instant::now();
+        let answer = {
+            // The caller is in the list of open scopes only as long as this: the error of a wait
+            // that failed names the scopes in the list, and those are to be the others.
+            let scopes = self.scopes_here();
+            let listed = pin!(scopes.listing(need, WaitPlace::Queue(ticket), waiter.as_mut()));
+            let opens = || self.stage(ticket) == WaitStage::Connection;
+            let gate = &self.shared.gate;
+            gate.wait(need, since, deadline, listed, opens).await
+        };
+        match answer {
+            Ok(Answer::Served(held, pooled)) => {
+                if pooled.reused {
+                    self.shared.gate.served(need, since);
+                }
+                Ok((held, pooled))
+            }
+            Ok(Answer::Failed(error)) => Err(error.into_error()),
+            Ok(Answer::Closed) => Err(Error::closed()),
+            Err(rejection) => {
+                let stage = self.stage(ticket);
+                waiter.leave();
+                let wait = FailedWait {
+                    since,
+                    deadline,
+                    stage,
+                };
+                Err(self.rejected(need, rejection, &wait))
+            }
+        }
+    }
+
+    /// Returns what a caller in the queue waits for.
+    fn stage(&self, ticket: Ticket) -> WaitStage {
+        let stages = self.sessions().stages(std::iter::once(ticket));
+        stages.first().copied().unwrap_or(WaitStage::Session)
+    }
+
+    /// Makes the error of a caller that may not even wait.
+    fn refused_as_full(&self, need: &Need, deadline: Instant) -> Error {
+        let wait = FailedWait {
+            since: Instant::now(),
+            deadline,
+            stage: WaitStage::Session,
+        };
+        self.rejected(need, Rejection::Full, &wait)
+    }
+
+    /// Returns the session if it may be used. If it may not, it is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the session.
+    pub(super) async fn usable(
+        &self,
+        mut pooled: Idle<DB>,
+        need: &Need,
+        deadline: Instant,
+    ) -> Result<Option<Idle<DB>>, Error> {
+        // One that was handed out as it was opened is as good as new.
+        if !pooled.reused && pooled.is_fresh() {
+            return Ok(Some(pooled));
+        }
+        pooled.reused = true;
+        match self
+            .connector()
+            .time_left(&pooled, std::time::Instant::now())
+        {
+            // It is one of those that are to be idle, however long that is.
+            Err(CloseReason::IdleTimeout) if self.sessions().min_idle > 0 => {}
+            Err(why) => {
+                pooled.discard(why);
+                return Ok(None);
+            }
+            Ok(_) => {}
+        }
+        if self.callbacks().before_acquire.is_none() {
+            return Ok(Some(pooled));
+        }
+        // Boxed: see the head of scope.rs.
+        match Box::pin(self.ask_before_acquire(&mut pooled, need, deadline)).await? {
+            true => Ok(Some(pooled)),
+            false => {
+                pooled.discard(CloseReason::Rejected);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Asks the user's `before_acquire` about a session, until the deadline.
+    async fn ask_before_acquire(
+        &self,
+        pooled: &mut Idle<DB>,
+        need: &Need,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        let _waiting = (Waiting::new(&self.shared.waiting), self.events().waiting());
+        let since = Instant::now();
+        let answer = {
+            let asked = pin!(pooled.may_be_taken(self.callbacks()));
+            let scopes = self.scopes_here();
+            let listed = scopes.listing(need, WaitPlace::Callback, asked);
+            timeout_at(deadline, listed).await
+        };
+        answer.map_err(|_| {
+            let wait = FailedWait {
+                since,
+                deadline,
+                stage: WaitStage::Connection,
+            };
+            self.acquire_timed_out(&wait, None)
+        })
     }
 
     /// Acquires the one session of a sandbox.
@@ -182,15 +246,16 @@ impl<DB: Engine> Db<DB> {
     ) -> Result<Session<DB>, Error> {
         let _waiting = (Waiting::new(&self.shared.waiting), self.events().waiting());
         let lend = pin!(sandbox.lend(self, deadline, need));
-        let progress = WaitProgress::default();
-        progress.has_turn.store(true, Ordering::Relaxed);
         let (since, scopes) = (Instant::now(), self.scopes_here());
-        match scopes.listing(need, sandbox.id(), &progress, lend).await {
+        match scopes
+            .listing(need, WaitPlace::Sandbox(sandbox.id()), lend)
+            .await
+        {
             Err(LendError::Held(by)) => {
                 let wait = FailedWait {
                     since,
                     deadline,
-                    progress: &progress,
+                    stage: WaitStage::Session,
                 };
                 Err(self.acquire_timed_out(&wait, Some(by)))
             }
@@ -208,58 +273,6 @@ impl<DB: Engine> Db<DB> {
     fn register_second_session(&self, need: &Need) -> Result<Option<Entry<'_>>, Error> {
         let max = self.shared.limits.max_sessions;
         self.shared.second_sessions.register(*need, max)
-    }
-
-    /// Waits for all that a session depends on; see the head of this file. Sets `has_turn` once the
-    /// caller has its turn to write, or needs none.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it gives back what was collected so far.
-    async fn check_out(
-        &self,
-        need: &Need,
-        has_turn: &AtomicBool,
-    ) -> Result<(Object<Manager<DB>>, Option<Box<Permits>>), Error> {
-        let turn = acquire_permit(self.shared.writers.as_ref().filter(|_| need.writes)).await?;
-        // The flag is only displayed, so `Relaxed` is enough.
-        has_turn.store(true, Ordering::Relaxed);
-        let unreserved = self.shared.unreserved.as_ref().filter(|_| need.held == 0);
-        let unreserved = acquire_permit(unreserved).await?;
-        let object = self.shared.pool.get().await.map_err(pool_error)?;
-        // Most pools have neither, and then the box is spared.
-        if turn.is_none() && unreserved.is_none() {
-            return Ok((object, None));
-        }
-        let permits = Permits {
-            turn,
-            unreserved,
-            sandbox: None,
-        };
-        Ok((object, Some(Box::new(permits))))
-    }
-}
-
-/// Waits for a permit of `semaphore`. Without one there is nothing to wait for.
-async fn acquire_permit(
-    semaphore: Option<&Arc<Semaphore>>,
-) -> Result<Option<OwnedSemaphorePermit>, Error> {
-    match semaphore {
-        Some(semaphore) => match Arc::clone(semaphore).acquire_owned().await {
-            Ok(permit) => Ok(Some(permit)),
-            Err(_) => Err(Error::closed()),
-        },
-        None => Ok(None),
-    }
-}
-
-/// Turns deadpool's error into ours.
-fn pool_error(error: PoolError<Error>) -> Error {
-    match error {
-        PoolError::Backend(error) => error,
-        PoolError::Closed => Error::closed(),
-        // The rest comes from deadpool's own timeouts and hooks, and none are set.
-        error => Error::connect(sqlx::Error::Configuration(error.to_string().into())),
     }
 }
 

@@ -1,27 +1,19 @@
 //! Health checks: whether the database can be reached, and whether it takes writes.
 
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::Timeouts;
 use sqlx::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
 
 use super::Db;
-use super::acquire::Permits;
+use super::sessions::Turn;
 use crate::engine::Engine;
 use crate::model::error::Error;
 use crate::model::labels::CloseReason;
+use crate::model::request::{Kind, Need};
 use crate::pool::Session;
-
-/// Takes an idle session or fails, without waiting for one.
-const NO_WAIT: Timeouts = Timeouts {
-    wait: Some(Duration::ZERO),
-    create: None,
-    recycle: None,
-};
+use crate::pool::session::Slot;
 
 impl<DB: Engine> Db<DB> {
     /// Checks whether the database can be used, for a readiness probe.
@@ -115,7 +107,7 @@ impl<DB: Engine> Db<DB> {
         check: impl AsyncFnOnce(Duration) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let limit = self.shared.gate.settings().check;
-        let closing = &self.shared.pool.manager().closing;
+        let closing = &self.connector().closing;
         let checked = timeout(limit, Box::pin(closing.run_until_cancelled(check(limit))));
         match checked.await {
             Ok(Some(checked)) if !self.is_closed() => checked,
@@ -125,9 +117,11 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Takes the turn to write, on engines that have one. Fails if somebody else has it.
-    fn try_turn(&self) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
-        let writers = self.shared.writers.clone();
-        writers.map(Semaphore::try_acquire_owned).transpose()
+    fn try_turn(&self) -> Result<Option<Turn<'_, DB>>, InUse> {
+        if !DB::ONE_WRITER {
+            return Ok(None);
+        }
+        self.sessions().try_turn().map(Some).ok_or(InUse)
     }
 
     /// Pings an idle session. Returns false if there is none, or if it did not answer.
@@ -144,35 +138,29 @@ impl<DB: Engine> Db<DB> {
 
     /// Takes an idle session, without waiting and without opening one.
     async fn idle(&self) -> Option<Session<DB>> {
-        let shared = &*self.shared;
-        let unreserved = match &shared.unreserved {
-            Some(semaphore) => Some(Arc::clone(semaphore).try_acquire_owned().ok()?),
-            None => None,
-        };
-        if shared.pool.status().available == 0 {
-            return None;
-        }
-        let object = shared.pool.timeout_get(&NO_WAIT).await.ok()?;
         let db = self.outside_of_sandbox();
-        let lease = shared.leases.token();
-        Some(Session::new(
-            object,
-            db,
-            lease,
-            Permits::of_reader(unreserved),
-        ))
+        loop {
+            let (held, mut pooled) = self.sessions().take_idle(Kind::default())?;
+            let slot = Slot::new(self.sessions(), held);
+            pooled.reused = true;
+            let usable = db.usable(pooled, &Need::AUTOCOMMIT, self.deadline());
+            if let Some(pooled) = usable.await.ok()? {
+                let lease = self.shared.leases.token();
+                return Some(Session::new(pooled, slot, db, lease));
+            }
+        }
     }
 
     /// Connects outside of the pool, checks that connection, and closes it. One check does this at
     /// a time.
     async fn check_on_new_connection(&self, writes: bool) -> Result<(), Error> {
-        let manager = self.shared.pool.manager();
-        if DB::session_limit(&manager.options).is_some() {
+        let connector = self.connector();
+        if DB::session_limit(&connector.options).is_some() {
             return Ok(());
         }
         let _one = self.shared.checks.lock().await;
-        let mut attempt = manager.breaker.admit_always();
-        let opened = manager.open(&mut attempt).await;
+        let mut attempt = connector.breaker.admit_always();
+        let opened = connector.connect_once(&mut attempt).await;
         let mut opened = opened.map_err(Error::connect)?;
         if writes {
             DB::check_writes(&mut opened.connection).await?;
@@ -182,6 +170,9 @@ impl<DB: Engine> Db<DB> {
         Ok(())
     }
 }
+
+/// Somebody else has the turn to write.
+struct InUse;
 
 /// Says why a session is closed on which the check for writes failed.
 fn why_closed<DB: Engine>(error: &sqlx::Error) -> CloseReason {

@@ -1,5 +1,4 @@
-//! Admission control in front of the pool: which callers may wait for a session, how long they may
-//! wait, and whether it is worth trying to open a new connection.
+//! Admission control in front of the pool: how long a caller may wait for a session, and whether it is worth trying to open a new connection.
 //!
 //! - `codel`, `queue`: under lasting overload, waiting callers are refused early (load shedding).
 //! - `circuit`, `breaker`: while the server is unreachable, callers that need a new connection fail
@@ -8,10 +7,8 @@
 //! `codel` and `circuit` are pure state machines without a clock: each method is given the time at
 //! which its event happened, so that tests can drive them through any sequence.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -26,7 +23,6 @@ pub(crate) use self::breaker::{Attempt, CircuitBreaker};
 use self::codel::Decision;
 use self::queue::Queue;
 use crate::model::request::Need;
-use crate::observe::opening::{self, Stage};
 
 /// Why a caller did not get a session.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +48,6 @@ pub(crate) struct Gate {
     /// The wait times of writers, on engines that allow one writer at a time. They are kept apart
     /// because readers that are served at once say nothing about how long writers wait.
     writers: Option<Queue>,
-    /// How many callers are waiting in [`wait`](Self::wait). The count is only compared with
-    /// `max_waiting` and orders no other memory access, so `Relaxed` is enough.
-    waiting: AtomicUsize,
 }
 
 impl Gate {
@@ -64,57 +57,62 @@ impl Gate {
         Self {
             sessions: queue(),
             writers: one_writer.then(queue),
-            waiting: AtomicUsize::new(0),
             settings,
         }
     }
 
-    /// Polls `place` once. Returns its output if that is ready, otherwise what the caller would
-    /// have to wait for.
-    ///
-    /// Callers that are served here pay for no timer and do not count as waiting.
-    pub(crate) async fn poll_once<T>(
-        &self,
-        need: &Need,
-        mut place: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, Stage> {
-        let place = poll_fn(|cx| {
-            let place = opening::poll_for_certain(place.as_mut(), cx);
-            Poll::Ready(place)
-        })
-        .await;
-        if let (Ok(_), Some(queue)) = (&place, self.queue(need)) {
+    /// A caller was served without having to wait.
+    pub(crate) fn served_at_once(&self, need: &Need) {
+        if let Some(queue) = self.queue(need) {
             queue.served_at_once();
         }
-        place
+    }
+
+    /// A caller that had waited since `since` was given a session that came back.
+    pub(crate) fn served(&self, need: &Need, since: Instant) {
+        if let Some(queue) = self.queue(need) {
+            queue.served(since);
+        }
     }
 
     /// Waits for `place` until it is ready, the deadline passes, or the caller is shed. A session
     /// that has been handed over is never refused.
     ///
     /// A caller that already holds a session is never shed: the work done in that session would be
-    /// lost, and others may be waiting for it.
+    /// lost, and others may be waiting for it. Nor is one for which a session is being opened, as
+    /// `opens` says: its wait says nothing about overload.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it stops counting the caller as waiting. The gate keeps nothing else about it.
+    /// The gate keeps nothing about a caller.
     pub(crate) async fn wait<T>(
         &self,
         need: &Need,
-        stage: Stage,
+        since: Instant,
         deadline: Instant,
         mut place: Pin<&mut impl Future<Output = T>>,
+        opens: impl Fn() -> bool,
     ) -> Result<T, Rejection> {
-        if let (Stage::Queue, 0) = (stage, need.held) {
-            // Counted only in the queue, and no longer while a connection is being opened.
-            let _waiting = self.join_queue()?;
-            let queue = self.queue(need);
-            if let Some(place) = wait_in_queue(queue, deadline, place.as_mut()).await? {
-                return Ok(place);
+        let queue = self.queue(need);
+        let mut check_at = queue.map_or(deadline, |queue| queue.first_check(since));
+        loop {
+            // A session that arrives along with the timeout wins: `timeout_at` polls it first.
+            let served = timeout_at(check_at.min(deadline), place.as_mut()).await;
+            match (served, queue) {
+                (Ok(place), _) => return Ok(place),
+                (Err(_), Some(queue)) if Instant::now() < deadline => {
+                    if opens() {
+                        check_at = queue.first_check(Instant::now());
+                        continue;
+                    }
+                    match queue.check(since) {
+                        Decision::WaitUntil(until) => check_at = until,
+                        Decision::Shed { waited } => return Err(Rejection::Shed { waited }),
+                    }
+                }
+                _ => return Err(Rejection::TimedOut),
             }
         }
-        let placed = timeout_at(deadline, place).await;
-        placed.map_err(|_| Rejection::TimedOut)
     }
 
     /// Returns true while callers that wait too long are being refused.
@@ -134,61 +132,6 @@ impl Gate {
         }
         let writers = self.writers.as_ref().filter(|_| need.writes);
         writers.or(Some(&self.sessions))
-    }
-
-    /// Counts the caller as waiting, unless `max_waiting` callers wait already.
-    ///
-    /// The guard is made before the count is compared, so that a refused caller is subtracted too.
-    fn join_queue(&self) -> Result<Waiting<'_>, Rejection> {
-        let waiting = Waiting(&self.waiting);
-        let others = self.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.settings.max_waiting {
-            Some(max) if others >= max => Err(Rejection::Full),
-            _ => Ok(waiting),
-        }
-    }
-}
-
-/// Waits until `place` is ready or the queue sheds this caller.
-///
-/// Returns `None` as soon as a connection is being opened for the caller: from then on it no longer
-/// waits for another caller's session, and its wait says nothing about overload.
-async fn wait_in_queue<F: Future>(
-    queue: Option<&Queue>,
-    deadline: Instant,
-    mut place: Pin<&mut F>,
-) -> Result<Option<F::Output>, Rejection> {
-    let since = Instant::now();
-    let first_check = queue.map(|queue| queue.first_check(since));
-    let mut check_at = first_check.unwrap_or(deadline);
-    loop {
-        let served = poll_fn(|cx| match opening::poll(place.as_mut(), cx) {
-            Ok(place) => Poll::Ready(Some(place)),
-            Err(Stage::Opening) => Poll::Ready(None),
-            Err(Stage::Queue) => Poll::Pending,
-        });
-        let served = timeout_at(check_at.min(deadline), served).await;
-        // A session that arrives along with the timeout wins: `timeout_at` polls it first.
-        match (served, queue) {
-            (Ok(place), queue) => {
-                queue.inspect(|queue| queue.served(since));
-                return Ok(place);
-            }
-            (Err(_), Some(queue)) if Instant::now() < deadline => match queue.check(since) {
-                Decision::WaitUntil(until) => check_at = until,
-                Decision::Shed { waited } => return Err(Rejection::Shed { waited }),
-            },
-            _ => return Err(Rejection::TimedOut),
-        }
-    }
-}
-
-/// Counts a caller as waiting until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

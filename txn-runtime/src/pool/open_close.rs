@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use deadpool::managed::{Pool, PoolConfig, QueueMode};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,11 +15,14 @@ use tokio_util::task::TaskTracker;
 use super::callbacks::Callbacks;
 use super::cancel::{Cancel, Control};
 use super::cleanup_runtime::CleanupRuntime;
+use super::connector::Connector;
+use super::current_options::CurrentOptions;
 use super::gate::{self, CircuitBreaker, Gate};
 use super::long_scopes::LongScopeWatch;
 use super::reaper::Reapers;
 use super::second_sessions::SecondSessions;
-use super::session::{Epochs, Manager};
+use super::session::Epochs;
+use super::sessions::Sessions;
 use super::{Db, Shared};
 use crate::engine::{ConnectOptionsOf, Engine, Greeting};
 use crate::model::deadline::LONGEST;
@@ -41,6 +43,8 @@ pub(crate) struct Limits {
     pub(crate) cancel: Cancel,
     /// If set, the server is asked about a COMMIT whose answer was lost.
     pub(crate) verify_commits: bool,
+    /// How many sessions are to be idle.
+    pub(crate) min_idle: usize,
     /// How many sessions are reserved for callers that hold one already.
     pub(crate) reserve: usize,
     /// How scopes are retried that do not say so themselves.
@@ -113,28 +117,32 @@ impl<DB: Engine> Settings<DB> {
         let events = Events::new::<DB>(self.pool_name, &options, limits.max_sessions);
         let closing = CancellationToken::new();
         let cleanup_runtime = CleanupRuntime::new(Handle::current());
-        let control = Control::new(options.clone(), &cleanup_runtime);
-        let manager = Manager {
+        let current = CurrentOptions::new(options.clone());
+        let control = Control::new(Arc::clone(&current), &cleanup_runtime);
+        let connector = Connector {
             events: events.clone(),
             options,
+            current,
             idle_timeout,
             max_lifetime,
-            connect_patience: limits.acquire_timeout * 3 / 4,
-            breaker: CircuitBreaker::new(self.gate.breaker, DB::SYSTEM, events.clone()),
+            connect_timeout: limits.acquire_timeout,
+            breaker: CircuitBreaker::new(self.gate.breaker, DB::SYSTEM, events.clone()).into(),
             greeting: Greeting::default(),
             round_trip: Arc::clone(control.round_trip()),
             scopes: Arc::default(),
-            orphaned: Arc::default(),
             epochs: Epochs::default(),
             callbacks: self.callbacks,
             closing: closing.clone(),
         };
-        let mut config = PoolConfig::new(limits.max_sessions);
-        // The session used last has the warmest caches.
-        config.queue_mode = QueueMode::Lifo;
-        let pool = Pool::builder(manager).config(config).build();
+        let sessions = Sessions::new(
+            limits.max_sessions,
+            limits.reserve,
+            limits.min_idle,
+            self.gate.max_waiting,
+            connector,
+        );
         let shared = Arc::new(Shared {
-            pool: pool.expect("only timeouts need a runtime, and none is set"),
+            sessions: Arc::new(sessions),
             limits,
             cleanup_runtime,
             reapers: Reapers::default(),
@@ -146,9 +154,6 @@ impl<DB: Engine> Settings<DB> {
             waiting: AtomicUsize::new(0),
             gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),
             checks: Mutex::default(),
-            writers: DB::ONE_WRITER.then(|| Arc::new(Semaphore::new(1))),
-            unreserved: (limits.reserve > 0)
-                .then(|| Arc::new(Semaphore::new(limits.max_sessions - limits.reserve))),
             second_sessions: SecondSessions::default(),
             watch: LongScopeWatch::new(limits.warn_after),
             events,
@@ -187,13 +192,8 @@ impl<DB: Engine> Db<DB> {
         let shared = &*self.shared;
         // From here on nothing is opened. The pool is closed before it is waited for, so that a
         // session which comes back meanwhile is closed by its own drop.
-        shared.pool.manager().closing.cancel();
-        let idle = shared.pool.retain(|_, _| false).removed;
-        shared.pool.close();
-        for queue in [&shared.writers, &shared.unreserved].into_iter().flatten() {
-            queue.close();
-        }
-        for pooled in idle.into_iter().flatten() {
+        self.connector().closing.cancel();
+        for pooled in self.sessions().close() {
             // A connection that takes too long is dropped. Boxed: see the head of scope.rs.
             let goodbye = Box::pin(pooled.close());
             timeout(shared.limits.settle_timeout, goodbye).await.ok();
@@ -231,7 +231,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns the list of open scopes of this pool.
     pub(crate) fn scopes_here(&self) -> &Arc<Scopes> {
-        &self.shared.pool.manager().scopes
+        &self.connector().scopes
     }
 
     /// Returns what watches over scopes that are open for too long.

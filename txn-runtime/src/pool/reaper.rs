@@ -1,5 +1,5 @@
-//! The reaper: closes sessions that were idle for too long or are too old, and notices the end of a
-//! runtime.
+//! The reaper: closes sessions that were idle for too long or are too old, has others opened so that
+//! enough are idle, and notices the end of a runtime.
 //!
 //! There is one reaper task on each runtime on which sessions were opened. It is spawned with the
 //! first of them, holds the `Db` only while it looks, and ends when the `Db` is closed or dropped.
@@ -9,16 +9,21 @@
 //! is used.
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::select;
 use tokio::runtime::{Handle, Id};
 use tokio::time::{sleep, timeout};
 
 use super::{Db, WeakDb};
 use crate::engine::{Engine, clock};
+use crate::model::labels::CloseReason;
 use crate::pool::session::Pooled;
 
+/// The time after which it is looked whether the sessions that were to be idle have been opened.
+const SPARE_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at the pool.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -84,7 +89,7 @@ impl<DB: Engine> Db<DB> {
         if !self.shared.reapers.register(here.id()) {
             return;
         }
-        let closing = self.shared.pool.manager().closing.clone();
+        let closing = self.connector().closing.clone();
         let reaper = Reaper {
             db: self.downgrade(),
             runtime: here.id(),
@@ -99,43 +104,67 @@ impl<DB: Engine> Db<DB> {
 
     /// Closes the idle sessions that are due. Returns after what time more of them may be.
     async fn reap(&self) -> Option<Duration> {
-        let (pool, now) = (&self.shared.pool, Instant::now());
+        let (connector, now) = (self.connector(), Instant::now());
         // Sessions that are checked out now may be due when they are back, so it looks again soon.
-        let mut next = pool.manager().shortest_life().map(|life| life / 2);
+        let mut next = connector.shortest_life().map(|life| life / 2);
         // The reasons, in the order in which `retain` removes the sessions.
         let mut why = Vec::new();
-        let mut keeps = |pooled: &Pooled<DB>| match pool.manager().time_left(pooled, now) {
+        // How many may be closed for being idle.
+        let sessions = self.sessions();
+        let mut spare = sessions.figures().idle.saturating_sub(sessions.min_idle);
+        let mut keeps = |pooled: &Pooled<DB>| match connector.time_left(pooled, now) {
             Ok(left) => {
                 next = next.into_iter().chain(left).min();
                 true
             }
+            Err(CloseReason::IdleTimeout) if spare == 0 => true,
             Err(closed) => {
                 why.push(closed);
+                spare = spare.saturating_sub(1);
                 false
             }
         };
-        let due = pool.retain(|shell, _| shell.as_deref().is_none_or(&mut keeps));
+        let due = sessions.retain(|pooled| keeps(pooled));
         // `close` waits for this token, and so for the goodbyes below.
         let _closing = self.hooks_run();
-        for (pooled, why) in due.removed.into_iter().flatten().zip(why) {
+        for (pooled, why) in due.into_iter().zip(why) {
             // A connection that takes too long is dropped.
             let goodbye = Box::pin(pooled.retire(why));
             timeout(self.settle_timeout(), goodbye).await.ok();
         }
         next
     }
+
+    /// Has sessions opened until enough are idle. Returns true if too few were; opening them may
+    /// fail, and is to be tried again then.
+    fn open_spare(&self) -> bool {
+        let mut is_short = false;
+        while self.sessions().begin_spare() {
+            is_short = true;
+            if !self.open_in_background(None) {
+                break;
+            }
+        }
+        is_short
+    }
 }
 
-/// Reaps until the `Db` is dropped. Between two looks it holds only the weak handle.
+/// Reaps until the `Db` is dropped. Between two looks it holds no handle.
 async fn reap_for_ever<DB: Engine>(db: &WeakDb<DB>) {
     while let Some(db) = db.upgrade() {
-        let next = db.reap().await;
+        let due = db.reap().await;
+        let again = db.open_spare().then_some(SPARE_PAUSE);
+        let short = db.sessions().short();
         drop(db);
-        match next {
-            // While tokio's clock is paused, sleeping here would make it jump ahead.
-            Some(next) if !clock::is_paused() => sleep(next.max(SHORTEST_PAUSE)).await,
-            // No timeouts are set, or the clock is paused; `recycle` checks each session anyway.
-            _ => pending().await,
-        }
+        let pause = async {
+            match due.into_iter().chain(again).min() {
+                // While tokio's clock is paused, sleeping here would make it jump ahead.
+                Some(next) if !clock::is_paused() => sleep(next.max(SHORTEST_PAUSE)).await,
+                // No timeouts are set, or the clock is paused; whoever takes a session looks at
+                // its age anyway.
+                _ => pending().await,
+            }
+        };
+        select(pin!(pause), pin!(short.notified())).await;
     }
 }

@@ -120,8 +120,8 @@ impl<DB: Engine> SandboxSession<DB> {
     }
 
     /// The name of the session in the list of open scopes.
-    pub(crate) fn id(&self) -> Option<NonZeroU64> {
-        Some(self.id)
+    pub(crate) fn id(&self) -> NonZeroU64 {
+        self.id
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -6,7 +6,6 @@ use crate::engine::{Engine, dropped_in_flight};
 use crate::model::labels::CloseReason;
 use crate::model::transaction::Wire;
 use crate::pool::cancel::{self, Cancel, Cancellable};
-use crate::pool::session::Pooled;
 
 impl<DB: Engine> Db<DB> {
     /// Returns true if the server is to be asked about a COMMIT whose answer was lost.
@@ -60,10 +59,8 @@ impl<DB: Engine> Db<DB> {
     /// Closes the idle sessions that were not in use until a moment ago, because one of them did
     /// not answer. The others are probably dead too, and each would cost its own timeout.
     pub(crate) fn close_stale_idle(&self, why: CloseReason) {
-        let fresh = |pooled: &Pooled<DB>| pooled.is_fresh();
-        let pool = &self.shared.pool;
-        let stale = pool.retain(|shell, _| shell.as_deref().is_none_or(fresh));
-        for pooled in stale.removed.into_iter().flatten() {
+        let stale = self.sessions().retain(|pooled| pooled.is_fresh());
+        for pooled in stale {
             pooled.discard(why);
         }
     }

@@ -30,7 +30,6 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use deadpool::managed::Object;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 mod pooled;
@@ -39,9 +38,8 @@ mod release;
 mod slot;
 mod upkeep;
 
-pub(crate) use self::pooled::{Manager, Pooled};
-pub(crate) use self::slot::Hold;
-use self::slot::Slot;
+pub(crate) use self::pooled::Pooled;
+pub(crate) use self::slot::{Hold, Slot};
 pub(crate) use self::upkeep::Epochs;
 use crate::engine::Engine;
 use crate::model::conflicts::ConflictHistory;
@@ -54,7 +52,7 @@ use crate::observe::kept::Timestamp;
 use crate::observe::scopes::{Activity, Busy};
 use crate::observe::trace::Trace;
 use crate::pool::hooks::Hooks;
-use crate::pool::{Bounds, Db, Permits, settle};
+use crate::pool::{Bounds, Db, settle};
 
 /// How long an idle session is trusted. After a longer time its server may be gone unnoticed.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -98,17 +96,14 @@ pub struct Session<DB: Engine> {
 impl<DB: Engine> Session<DB> {
     /// Wraps what was checked out of the pool.
     pub(crate) fn new(
-        object: Object<Manager<DB>>,
+        mut pooled: Box<Pooled<DB>>,
+        slot: Slot<DB>,
         db: Db<DB>,
         lease: TaskTrackerToken,
-        permits: Option<Box<Permits>>,
     ) -> Self {
-        let (mut pooled, slot) = Slot::empty(object, permits);
-        if let Some(pooled) = &mut pooled {
-            pooled.tracker.taken();
-        }
+        pooled.tracker.taken();
         Self {
-            pooled,
+            pooled: Some(pooled),
             slot,
             bounds: Bounds::of(&db),
             state: State::default(),

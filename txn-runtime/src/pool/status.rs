@@ -16,18 +16,19 @@ use crate::model::request::Need;
 use crate::observe::scopes::{Holding, Seen, for_sessions};
 use crate::pool::gate::Breaker;
 
-/// The state of a pool, from [`Db::status`]. The figures are read one after the other: under load
-/// they may disagree by a session that is changing hands.
+/// The state of a pool, from [`Db::status`]. `open`, `idle` and `in_use` are of one moment; under
+/// load the other figures may disagree with them by a session that is changing hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
     /// The highest number of sessions that may be open.
     pub max: usize,
-    /// The number of open sessions.
+    /// The number of open sessions, and of those that are being opened.
     pub open: usize,
     /// The number of open sessions that lie idle in the pool.
     pub idle: usize,
-    /// The number of open sessions that scopes and users hold.
+    /// The number of open sessions that scopes and users hold, or that were handed to callers which
+    /// have not been polled since.
     pub in_use: usize,
     /// The number of callers that have asked for a session and do not have it yet.
     pub waiting: usize,
@@ -46,21 +47,16 @@ impl<DB: Engine> Db<DB> {
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &*self.shared;
-        let settling = shared.cleanups.len();
-        let manager = shared.pool.manager();
-        // An orphaned session has a lease, but no longer counts in the size of the pool.
-        let orphaned = manager.orphaned.load(Ordering::Relaxed);
-        let in_use = (shared.leases.len()).saturating_sub(settling + orphaned);
-        let open = shared.pool.status().size;
+        let figures = shared.sessions.figures();
         Status {
             max: shared.limits.max_sessions,
-            open,
-            idle: open.saturating_sub(in_use + settling),
-            in_use,
-            waiting: shared.waiting.load(Ordering::Relaxed),
-            settling,
+            open: figures.open,
+            idle: figures.idle,
+            in_use: figures.in_use,
+            waiting: figures.waiting + shared.waiting.load(Ordering::Relaxed),
+            settling: shared.cleanups.len(),
             shedding: shared.gate.is_shedding(),
-            breaker: manager.breaker.position(),
+            breaker: self.connector().breaker.position(),
         }
     }
 }
@@ -93,6 +89,12 @@ impl<DB: Engine> Db<DB> {
     /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
     pub(crate) fn list_scopes(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
+        let tickets = seen.iter().filter_map(Seen::ticket);
+        let stages = self.sessions().stages(tickets);
+        let waiting = seen.iter_mut().filter(|seen| seen.ticket().is_some());
+        for (seen, stage) in waiting.zip(stages) {
+            seen.waits_at(stage);
+        }
         // The list is complete from here on, so waiters can be matched with holders.
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
         for_sessions(&mut seen);

@@ -53,10 +53,13 @@ impl<DB: Engine> DbBuilder<DB> {
     /// It counts as part of opening a session, with all limits on that. It is also run for
     /// [`Db::check`](crate::Db::check), if that opens a connection of its own.
     ///
+    /// The callback runs in a task of its own, on the runtime of a caller that waits for a session.
+    /// If it panics, so does that caller.
+    ///
     /// # Cancel safety
     ///
-    /// If the callback is dropped in flight, together with the caller that waited for the session,
-    /// that session is closed.
+    /// The callback goes on if the caller gives up. It is dropped after `acquire_timeout`, when the
+    /// handle is closed, and at the end of its runtime. Then that session is closed.
     ///
     /// # Examples
     ///

@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -15,10 +14,9 @@ use tokio::time::Instant;
 use super::activity::Holding;
 use super::{Scopes, Seen, lock};
 use crate::model::open_scope::{OpenScope, ScopeState};
-use crate::model::request::Need;
-use crate::observe::opening::{self, Stage};
+use crate::model::request::{Need, Ticket, WaitStage};
 
-/// A caller for whom a session is being opened counts as not polled if it was woken this long ago.
+/// A caller for which a callback runs counts as not polled if it was woken this long ago.
 const UNPOLLED: Duration = Duration::from_secs(1);
 
 /// A scope without a session.
@@ -37,21 +35,29 @@ pub(super) struct Waiter {
     pub(super) need: Need,
     /// Since when it waits.
     since: Instant,
-    /// The session of the sandbox that the caller is in; it can use no other.
-    pub(super) sandbox: Option<NonZeroU64>,
-    /// The progress, which its future keeps up to date.
-    progress: Arc<Progress>,
+    /// Where it waits.
+    place: WaitPlace,
+    /// What it waits for, if that was looked up in the queue.
+    stage: Option<WaitStage>,
+    /// Whether it was woken. The queue knows that of the callers in it.
+    progress: Option<Arc<Progress>>,
 }
 
-/// How far a waiting caller is. It is shared by the future, which writes it when it is polled, the
-/// wakers that this future hands out, and the list. Nothing depends on the order of these writes,
-/// so that all orderings are relaxed.
+/// Where a caller waits for a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WaitPlace {
+    /// In the queue of the pool.
+    Queue(Ticket),
+    /// For the one session of the sandbox that it is in.
+    Sandbox(NonZeroU64),
+    /// It has a session, and waits for a callback's consent to use it.
+    Callback,
+}
+
+/// Whether a caller was woken. It is shared by the future, which writes it when it is polled, the
+/// wakers that this future hands out, and the list.
 #[derive(Debug, Default)]
 struct Progress {
-    /// It has its turn to write, or needs none.
-    has_turn: AtomicBool,
-    /// A session is being opened for it.
-    opens: AtomicBool,
     /// When it was first woken since it was last polled; `None` if it was not woken since.
     due: Mutex<Option<Instant>>,
     /// The waker of the caller's task.
@@ -109,22 +115,49 @@ impl Sessionless {
 }
 
 impl Waiter {
-    /// Returns whether it has its turn to write, or needs none.
-    pub(super) fn has_turn(&self) -> bool {
-        self.progress.has_turn.load(Ordering::Relaxed)
+    /// The place in the queue, if it is there.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self.place {
+            WaitPlace::Queue(ticket) => Some(ticket),
+            WaitPlace::Sandbox(_) | WaitPlace::Callback => None,
+        }
     }
 
-    /// Returns whether a session is being opened for it.
-    pub(super) fn opens(&self) -> bool {
-        self.progress.opens.load(Ordering::Relaxed)
+    /// The session of the sandbox that the caller is in; it can use no other.
+    pub(super) fn sandbox(&self) -> Option<NonZeroU64> {
+        match self.place {
+            WaitPlace::Sandbox(session) => Some(session),
+            WaitPlace::Queue(_) | WaitPlace::Callback => None,
+        }
+    }
+
+    /// Returns what it waits for.
+    pub(super) fn stage(&self) -> WaitStage {
+        if let Some(stage) = self.stage {
+            return stage;
+        }
+        match self.place {
+            _ if self.is_due() => WaitStage::Due,
+            WaitPlace::Callback => WaitStage::Connection,
+            WaitPlace::Queue(_) | WaitPlace::Sandbox(_) => WaitStage::Session,
+        }
+    }
+
+    /// Notes what was found out in the queue.
+    pub(super) fn waits_at(&mut self, stage: WaitStage) {
+        self.stage = Some(stage);
     }
 
     /// Returns whether what it waits for is there, and its caller does not poll its future. While a
-    /// session is being opened, a caller is woken for every answer of the server: only if it is not
-    /// polled for a while after that, nobody polls it.
-    pub(super) fn is_due(&self) -> bool {
-        let due = *lock(&self.progress.due);
-        due.is_some_and(|since| !self.opens() || since.elapsed() >= UNPOLLED)
+    /// callback runs, a caller is woken for every answer of the server: only if it is not polled
+    /// for a while after that, nobody polls it.
+    fn is_due(&self) -> bool {
+        let due = self
+            .progress
+            .as_ref()
+            .and_then(|progress| *lock(&progress.due));
+        let runs = matches!(self.place, WaitPlace::Callback);
+        due.is_some_and(|since| !runs || since.elapsed() >= UNPOLLED)
     }
 
     /// The caller as it is shown.
@@ -144,20 +177,17 @@ impl Waiter {
 
 impl Scopes {
     /// Wraps the `future` that a caller waits for, so that the caller is listed while it waits.
-    /// `caller_progress` is where the caller itself notes how far it is.
     pub(crate) fn listing<'a, F>(
         &'a self,
         need: &'a Need,
-        sandbox: Option<NonZeroU64>,
-        caller_progress: &'a WaitProgress,
+        place: WaitPlace,
         future: Pin<&'a mut F>,
     ) -> Listing<'a, F> {
         Listing {
             future,
             scopes: self,
             need,
-            sandbox,
-            caller_progress,
+            place,
             listed: None,
         }
     }
@@ -176,16 +206,6 @@ impl Scopes {
     }
 }
 
-/// The progress of a caller as it notes it itself, on its stack. The atomics are only there because
-/// parts of the future share it; it never leaves the task.
-#[derive(Debug, Default)]
-pub(crate) struct WaitProgress {
-    /// It has its turn to write, or needs none.
-    pub(crate) has_turn: AtomicBool,
-    /// A session is being opened for it.
-    pub(crate) opens: AtomicBool,
-}
-
 /// A future that a caller waits for. The first poll lists the caller, the drop takes it off the
 /// list.
 ///
@@ -197,12 +217,9 @@ pub(crate) struct Listing<'a, F> {
     /// The lists that the caller is in.
     scopes: &'a Scopes,
     need: &'a Need,
-    /// The session of the sandbox that the caller is in.
-    sandbox: Option<NonZeroU64>,
-    /// The progress as the caller notes it; copied into the list after each poll.
-    caller_progress: &'a WaitProgress,
-    /// The key in the list, since the first poll.
-    listed: Option<(NonZeroU64, Arc<Progress>)>,
+    place: WaitPlace,
+    /// The key in the list, since the first poll, and what its wakers tell.
+    listed: Option<(NonZeroU64, Option<Arc<Progress>>)>,
 }
 
 impl<F: Future> Future for Listing<'_, F> {
@@ -210,48 +227,33 @@ impl<F: Future> Future for Listing<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        let progress = this.enter();
+        let Some(progress) = this.enter() else {
+            return this.future.as_mut().poll(cx);
+        };
         // Before the poll: a wake from here on is one that this poll may have missed.
         *lock(&progress.due) = None;
         progress.task.register(cx.waker());
-        let waker = Waker::from(Arc::clone(&progress));
-        match opening::poll(this.future.as_mut(), &mut Context::from_waker(&waker)) {
-            Ok(output) => Poll::Ready(output),
-            Err(stage) => {
-                this.note(stage, &progress);
-                Poll::Pending
-            }
-        }
+        let waker = Waker::from(progress);
+        this.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 }
 
 impl<F> Listing<'_, F> {
     /// Lists the caller, unless that was done before.
-    fn enter(&mut self) -> Arc<Progress> {
+    fn enter(&mut self) -> Option<Arc<Progress>> {
         let (_, progress) = self.listed.get_or_insert_with(|| {
-            let progress = Arc::new(Progress::default());
+            let in_queue = matches!(self.place, WaitPlace::Queue(_));
+            let progress = (!in_queue).then(Arc::<Progress>::default);
             let waiter = Waiter {
                 need: *self.need,
                 since: Instant::now(),
-                sandbox: self.sandbox,
-                progress: Arc::clone(&progress),
+                place: self.place,
+                stage: None,
+                progress: progress.clone(),
             };
             (self.scopes.enter(Sessionless::Waits(waiter)), progress)
         });
-        Arc::clone(progress)
-    }
-
-    /// Copies into the list what the caller knows of its progress.
-    fn note(&self, stage: Stage, progress: &Progress) {
-        let WaitProgress { has_turn, opens } = self.caller_progress;
-        if stage == Stage::Opening {
-            opens.store(true, Ordering::Relaxed);
-        }
-        let copy = |from: &AtomicBool, to: &AtomicBool| {
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-        };
-        copy(has_turn, &progress.has_turn);
-        copy(opens, &progress.opens);
+        progress.clone()
     }
 }
 

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use super::Seen;
 use super::sessionless::Waiter;
 use crate::model::open_scope::{Holder, WaitsFor};
+use crate::model::request::{Ticket, WaitStage};
 
 /// Fills in what each scope without a session waits for, and who holds that. A scope whose body
 /// waits for a second session is shown as waiting too.
@@ -35,12 +36,11 @@ pub(crate) fn for_sessions(seen: &mut [Seen]) {
 
 /// Returns what a waiting caller waits for: to be polled, its turn, a connection or a session.
 fn waits_for(waiter: &Waiter) -> WaitsFor {
-    match waiter.sandbox {
-        _ if waiter.is_due() => WaitsFor::Poll,
-        Some(_) => WaitsFor::Session,
-        None if !waiter.has_turn() => WaitsFor::Turn,
-        None if waiter.opens() => WaitsFor::Connection,
-        None => WaitsFor::Session,
+    match waiter.stage() {
+        WaitStage::Due => WaitsFor::Poll,
+        WaitStage::Turn => WaitsFor::Turn,
+        WaitStage::Connection => WaitsFor::Connection,
+        WaitStage::Session => WaitsFor::Session,
     }
 }
 
@@ -78,7 +78,7 @@ impl Held {
         };
         match what {
             _ if is(waiter.need.outer) => false,
-            WaitsFor::Session if waiter.sandbox.is_some() => is(waiter.sandbox),
+            WaitsFor::Session if waiter.sandbox().is_some() => is(waiter.sandbox()),
             WaitsFor::Session => self.has_session,
             WaitsFor::Turn => self.has_turn,
             WaitsFor::Connection | WaitsFor::Poll | WaitsFor::Lock => false,
@@ -87,6 +87,18 @@ impl Held {
 }
 
 impl Seen {
+    /// Returns its place in the queue, if it waits there.
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        self.waiter.as_ref()?.ticket()
+    }
+
+    /// Notes what it waits for in the queue.
+    pub(crate) fn waits_at(&mut self, stage: WaitStage) {
+        if let Some(waiter) = &mut self.waiter {
+            waiter.waits_at(stage);
+        }
+    }
+
     /// Returns whether the scope holds a session, or with `turn` the turn to write.
     pub(crate) fn has(&self, turn: bool) -> bool {
         Held::of(self).is_some_and(|held| match turn {
@@ -98,11 +110,10 @@ impl Seen {
     /// Returns what a waiting caller keeps from others: whether a session, and whether the turn to
     /// write.
     fn takes(&self, waiter: &Waiter) -> Option<(bool, bool)> {
-        let (due, has_turn) = (waiter.is_due(), waiter.has_turn());
-        let has_session = waiter.opens() || due && has_turn;
-        // A caller that does not write needs no turn, although `has_turn` is set for it.
-        let takes_turn = waiter.need.writes && (due || has_turn);
-        let is_one = waiter.sandbox.is_none() && (has_session || takes_turn);
+        let stage = waiter.stage();
+        let has_session = matches!(stage, WaitStage::Due | WaitStage::Connection);
+        let takes_turn = waiter.need.writes && stage == WaitStage::Due;
+        let is_one = waiter.sandbox().is_none() && has_session;
         is_one.then_some((has_session, takes_turn))
     }
 }

@@ -1,41 +1,26 @@
 //! The error of a caller that got no session: what it waited for, and who holds that.
 
-use std::sync::atomic::Ordering;
-
 use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::model::error::{AcquireTimeout, Error, Overload, PoolFigures, Refused, WaitedFor};
 use crate::model::open_scope::{OpenScope, ScopeState};
-use crate::model::request::Need;
-use crate::observe::scopes::WaitProgress;
+use crate::model::request::{Need, WaitStage};
 use crate::pool::Db;
 use crate::pool::gate::Rejection;
 
 /// A wait that ended without a session.
-pub(super) struct FailedWait<'a> {
+pub(super) struct FailedWait {
     /// When the caller began to wait.
     pub(super) since: Instant,
     pub(super) deadline: Instant,
-    /// How far the caller has come.
-    pub(super) progress: &'a WaitProgress,
-}
-
-impl FailedWait<'_> {
-    /// Returns true if the caller had its turn to write, or needed none.
-    fn has_turn(&self) -> bool {
-        self.progress.has_turn.load(Ordering::Relaxed)
-    }
+    /// What the caller was waiting for in the end.
+    pub(super) stage: WaitStage,
 }
 
 impl<DB: Engine> Db<DB> {
     /// Makes the error of a caller that got no session.
-    pub(super) fn rejected(
-        &self,
-        need: &Need,
-        rejection: Rejection,
-        wait: &FailedWait<'_>,
-    ) -> Error {
+    pub(super) fn rejected(&self, need: &Need, rejection: Rejection, wait: &FailedWait) -> Error {
         let settings = self.shared.gate.settings();
         let refused = match rejection {
             Rejection::TimedOut => return self.acquire_timed_out(wait, None),
@@ -63,9 +48,9 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns the scopes that hold what was waited for, and whether the wait was stuck: all of
     /// them have held it for as long as the caller waited.
-    fn holders_since(&self, wait: &FailedWait<'_>) -> (Vec<OpenScope>, bool) {
+    fn holders_since(&self, wait: &FailedWait) -> (Vec<OpenScope>, bool) {
         let waited = wait.since.elapsed();
-        let holders = self.holders(!wait.has_turn());
+        let holders = self.holders(wait.stage == WaitStage::Turn);
         let kept = |scope: &OpenScope| scope.age >= waited && scope.state != ScopeState::Settling;
         let is_stuck = !holders.is_empty() && holders.iter().all(kept);
         (holders, is_stuck)
@@ -75,7 +60,7 @@ impl<DB: Engine> Db<DB> {
     /// session of the sandbox, if that was waited for.
     pub(super) fn acquire_timed_out(
         &self,
-        wait: &FailedWait<'_>,
+        wait: &FailedWait,
         sandbox: Option<&'static str>,
     ) -> Error {
         let limit = self.shared.limits.acquire_timeout;
@@ -96,21 +81,20 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Says what the caller of a pool was still waiting for at its deadline.
-    fn waited_for(&self, wait: &FailedWait<'_>) -> WaitedFor {
+    fn waited_for(&self, wait: &FailedWait) -> WaitedFor {
         let (holders, is_stuck) = self.holders_since(wait);
         let status = self.status();
-        // The caller itself still counts as waiting, and is to be told of the others.
         let pool = PoolFigures {
             max: status.max,
             in_use: status.in_use,
             settling: status.settling,
-            waiting: status.waiting.saturating_sub(1),
+            waiting: status.waiting,
             holders,
         };
-        match (wait.has_turn(), wait.progress.opens.load(Ordering::Relaxed)) {
-            (false, _) => WaitedFor::Turn(pool),
-            (true, true) => WaitedFor::Connection(pool),
-            (true, false) => WaitedFor::Session { pool, is_stuck },
+        match wait.stage {
+            WaitStage::Turn => WaitedFor::Turn(pool),
+            WaitStage::Connection => WaitedFor::Connection(pool),
+            WaitStage::Session | WaitStage::Due => WaitedFor::Session { pool, is_stuck },
         }
     }
 }

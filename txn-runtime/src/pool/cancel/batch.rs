@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::control_connection::{ControlConnection, Failure};
-use crate::engine::{ConnectOptionsOf, Engine, RoundTrip, Target};
+use crate::engine::{Engine, RoundTrip, Target};
 use crate::pool::CleanupRuntime;
+use crate::pool::current_options::CurrentOptions;
 
 /// The result of a cancel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +92,7 @@ struct Queue {
 impl<DB: Engine> Control<DB> {
     /// Creates it without connecting.
     pub(crate) fn new(
-        options: ConnectOptionsOf<DB>,
+        options: Arc<CurrentOptions<DB>>,
         cleanup_runtime: &Arc<CleanupRuntime>,
     ) -> Self {
         let round_trip = Arc::new(RoundTrip::default());

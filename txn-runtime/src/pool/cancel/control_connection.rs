@@ -15,13 +15,14 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 use tokio::time::{Instant, timeout};
 
-use crate::engine::{ConnectOptionsOf, Engine, RoundTrip, timed_out};
+use crate::engine::{Engine, RoundTrip, timed_out};
 use crate::model::error::Class;
+use crate::pool::current_options::CurrentOptions;
 
 /// The control connection, or how to open it. Its owner runs one request at a time.
 pub(super) struct ControlConnection<DB: Engine> {
     /// How to open it: like any session of the pool.
-    options: ConnectOptionsOf<DB>,
+    options: Arc<CurrentOptions<DB>>,
     /// The measured round trip, which bounds how long an answer is waited for.
     round_trip: Arc<RoundTrip>,
     /// The idle connection. It is taken out while a request is in flight and put back when the
@@ -40,7 +41,7 @@ pub(super) struct Failure {
 
 impl<DB: Engine> ControlConnection<DB> {
     /// Creates it without connecting.
-    pub(super) fn new(options: ConnectOptionsOf<DB>, round_trip: Arc<RoundTrip>) -> Self {
+    pub(super) fn new(options: Arc<CurrentOptions<DB>>, round_trip: Arc<RoundTrip>) -> Self {
         Self {
             options,
             round_trip,
@@ -127,7 +128,8 @@ impl<DB: Engine> ControlConnection<DB> {
 
     /// Opens a connection, within the time that the measured round trip allows.
     async fn connect(&mut self) -> Result<DB::Connection, sqlx::Error> {
-        let connected = within(self.round_trip.connect_limit(), self.options.connect()).await;
+        let options = self.options.get();
+        let connected = within(self.round_trip.connect_limit(), options.connect()).await;
         connected.unwrap_or_else(|| Err(timed_out()))
     }
 

@@ -2,7 +2,7 @@
 //! metrics.
 
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -55,13 +55,13 @@ impl CircuitBreaker {
     }
 
     /// Admits an attempt to connect, or says what outage stands in its way.
-    pub(crate) fn admit(&self) -> Result<Attempt<'_>, Outage> {
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Attempt, Outage> {
         let role = self.lock().admit(Instant::now())?;
         Ok(self.attempt(role))
     }
 
     /// Admits an attempt to connect even while the breaker is open.
-    pub(crate) fn admit_always(&self) -> Attempt<'_> {
+    pub(crate) fn admit_always(self: &Arc<Self>) -> Attempt {
         let role = self.lock().admit_always();
         self.attempt(role)
     }
@@ -76,9 +76,9 @@ impl CircuitBreaker {
     }
 
     /// Starts the clock of an attempt that was admitted.
-    fn attempt(&self, role: Role) -> Attempt<'_> {
+    fn attempt(self: &Arc<Self>, role: Role) -> Attempt {
         Attempt {
-            breaker: self,
+            breaker: Arc::clone(self),
             role,
             began: Instant::now(),
         }
@@ -109,16 +109,16 @@ impl CircuitBreaker {
 /// If a probe is dropped before its result is known, the next caller may be the probe. After a
 /// result was reported the attempt is an ordinary one, so that its drop changes nothing.
 #[derive(Debug)]
-pub(crate) struct Attempt<'a> {
+pub(crate) struct Attempt {
     /// The breaker that the result is reported to.
-    breaker: &'a CircuitBreaker,
+    breaker: Arc<CircuitBreaker>,
     /// The role that it has now: `Ordinary` once a result was reported.
     role: Role,
     /// When it began, or when it last got an answer. Failures are dated from here.
     began: Instant,
 }
 
-impl Attempt<'_> {
+impl Attempt {
     /// Waits for `connect`, and reports the result to the breaker. `is_unreachable` tells errors
     /// that mean that no server answered from those that a server sent.
     ///
@@ -171,7 +171,7 @@ impl Attempt<'_> {
 }
 
 // Leaves the place of a probe whose result will never be known.
-impl Drop for Attempt<'_> {
+impl Drop for Attempt {
     fn drop(&mut self) {
         if self.role == Role::Probe {
             self.breaker.lock().abandoned(self.role, Instant::now());

@@ -26,8 +26,8 @@ use std::time::Duration;
 use sqlx::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Session;
 use super::pooled::Pooled;
+use super::{Session, TAKEN};
 use crate::engine::{Engine, Renewal, statement};
 use crate::model::labels::CloseReason;
 use crate::model::reset::{Left, SessionMeta, When};
@@ -115,13 +115,10 @@ impl<DB: Engine> Session<DB> {
     pub(crate) async fn reset(&mut self, limit: Duration) -> Result<bool, sqlx::Error> {
         let db = self.db.clone();
         self.forget_limits();
-        let as_opened = self
-            .pooled
-            .as_ref()
-            .map(|pooled| Arc::clone(&pooled.as_opened));
-        let as_opened = as_opened.unwrap_or_default();
+        let pooled = self.pooled.as_ref().expect(TAKEN);
+        let (options, as_opened) = (Arc::clone(&pooled.options), Arc::clone(&pooled.as_opened));
         let renewal = self
-            .run_guarded(limit, |on| DB::reset(on, db.options(), &as_opened))
+            .run_guarded(limit, |on| DB::reset(on, &options, &as_opened))
             .await?;
         match renewal {
             Renewal::Close => return Ok(false),
@@ -244,7 +241,7 @@ impl<DB: Engine> Session<DB> {
     pub(crate) fn lend(mut self, db: Db<DB>, turn: OwnedSemaphorePermit) -> Option<Self> {
         let pooled = self.pooled.take()?;
         let mut session = self.moved(pooled, db);
-        session.slot.permits.get_or_insert_default().sandbox = Some(turn);
+        session.slot.sandbox = Some(turn);
         session.state.is_lent();
         Some(session)
     }
@@ -256,7 +253,7 @@ impl<DB: Engine> Session<DB> {
         self.db = self.db.outside_of_sandbox();
         self.bounds = Bounds::of(&self.db);
         self.state.is_back();
-        self.slot.permits.as_mut()?.sandbox.take()
+        self.slot.sandbox.take()
     }
 
     /// Takes the hooks that run now that the transaction has ended like this.

@@ -251,7 +251,7 @@ async fn forget<DB: Engine>(
 
 /// The epoch in which a session was last known to be up to date. Epochs are only compared for
 /// equality, so it does no harm that they wrap around.
-pub(super) type Epoch = u32;
+pub(crate) type Epoch = u32;
 
 /// The current epoch of one pool.
 ///
@@ -262,7 +262,7 @@ pub(crate) struct Epochs(AtomicU32);
 
 impl Epochs {
     /// Returns the current epoch.
-    pub(super) fn now(&self) -> Epoch {
+    pub(crate) fn now(&self) -> Epoch {
         self.0.load(Ordering::Acquire)
     }
 

@@ -1,0 +1,101 @@
+//! When sessions are opened, how many of them, and with what options.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use txn::{Error, Tx, transactional};
+
+use super::{DB, Fixture, insert, patient};
+use crate::support::observer::until;
+
+const SOON: Duration = Duration::from_millis(50);
+
+#[transactional]
+async fn adds(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
+    Ok(insert(tx, id).await?)
+}
+
+#[tokio::test]
+async fn a_lazy_handle_opens_its_first_session_for_its_first_caller() {
+    let home = Fixture::<DB>::new().await;
+    let options = home.url().parse().unwrap();
+    let db = patient::<DB>(options).connect_lazy();
+    assert_eq!(db.status().open, 0);
+    adds(&db, 1).await.unwrap();
+    assert_eq!(db.status().open, 1);
+    assert_eq!(home.ids().await, [1]);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_lazy_handle_that_was_never_used_closes_at_once() {
+    let home = Fixture::<DB>::new().await;
+    let db = patient::<DB>(home.url().parse().unwrap()).connect_lazy();
+    db.close().await;
+    assert!(adds(&db, 1).await.unwrap_err().is_closed());
+}
+
+#[tokio::test]
+async fn as_many_sessions_are_idle_as_were_asked_for() {
+    let db = Fixture::<DB>::with(|builder| builder.max_sessions(4).min_idle(2)).await;
+    until("two are idle", async || db.status().idle >= 2).await;
+    let held = [db.session().await.unwrap(), db.session().await.unwrap()];
+    until("two others are idle", async || db.status().idle == 2).await;
+    db.assert_sessions(4, 2, 2, 0);
+    let third = db.session().await.unwrap();
+    db.assert_sessions(4, 1, 3, 0); // no more may be open
+    drop((held, third));
+    db.assert_sessions(4, 4, 0, 0);
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn those_stay_open_though_nobody_uses_them_and_the_others_are_closed() {
+    let limits = |builder: txn::DbBuilder<DB>| {
+        builder.max_sessions(4).min_idle(1).idle_timeout(SOON)
+    };
+    let db = Fixture::<DB>::with(limits).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(db.session().await.unwrap());
+    }
+    drop(held);
+    until("the others are closed", async || db.status().open == 1).await;
+    tokio::time::sleep(4 * SOON).await;
+    db.assert_sessions(1, 1, 0, 0);
+    adds(&*db, 1).await.unwrap();
+    assert_eq!(db.ids().await, [1]);
+}
+
+#[tokio::test]
+async fn those_that_are_too_old_are_replaced_before_anybody_asks() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    let db = Fixture::<DB>::with(|builder| {
+        let builder = builder.min_idle(1).max_lifetime(SOON);
+        builder.after_connect(move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Ok(()) })
+        })
+    })
+    .await;
+    let before = opened.load(Ordering::Relaxed);
+    let replaced = async || opened.load(Ordering::Relaxed) >= before + 3;
+    until("three were replaced", replaced).await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn sessions_are_opened_with_the_options_that_were_set_last() {
+    let (db, other) = (Fixture::<DB>::new().await, Fixture::<DB>::new().await);
+    let held = db.session().await.unwrap();
+    db.set_connect_options(other.url().parse().unwrap());
+    // A new session, because the only other one is in use.
+    adds(&*db, 1).await.unwrap();
+    assert_eq!(other.ids().await, [1]);
+    db.set_connect_options(db.url().parse().unwrap());
+    drop(held);
+    // The session that was used last is the first.
+    assert!(db.ids().await.is_empty());
+}

@@ -1,0 +1,266 @@
+//! The sessions of one pool: the lock around their queue, and the callers that wait in it.
+//!
+//! Each method is one step of the [`Queue`]. The lock is never held across an await. Whatever may
+//! run code of others, such as a waker or the drop of a connection, runs after the lock was let go.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::Notify;
+
+use super::Db;
+use super::connector::Connector;
+use super::opening::NotOpened;
+use super::queue::{Answer, Due, Held, Queue, Step, Take};
+use super::session::Pooled;
+use crate::engine::Engine;
+use crate::model::labels::CloseReason;
+use crate::model::request::{Kind, Ticket, WaitStage};
+
+/// A session at rest. It is boxed because it is moved each time that it changes hands.
+pub(super) type Idle<DB> = Box<Pooled<DB>>;
+
+/// What all handles and sessions of one pool share.
+pub(crate) struct Sessions<DB: Engine> {
+    /// Which sessions are idle, how many are held, and who waits.
+    queue: Mutex<Queue<Idle<DB>, NotOpened, Waker>>,
+    /// The queue is closed. It spares those the lock that only ask for this.
+    closed: AtomicBool,
+    /// How many sessions are to be idle.
+    pub(super) min_idle: usize,
+    /// Told when fewer are.
+    short: Arc<Notify>,
+    /// How sessions are opened.
+    pub(crate) connector: Connector<DB>,
+}
+
+/// The figures of the queue at one moment.
+pub(crate) struct Figures {
+    pub(super) open: usize,
+    pub(super) idle: usize,
+    pub(super) in_use: usize,
+    pub(super) waiting: usize,
+}
+
+impl<DB: Engine> Sessions<DB> {
+    /// A pool of at most `max` sessions, `reserved` of which are for callers that hold one already.
+    pub(super) fn new(
+        max: usize,
+        reserved: usize,
+        min_idle: usize,
+        max_waiting: Option<usize>,
+        connector: Connector<DB>,
+    ) -> Self {
+        Self {
+            queue: Mutex::new(Queue::new(max, reserved, max_waiting)),
+            closed: AtomicBool::new(false),
+            min_idle: min_idle.min(max),
+            short: Arc::default(),
+            connector,
+        }
+    }
+
+    /// Takes a session, or a place in the queue.
+    pub(super) fn take(&self, kind: Kind) -> Take<Idle<DB>> {
+        let mut queue = self.lock();
+        let take = queue.take(kind);
+        let is_short = self.min_idle > 0 && queue.is_short(self.min_idle);
+        drop(queue);
+        if is_short {
+            self.short.notify_one();
+        }
+        take
+    }
+
+    /// What is told when fewer sessions are idle than are to be.
+    pub(super) fn short(&self) -> Arc<Notify> {
+        Arc::clone(&self.short)
+    }
+
+    /// Begins to open a session for nobody, if too few are idle.
+    pub(super) fn begin_spare(&self) -> bool {
+        self.min_idle > 0 && self.lock().begin_spare(self.min_idle)
+    }
+
+    /// Takes another session, or the first place in the queue, because the one that was handed out
+    /// is of no use.
+    pub(super) fn take_another(&self, held: Held) -> Take<Idle<DB>> {
+        let (take, due) = self.lock().take_another(held);
+        self.see_to(due);
+        take
+    }
+
+    /// Takes an idle session, if there is one that a caller of this kind may have.
+    pub(super) fn take_idle(&self, kind: Kind) -> Option<(Held, Idle<DB>)> {
+        self.lock().take_idle(kind)
+    }
+
+    /// Takes the turn to write without a session, unless somebody has it.
+    pub(super) fn try_turn(&self) -> Option<Turn<'_, DB>> {
+        let has_turn = self.lock().try_turn();
+        has_turn.then(|| Turn(self))
+    }
+
+    /// A cleanup has the session from now on.
+    pub(super) fn settles(&self, held: &mut Held) {
+        self.lock().settles(held);
+    }
+
+    /// A session comes back.
+    pub(super) fn give_back(&self, held: Held, session: Idle<DB>) {
+        let due = self.lock().give_back(held, session);
+        self.see_to(due);
+    }
+
+    /// A session that was held is closed, or its connection is lost.
+    pub(super) fn lost(&self, held: Held) {
+        let due = self.lock().lost(held);
+        self.see_to(due);
+    }
+
+    /// A session was opened. It is returned if the pool was closed meanwhile.
+    pub(super) fn opened(&self, session: Idle<DB>) -> Option<Idle<DB>> {
+        let mut due = self.lock().opened(session);
+        let closed = due.close.take();
+        self.see_to(due);
+        closed
+    }
+
+    /// A session could not be opened: the waiter that was told to have it opened gets the error.
+    pub(super) fn open_failed(&self, ticket: Option<Ticket>, error: NotOpened) {
+        let due = self.lock().open_failed(ticket, error);
+        self.see_to(due);
+    }
+
+    /// The attempt to open a session was given up: somebody else makes it.
+    pub(super) fn open_given_up(&self) {
+        let due = self.lock().open_given_up();
+        self.see_to(due);
+    }
+
+    /// Takes out the idle sessions that are not wanted any more.
+    pub(super) fn retain(&self, keep: impl FnMut(&Idle<DB>) -> bool) -> Vec<Idle<DB>> {
+        let (rest, due) = self.lock().retain(keep);
+        self.see_to(due);
+        rest
+    }
+
+    /// Closes the queue, and returns the idle sessions.
+    pub(super) fn close(&self) -> Vec<Idle<DB>> {
+        self.closed.store(true, Ordering::Release);
+        let (idle, wake) = self.lock().close();
+        wake.into_iter().for_each(Waker::wake);
+        idle
+    }
+
+    /// Returns true if no session is handed out any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Returns what each of these waiters waits for.
+    pub(super) fn stages(&self, tickets: impl Iterator<Item = Ticket>) -> Vec<WaitStage> {
+        self.lock().stages(tickets)
+    }
+
+    /// Returns the figures of this moment.
+    pub(super) fn figures(&self) -> Figures {
+        let queue = self.lock();
+        Figures {
+            open: queue.open(),
+            idle: queue.idle(),
+            in_use: queue.in_use(),
+            waiting: queue.waiting(),
+        }
+    }
+
+    /// Wakes those who have an answer, and closes a session that came back to a closed pool.
+    fn see_to(&self, due: Due<Idle<DB>, Waker>) {
+        due.wake.into_iter().flatten().for_each(Waker::wake);
+        if let Some(session) = due.close {
+            session.discard(CloseReason::WithPool);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<Idle<DB>, NotOpened, Waker>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The turn to write, without a session, until it is dropped.
+pub(super) struct Turn<'a, DB: Engine>(&'a Sessions<DB>);
+
+impl<DB: Engine> Drop for Turn<'_, DB> {
+    fn drop(&mut self) {
+        let due = self.0.lock().end_turn();
+        self.0.see_to(due);
+    }
+}
+
+/// A caller in the queue. It ends with the answer; its drop leaves the queue, and passes on what
+/// the caller was given meanwhile.
+pub(super) struct Waiter<'a, DB: Engine> {
+    db: &'a Db<DB>,
+    /// The place in the queue; `None` once it has its answer.
+    ticket: Option<Ticket>,
+}
+
+impl<'a, DB: Engine> Waiter<'a, DB> {
+    /// The caller that was given this ticket.
+    pub(super) fn new(db: &'a Db<DB>, ticket: Ticket) -> Self {
+        Self {
+            db,
+            ticket: Some(ticket),
+        }
+    }
+}
+
+impl<DB: Engine> Waiter<'_, DB> {
+    fn step(&self, ticket: Ticket, cx: &Context<'_>) -> Poll<Step<Idle<DB>, NotOpened>> {
+        self.db.sessions().lock().poll(ticket, cx.waker())
+    }
+
+    /// Leaves the queue, and passes on what it was given.
+    pub(super) fn leave(mut self: Pin<&mut Self>) {
+        if let Some(ticket) = self.ticket.take() {
+            let sessions = self.db.sessions();
+            let due = sessions.lock().leave(ticket);
+            sessions.see_to(due);
+        }
+    }
+}
+
+impl<DB: Engine> Future for Waiter<'_, DB> {
+    type Output = Answer<Idle<DB>, NotOpened>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ticket = self.ticket.expect("it is not polled after its answer");
+        let mut step = self.step(ticket, cx);
+        if let Poll::Ready(Step::Open) = step {
+            self.db.open_in_background(Some(ticket));
+            step = self.step(ticket, cx);
+        }
+        match step {
+            Poll::Ready(Step::Answered(answer)) => {
+                self.ticket = None;
+                Poll::Ready(answer)
+            }
+            // If its runtime has just ended, it is told to do so again, and again.
+            Poll::Ready(Step::Open) => {
+                self.db.open_in_background(Some(ticket));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<DB: Engine> Drop for Waiter<'_, DB> {
+    fn drop(&mut self) {
+        Pin::new(self).leave();
+    }
+}
