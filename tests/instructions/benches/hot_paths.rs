@@ -50,8 +50,8 @@ hot_paths! {
     a_joined_scope: transaction(joined) of Tx<Postgres>, 17_500;
     a_nested_scope: transaction(nested) of Tx<Postgres>, 560_300;
     begin_and_commit_of_the_driver: connection(driver) of PgConnection, 859_500;
-    a_root_scope: database(root) of Db<Postgres>, 845_200;
-    a_dropped_transaction: database(settled) of Db<Postgres>, 1_239_600;
+    a_root_scope: database(root) of Db<Postgres>, 792_000;
+    a_dropped_transaction: database(settled) of Db<Postgres>, 1_197_700;
 }
 
 main!(
