@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use txn::{Error, Tx, transactional};
+use txn::{DbBuilder, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert, patient};
 use crate::support::observer::until;
@@ -52,7 +52,7 @@ async fn as_many_sessions_are_idle_as_were_asked_for() {
 
 #[tokio::test]
 async fn those_stay_open_though_nobody_uses_them_and_the_others_are_closed() {
-    let limits = |builder: txn::DbBuilder<DB>| {
+    let limits = |builder: DbBuilder<DB>| {
         builder.max_sessions(4).min_idle(1).idle_timeout(SOON)
     };
     let db = Fixture::<DB>::with(limits).await;
@@ -68,13 +68,12 @@ async fn those_stay_open_though_nobody_uses_them_and_the_others_are_closed() {
     assert_eq!(db.ids().await, [1]);
 }
 
-#[tokio::test]
-async fn those_that_are_too_old_are_replaced_before_anybody_asks() {
+/// Waits until three sessions that were idle have been replaced, and nobody has asked for one.
+async fn assert_replaced(limits: fn(DbBuilder<DB>) -> DbBuilder<DB>) {
     let opened = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&opened);
     let db = Fixture::<DB>::with(|builder| {
-        let builder = builder.min_idle(1).max_lifetime(SOON);
-        builder.after_connect(move |_, _| {
+        limits(builder.min_idle(1).max_lifetime(SOON)).after_connect(move |_, _| {
             count.fetch_add(1, Ordering::Relaxed);
             Box::pin(async { Ok(()) })
         })
@@ -84,6 +83,17 @@ async fn those_that_are_too_old_are_replaced_before_anybody_asks() {
     let replaced = async || opened.load(Ordering::Relaxed) >= before + 3;
     until("three were replaced", replaced).await;
     db.close().await;
+}
+
+#[tokio::test]
+async fn those_that_are_too_old_are_replaced_before_anybody_asks() {
+    assert_replaced(|builder| builder).await;
+}
+
+/// They are kept although they are idle for too long, which is no reason to keep them for ever.
+#[tokio::test]
+async fn also_those_that_have_been_idle_for_too_long() {
+    assert_replaced(|builder| builder.idle_timeout(SOON / 10)).await;
 }
 
 #[tokio::test]

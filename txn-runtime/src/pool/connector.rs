@@ -97,8 +97,9 @@ impl<DB: Engine> Connector<DB> {
             let left = |limit: Duration| limit.checked_sub(now.duration_since(since)).ok_or(why);
             limit.map(left).transpose()
         };
-        let idle = left(self.idle_timeout, pooled.returned, CloseReason::IdleTimeout)?;
+        // Its age comes first: `min_idle` may keep a session that was idle for too long.
         let life = left(self.max_lifetime, pooled.opened, CloseReason::MaxLifetime)?;
+        let idle = left(self.idle_timeout, pooled.returned, CloseReason::IdleTimeout)?;
         Ok(idle.into_iter().chain(life).min())
     }
 
