@@ -100,13 +100,13 @@ async fn adds(tx: &mut Tx<DB>, id: i64) -> Result<(), Error> {
 
 // ---- after_connect ------------------------------------------------------------------------------
 
-async fn asking_on_connect(max: usize) -> (Fixture<DB>, Callback) {
+async fn asking_on_connect(
+    configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>,
+) -> (Fixture<DB>, Callback) {
     let callback = Callback::default();
     let asked = callback.clone();
     let db = Fixture::<DB>::with(|builder| {
-        builder
-            .max_sessions(max)
-            .after_connect(move |connection, meta| {
+        configure(builder).after_connect(move |connection, meta| {
                 let callback = asked.clone();
                 Box::pin(async move {
                     assert_eq!((meta.age, meta.idle_for), (Duration::ZERO, Duration::ZERO));
@@ -121,7 +121,7 @@ async fn asking_on_connect(max: usize) -> (Fixture<DB>, Callback) {
 
 #[tokio::test]
 async fn after_connect_is_run_on_each_session_before_anybody_has_it() {
-    let (db, callback) = asking_on_connect(4).await;
+    let (db, callback) = asking_on_connect(|builder| builder.max_sessions(4)).await;
     let (_, question, answer) = DB::SET_UP;
     let sessions = join_all((0..4).map(|_| db.session())).await;
     for session in sessions {
@@ -138,7 +138,7 @@ async fn after_connect_is_run_on_each_session_before_anybody_has_it() {
 
 #[tokio::test]
 async fn a_failure_of_after_connect_is_the_caller_s_and_leaves_no_session() {
-    let (db, callback) = asking_on_connect(2).await;
+    let (db, callback) = asking_on_connect(|builder| builder.max_sessions(2)).await;
     let held = db.session().await.unwrap();
     callback.will(Answer::Fails);
     let error = db.session().await.unwrap_err();
@@ -168,7 +168,7 @@ async fn a_failure_of_after_connect_is_the_caller_s_and_leaves_no_session() {
 
 #[tokio::test]
 async fn a_caller_that_gives_up_leaves_the_session_that_is_being_opened_to_the_next() {
-    let (db, callback) = asking_on_connect(2).await;
+    let (db, callback) = asking_on_connect(|builder| builder.max_sessions(2)).await;
     let held = db.session().await.unwrap();
     callback.will(Answer::Waits);
     callback.drop_once_asked(db.session()).await;
@@ -184,7 +184,7 @@ async fn a_caller_that_gives_up_leaves_the_session_that_is_being_opened_to_the_n
 
 #[tokio::test]
 async fn a_session_that_is_being_opened_and_that_nobody_waits_for_is_idle_in_the_end() {
-    let (db, callback) = asking_on_connect(2).await;
+    let (db, callback) = asking_on_connect(|builder| builder.max_sessions(2)).await;
     let held = db.session().await.unwrap();
     callback.will(Answer::Waits);
     callback.drop_once_asked(db.session()).await;
@@ -198,16 +198,8 @@ async fn a_session_that_is_being_opened_and_that_nobody_waits_for_is_idle_in_the
 
 #[tokio::test]
 async fn an_after_connect_that_hangs_is_given_up_and_its_place_is_free() {
-    let callback = Callback::default();
-    let asked = callback.clone();
-    let db = Fixture::<DB>::with(|builder| {
-        let builder = builder.max_sessions(2).acquire_timeout(LIMIT);
-        builder.after_connect(move |connection, _| {
-            let callback = asked.clone();
-            Box::pin(async move { callback.answer(connection).await.map(drop) })
-        })
-    })
-    .await;
+    let limits = |builder: DbBuilder<DB>| builder.max_sessions(2).acquire_timeout(LIMIT);
+    let (db, callback) = asking_on_connect(limits).await;
     let held = db.session().await.unwrap();
     callback.will(Answer::Hangs);
     let error = db.session().await.unwrap_err();

@@ -5,7 +5,7 @@
 //! | layer | adds |
 //! |---|---|
 //! | `Opening` | a task of its own, and what becomes of the attempt |
-//! | `open` | the time limit, the end of it when the pool is closed, metrics, the list of open scopes |
+//! | `open` | the time limit, the end when the pool is closed, metrics, the list of scopes |
 //! | `connect` | retries of a refusal that may pass |
 //! | `connect_once` | a report to the breaker, and real time where tokio's clock is paused |
 //! | `set_up` | `after_connect`, and what a reset restores |
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::current_options::CurrentOptions;
 use crate::engine::{
-    self, AsOpened, Backend, ConnectOptionsOf, Engine, Greeting, RoundTrip, clock,
+    self, AsOpened, Backend, ConnectOptionsOf, Engine, Greeting, RoundTrip, clock, timed_out,
 };
 use crate::model::error::{Class, Error};
 use crate::model::labels::CloseReason;
@@ -109,7 +109,7 @@ impl<DB: Engine> Connector<DB> {
         let connect = timeout(self.connect_timeout, self.connect(attempt));
         let opened = match self.closing.run_until_cancelled(connect).await {
             Some(Ok(opened)) => opened,
-            Some(Err(_)) => Err(Error::connect(sqlx::Error::Io(ErrorKind::TimedOut.into()))),
+            Some(Err(_)) => Err(Error::connect(timed_out())),
             None => Err(Error::closed()),
         };
         match opened {

@@ -33,8 +33,8 @@ impl<DB: Engine> fmt::Debug for CurrentOptions<DB> {
 }
 
 impl<DB: Engine> Db<DB> {
-    /// Sets the options with which sessions are opened from now on, such as a new password. Sessions
-    /// that are open stay as they are.
+    /// Sets the options with which sessions are opened from now on, such as a new password.
+    /// Sessions that are open stay as they are.
     ///
     /// The options have to lead to the same database: a cancel is sent over a connection that is
     /// opened with them, and the settings of the builder stay. All clones of the handle are meant,

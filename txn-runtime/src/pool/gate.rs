@@ -1,4 +1,5 @@
-//! Admission control in front of the pool: how long a caller may wait for a session, and whether it is worth trying to open a new connection.
+//! Admission control in front of the pool: how long a caller may wait for a session, and whether
+//! it is worth trying to open a new connection.
 //!
 //! - `codel`, `queue`: under lasting overload, waiting callers are refused early (load shedding).
 //! - `circuit`, `breaker`: while the server is unreachable, callers that need a new connection fail

@@ -26,6 +26,7 @@ use super::sessions::Sessions;
 use super::{Db, Shared};
 use crate::engine::{ConnectOptionsOf, Engine, Greeting};
 use crate::model::deadline::LONGEST;
+use crate::model::labels::CloseReason;
 use crate::model::retry::Retry;
 use crate::observe::events::{Events, PoolName};
 use crate::observe::scopes::Scopes;
@@ -194,9 +195,8 @@ impl<DB: Engine> Db<DB> {
         // session which comes back meanwhile is closed by its own drop.
         self.connector().closing.cancel();
         for pooled in self.sessions().close() {
-            // A connection that takes too long is dropped. Boxed: see the head of scope.rs.
-            let goodbye = Box::pin(pooled.close());
-            timeout(shared.limits.settle_timeout, goodbye).await.ok();
+            // Boxed: see the head of scope.rs.
+            Box::pin(pooled.retire(CloseReason::WithPool, shared.limits.settle_timeout)).await;
         }
         // A session that ends may start hooks and cleanups, so these are waited for after it.
         shared.leases.wait().await;

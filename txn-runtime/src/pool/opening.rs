@@ -1,5 +1,5 @@
-//! Sessions are opened by tasks of their own, so that a caller which gives up wastes no attempt: the
-//! session is for whoever is first when it is open, and otherwise idle.
+//! Sessions are opened by tasks of their own, so that a caller which gives up wastes no attempt:
+//! the session is for whoever is first when it is open, and otherwise idle.
 //!
 //! The task runs on the runtime of the caller that was told to begin it, and the connection lives
 //! there.
@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
@@ -92,8 +91,9 @@ impl<DB: Engine> Opening<DB> {
         let error = match opened {
             Ok(Ok(session)) => {
                 if let Some(session) = self.sessions.opened(session) {
-                    let goodbye = session.retire(CloseReason::WithPool);
-                    timeout(self.settle_timeout, goodbye).await.ok();
+                    session
+                        .retire(CloseReason::WithPool, self.settle_timeout)
+                        .await;
                 }
                 return;
             }

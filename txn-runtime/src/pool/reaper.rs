@@ -1,5 +1,5 @@
-//! The reaper: closes sessions that were idle for too long or are too old, has others opened so that
-//! enough are idle, and notices the end of a runtime.
+//! The reaper: closes sessions that were idle for too long or are too old, has others opened so
+//! that enough are idle, and notices the end of a runtime.
 //!
 //! There is one reaper task on each runtime on which sessions were opened. It is spawned with the
 //! first of them, holds the `Db` only while it looks, and ends when the `Db` is closed or dropped.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::select;
 use tokio::runtime::{Handle, Id};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::{Db, WeakDb};
 use crate::engine::{Engine, clock};
@@ -128,9 +128,7 @@ impl<DB: Engine> Db<DB> {
         // `close` waits for this token, and so for the goodbyes below.
         let _closing = self.hooks_run();
         for (pooled, why) in due.into_iter().zip(why) {
-            // A connection that takes too long is dropped.
-            let goodbye = Box::pin(pooled.retire(why));
-            timeout(self.settle_timeout(), goodbye).await.ok();
+            Box::pin(pooled.retire(why, self.settle_timeout())).await;
         }
         next
     }

@@ -216,9 +216,7 @@ impl<'a, DB: Engine> Waiter<'a, DB> {
             ticket: Some(ticket),
         }
     }
-}
 
-impl<DB: Engine> Waiter<'_, DB> {
     fn step(&self, ticket: Ticket, cx: &Context<'_>) -> Poll<Step<Idle<DB>, NotOpened>> {
         self.db.sessions().lock().poll(ticket, cx.waker())
     }

@@ -51,6 +51,9 @@ impl<S, E, W: Clone> Queue<S, E, W> {
 
     /// Gives an idle session to the waiter that has waited longest of those that may have it.
     fn serve(&mut self) -> Option<W> {
+        if self.idle.is_empty() {
+            return None;
+        }
         let ticket = self.oldest(|_| true)?;
         let session = self.idle.pop()?;
         let held = self.hand_out(ticket.kind);

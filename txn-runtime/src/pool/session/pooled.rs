@@ -1,10 +1,11 @@
 //! A session at rest.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::Connection;
 use tokio::runtime::Id;
+use tokio::time::timeout;
 
 use super::TRUSTED;
 use super::upkeep::Epoch;
@@ -49,10 +50,13 @@ pub(crate) struct Pooled<DB: Engine> {
 }
 
 impl<DB: Engine> Pooled<DB> {
-    /// Closes an idle session that was taken out of the pool, with a goodbye to the server.
-    pub(crate) async fn retire(mut self, why: CloseReason) -> Result<(), sqlx::Error> {
+    /// Closes an idle session that was taken out of the pool, with a goodbye to the server. If that
+    /// takes longer than `limit`, the connection is dropped.
+    pub(crate) async fn retire(mut self, why: CloseReason, limit: Duration) {
         self.tracker.closes(why);
-        self.close().await
+        timeout(limit, clock::real(self.connection.close()))
+            .await
+            .ok();
     }
 
     /// Returns true if it was in use until a moment ago, so that its server is probably there.
@@ -63,11 +67,6 @@ impl<DB: Engine> Pooled<DB> {
     /// Closes the connection without a word to the server.
     pub(crate) fn discard(mut self, why: CloseReason) {
         self.tracker.closes(why);
-    }
-
-    /// Closes the connection with a goodbye to the server.
-    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
-        clock::real(self.connection.close()).await
     }
 
     /// Asks the user's `before_acquire` whether an idle session may be used. If this is dropped in
