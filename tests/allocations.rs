@@ -113,6 +113,29 @@ async fn dropped(db: &Db<Postgres>) -> Result<(), Error> {
     Ok(())
 }
 
+/// A statement of the handle takes a session, and spawns nothing.
+#[tokio::test]
+async fn a_statement_of_the_handle_allocates_no_more_than_one_of_the_driver() {
+    let url = shared_postgres_url();
+    let db = Db::<Postgres>::builder(url.parse().unwrap());
+    let db = db.max_sessions(1).connect().await.unwrap();
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let (mut driver, mut handle) = (0, 0);
+    for warm in [false, true] {
+        for _ in 0..ROUNDS {
+            let of_driver = allocations(async { connection.execute("SELECT 1").await.unwrap() });
+            let of_driver = of_driver.await;
+            let of_handle = allocations(async { (&db).execute("SELECT 1").await.unwrap() }).await;
+            if warm {
+                driver += of_driver;
+                handle += of_handle;
+            }
+        }
+    }
+    println!("{ROUNDS} rounds: driver {driver}, handle {handle}");
+    assert!(handle <= driver + ROUNDS / 10, "{handle} against {driver}");
+}
+
 type Path<'a> = BoxFuture<'a, Result<(), Error>>;
 
 /// Everything that the runtime does is counted, because a background task settles the session.

@@ -149,7 +149,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Returns when the next scope will be overdue, or `None` if there is none to watch.
     fn next_overdue(&self, after: Duration) -> Option<Instant> {
-        let scopes = self.list_scopes(None).into_iter();
+        let scopes = self.scopes_here().look(None).into_iter();
         let reportable = scopes.filter_map(|seen| seen.holding.filter(|it| it.reportable));
         // A time so late that it cannot be represented never comes.
         let due = reportable.filter_map(|holding| holding.since.checked_add(after));

@@ -79,7 +79,10 @@ impl<DB: Engine> Db<DB> {
         let has_turn = DB::ONE_WRITER && need.writes;
         // The scope is in the list before the watch is asked, as `long_scopes` requires.
         session.activity().open(Holding::new(need, has_turn));
-        self.watch_scopes();
+        // A session in autocommit mode is not watched.
+        if need.transaction {
+            self.watch_scopes();
+        }
         if !session.is_reused() {
             self.ensure_reaper();
         }
