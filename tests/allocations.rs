@@ -27,7 +27,7 @@ const NESTED: u64 = 9;
 /// The allocations of a transaction that is dropped and settled.
 const DROPPED: u64 = 12;
 /// The size of the future of a scope, in bytes.
-const SIZE: usize = 1_700;
+const SIZE: usize = 1_200;
 
 /// The allocations that polling a future makes in this thread, which its runtime has to itself.
 async fn allocations<F: Future>(future: F) -> u64 {

@@ -72,6 +72,7 @@ macro_rules! on {
             mod spans;
             mod sqlx_errors;
             mod sqlx_surface;
+            mod stack_use;
             mod statement_checks;
             mod statements_sent;
             mod stress;

@@ -32,7 +32,7 @@ use crate::scope::{Provide, Source};
 use crate::tx::Tx;
 
 /// Opens a scope on `source`.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub fn open<T, S: Source<T>>(
     source: S,
     options: &'static Options,
@@ -41,7 +41,7 @@ pub fn open<T, S: Source<T>>(
 }
 
 /// Returns the session and the span of the body.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub fn enter<T, S: Scope<T>>(scope: &mut S) -> (&mut T, Option<Span>) {
     let span = scope.span();
     (scope.tx(), span)
@@ -54,7 +54,7 @@ pub fn deadline<T, S: Scope<T>>(scope: &S) -> Deadline {
 
 /// Ends `scope` as its outcome says. Dropped, the end of a root scope goes on in the background,
 /// and a nested scope is undone.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub fn end<T, S: Scope<T>>(
     scope: S,
     conclusion: Conclusion,
@@ -105,7 +105,7 @@ pub fn provide<P: Provide + ?Sized>(source: &P) -> &Db<P::Engine> {
 ///
 /// The body is passed by reference, because bodies are large, and moving one costs more than
 /// joining a scope.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub fn run<F: Future>(span: Option<Span>, body: Pin<&mut Option<F>>) -> Run<'_, F> {
     Run { span, body }
 }
@@ -152,7 +152,7 @@ pub trait ReasonDisplay {
 }
 
 impl<T, E: Display> ReasonDisplay for &Reason<'_, Result<T, E>> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn conclude(&self, verdict: Verdict) -> Conclusion {
         match (verdict, self.0) {
             (Verdict::Rollback, Err(error)) => Conclusion::new(verdict, Some(error.to_string())),
@@ -168,7 +168,7 @@ pub trait ReasonOpaque {
 }
 
 impl<O> ReasonOpaque for Reason<'_, O> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn conclude(&self, verdict: Verdict) -> Conclusion {
         Conclusion::new(verdict, None)
     }

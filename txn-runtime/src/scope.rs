@@ -28,6 +28,10 @@
 //! Everything on the path of a joined scope is `inline(always)`, here and in the functions that are
 //! called. Then no part of the scope is moved in memory, and a join takes a few hundred
 //! instructions. `cargo xtask instructions` counts them.
+//!
+//! Without optimizations an inlined function only makes the frame of its caller larger, which stays
+//! on the stack as long as the body runs. So in debug builds the large ones are not inlined. This
+//! halves the stack that a level of recursion takes (`tests/db/cases/stack_use.rs`).
 
 use std::future::Future;
 use std::time::Duration;
@@ -195,7 +199,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
     }
 
     /// Opens a joined scope. Nothing is sent, so nothing can fail.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn join(tx: &'a mut Tx<DB>, options: &'static Options) -> Self {
         let span = Spanned::new::<DB>(options, None, tx.depth(), 1);
         Self {
@@ -207,7 +211,7 @@ impl<'a, DB: Engine> Entered<'a, DB> {
 }
 
 impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn tx(&mut self) -> &mut Tx<DB> {
         match &mut self.body {
             Body::Root(root) => &mut root.tx,
@@ -216,7 +220,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn span(&self) -> Option<Span> {
         match &self.body {
             Body::Root(root) => root.tx.session.trace.span(),
@@ -271,7 +275,7 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
         Next::Done(result.map_err(|error| error.after(attempts.tried())))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn end(self, conclusion: Conclusion) -> impl Future<Output = Result<(), Error>> + Send {
         match self.body {
             Body::Joined(joined) => {
@@ -285,18 +289,22 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
 
 impl<DB: Engine> Body<'_, DB> {
     /// Ends the scope as its kind requires.
-    async fn end(self, conclusion: Conclusion, deadline: Option<Deadline>) -> Result<(), Error> {
-        match self {
-            Body::Root(root) => end(root.into_tx(), conclusion).await,
+    fn end(
+        self,
+        conclusion: Conclusion,
+        deadline: Option<Deadline>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        Either::Right(match self {
+            Body::Root(root) => return Either::Left(end(root.into_tx(), conclusion)),
             Body::Nested(nested) => match deadline {
-                Some(deadline) => nested.end_in_time(conclusion, deadline).boxed().await,
-                None => nested.end(conclusion).boxed().await,
+                Some(deadline) => nested.end_in_time(conclusion, deadline).boxed(),
+                None => nested.end(conclusion).boxed(),
             },
-            Body::InSandbox(nested) => nested.end_in_sandbox(conclusion, deadline).boxed().await,
+            Body::InSandbox(nested) => nested.end_in_sandbox(conclusion, deadline).boxed(),
             Body::Joined(joined) => {
                 joined.end(conclusion);
-                Ok(())
+                ready(Ok(())).boxed()
             }
-        }
+        })
     }
 }

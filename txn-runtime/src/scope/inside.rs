@@ -217,7 +217,7 @@ pub(super) struct Joined<'a, DB: Engine> {
 
 impl<'a, DB: Engine> Joined<'a, DB> {
     /// Makes `name` the innermost scope of the level.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn enter(tx: &'a mut Tx<DB>, name: &'static str, span: Spanned) -> Self {
         tx.level.joined += 1;
         let outer = std::mem::replace(&mut tx.level.scope, name);
@@ -231,7 +231,7 @@ impl<'a, DB: Engine> Joined<'a, DB> {
     }
 
     /// Ends the scope. If it is to be rolled back, marks the level.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn end(mut self, conclusion: Conclusion) {
         self.span.complete(conclusion.joined(), ScopePhase::End);
         if conclusion.verdict == Verdict::Rollback {
@@ -243,7 +243,7 @@ impl<'a, DB: Engine> Joined<'a, DB> {
     }
 
     /// Takes the scope off the level.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn leave(&mut self) {
         if self.tx.serial != self.serial {
             // The count and the name are those of a transaction that is out of reach. The one in

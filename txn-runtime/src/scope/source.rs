@@ -90,7 +90,7 @@ impl<'a, DB: Engine> Source<Tx<DB>> for &'a mut Tx<DB> {
     type Scope = Entered<'a, DB>;
 
     // Only a join is not boxed: see the head of scope.rs.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn open(
         self,
         options: &'static Options,
@@ -118,7 +118,7 @@ fn refuse(action: Action, options: &Options) -> Error {
 }
 
 /// Joins the open transaction.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn join<'a, DB: Engine>(
     tx: &'a mut Tx<DB>,
     options: &'static Options,
@@ -165,7 +165,7 @@ fn refuse_second_writer<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<()
 }
 
 /// Refuses options that the engine or the open transaction cannot meet.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn refuse_conflict<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Error> {
     match (options.refusal(&DB::LACKS), tx.conflict(options)) {
         (Some(why), _) => Err(Error::refused(options.name, why)),

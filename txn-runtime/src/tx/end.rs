@@ -43,38 +43,50 @@ use crate::tx::verify::verify;
 /// # Cancel safety
 ///
 /// Dropped, the end goes on in the background, and its result becomes an event.
-pub(crate) async fn end<DB: Engine>(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "it would have room for its arguments twice"
+)]
+pub(crate) fn end<DB: Engine>(
     mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
     conclusion: Conclusion,
-) -> Result<(), Error> {
-    let mut trace = tx.borrow_mut().session.take_trace();
-    let result = end_attempt(tx, conclusion, &mut trace).await;
-    trace.ended();
-    result
+) -> impl Future<Output = Result<(), Error>> + Send {
+    async move {
+        let mut trace = tx.borrow_mut().session.take_trace();
+        let result = end_attempt(tx, conclusion, &mut trace).await;
+        trace.ended();
+        result
+    }
 }
 
 /// Ends the transaction of one attempt at a scope. The caller keeps the span, because another
 /// attempt may follow.
-pub(crate) async fn end_attempt<DB: Engine>(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "it would have room for its arguments twice"
+)]
+pub(crate) fn end_attempt<DB: Engine>(
     mut tx: impl BorrowMut<Tx<DB>> + Send + 'static,
     conclusion: Conclusion,
     trace: &mut Trace,
-) -> Result<(), Error> {
-    trace.ending(&conclusion);
-    if let Some(deadline) = tx.borrow().request.deadline {
-        // Boxed: see the head of scope.rs.
-        return Box::pin(end_in_time(tx, conclusion, deadline, trace)).await;
+) -> impl Future<Output = Result<(), Error>> + Send {
+    async move {
+        trace.ending(&conclusion);
+        if let Some(deadline) = tx.borrow().request.deadline {
+            // Boxed: see the head of scope.rs.
+            return Box::pin(end_in_time(tx, conclusion, deadline, trace)).await;
+        }
+        let db = tx.borrow().db().clone();
+        let ending = async move {
+            let ended = tx.borrow_mut().finish(conclusion).await;
+            // Hooks run without a session, so it is given back first.
+            drop(tx);
+            ended
+        };
+        let result = Shield::new(db, trace, ending).await;
+        trace.attempt_ended();
+        result
     }
-    let db = tx.borrow().db().clone();
-    let ending = async move {
-        let ended = tx.borrow_mut().finish(conclusion).await;
-        // Hooks run without a session, so it is given back first.
-        drop(tx);
-        ended
-    };
-    let result = Shield::new(db, trace, ending).await;
-    trace.attempt_ended();
-    result
 }
 
 impl<DB: Engine> Tx<DB> {
