@@ -52,7 +52,6 @@ mod opening;
 mod queue;
 mod reaper;
 pub(crate) mod sandbox_session;
-mod second_sessions;
 mod server_requests;
 pub(crate) mod session;
 mod sessions;
@@ -71,7 +70,6 @@ use self::long_scopes::LongScopeWatch;
 pub(crate) use self::open_close::{Limits, Settings, WeakDb};
 use self::reaper::Reapers;
 use self::sandbox_session::SandboxSession;
-use self::second_sessions::SecondSessions;
 use self::session::Epochs;
 pub use self::session::Session;
 use self::sessions::Sessions;
@@ -134,8 +132,6 @@ struct Shared<DB: Engine> {
     gate: Gate,
     /// Held while a check uses a connection of its own, so that there is one of these at a time.
     checks: Mutex<()>,
-    /// The callers that wait for a session while they hold another.
-    second_sessions: SecondSessions,
     /// The task that reports scopes which are open for too long.
     watch: LongScopeWatch,
     /// The metrics of this pool.

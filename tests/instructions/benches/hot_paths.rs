@@ -11,7 +11,8 @@ use gungraun::{Callgrind, EventKind};
 use sqlx::PgConnection;
 use txn::{Db, Postgres, Tx};
 use txn_instructions::{
-    ROUNDS, Ready, connection, database, driver, joined, nested, plain, root, settled, transaction,
+    ROUNDS, Ready, connection, database, driver, joined, nested, plain, root, settled, taken,
+    transaction, waited,
 };
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
@@ -47,11 +48,13 @@ macro_rules! hot_paths {
 
 hot_paths! {
     a_plain_call: transaction(plain) of Tx<Postgres>, 2_100;
-    a_joined_scope: transaction(joined) of Tx<Postgres>, 17_500;
+    a_joined_scope: transaction(joined) of Tx<Postgres>, 17_300;
     a_nested_scope: transaction(nested) of Tx<Postgres>, 560_300;
     begin_and_commit_of_the_driver: connection(driver) of PgConnection, 859_500;
-    a_root_scope: database(root) of Db<Postgres>, 792_000;
+    a_root_scope: database(root) of Db<Postgres>, 790_200;
     a_dropped_transaction: database(settled) of Db<Postgres>, 1_197_700;
+    two_sessions_taken: database(taken) of Db<Postgres>, 280_700;
+    a_wait_between_them: database(waited) of Db<Postgres>, 420_800;
 }
 
 main!(

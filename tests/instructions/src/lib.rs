@@ -2,8 +2,10 @@
 
 use std::future::Future;
 
+use futures_util::future;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::yield_now;
 use txn::{Db, Error, Postgres, Tx, transactional};
 
 /// The number of times that a path runs for one count.
@@ -146,6 +148,34 @@ pub async fn settled(db: &mut Db<Postgres>) -> Result<(), Error> {
     drop(db.begin().await?);
     db.settled().await;
     Ok(())
+}
+
+/// Takes the one session and gives it back, twice.
+///
+/// # Errors
+///
+/// It fails if the server is gone.
+pub async fn taken(db: &mut Db<Postgres>) -> Result<(), Error> {
+    drop(db.session().await?);
+    yield_now().await;
+    drop(db.session().await?);
+    Ok(())
+}
+
+/// Takes the one session, has another caller wait for it, and hands it over: what [`taken`] does,
+/// and one wait.
+///
+/// # Errors
+///
+/// It fails if the server is gone.
+pub async fn waited(db: &mut Db<Postgres>) -> Result<(), Error> {
+    let held = db.session().await?;
+    let give_back = async {
+        yield_now().await;
+        drop(held);
+    };
+    let ((), next) = future::join(give_back, db.session()).await;
+    next.map(drop)
 }
 
 /// Sends the statements of [`root`] on the driver alone.

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU64;
 
+use tokio::time::Instant;
+
 use crate::model::deadline::Deadline;
 use crate::model::location::{Caller, Location};
 use crate::model::options::Options;
@@ -95,6 +97,22 @@ impl Need {
             turn: one_writer && self.writes,
             second: self.held > 0,
         }
+    }
+}
+
+/// A caller that waits for a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WaitingCaller {
+    pub(crate) need: Need,
+    /// Since when it waits.
+    pub(crate) since: Instant,
+}
+
+impl WaitingCaller {
+    /// The caller with this need, which begins to wait now.
+    pub(crate) fn from_now(need: Need) -> Self {
+        let since = Instant::now();
+        Self { need, since }
     }
 }
 

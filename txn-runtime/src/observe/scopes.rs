@@ -1,8 +1,9 @@
 //! The open scopes of a `Db`, for the operator who asks what holds, what waits, and why.
 //!
 //! A session notes what it is doing in its [`Activity`], which is made once per connection: a scope
-//! allocates nothing for that, and a statement costs a few relaxed stores. Callers that wait for a
-//! session, and scopes that have given theirs back and run hooks, are in a second list.
+//! allocates nothing for that, and a statement costs a few relaxed stores. Scopes that have given
+//! their session back and run hooks are in a second list, with callers that wait for the session of
+//! a sandbox or for a callback. Whoever waits in the queue of the pool is found there.
 //!
 //! [`Scopes::look`] reads both lists one after the other, without stopping anybody. What it returns
 //! is therefore no consistent snapshot of all scopes at one moment, but every scope that is open
@@ -19,8 +20,9 @@ mod sessionless;
 mod waits;
 
 pub(crate) use self::activity::{Activity, Busy, Holding, Registered};
+use self::sessionless::Sessionless;
 pub(crate) use self::sessionless::{EndedScope, WaitPlace};
-use self::sessionless::{Sessionless, Waiter};
+use self::waits::Waiter;
 pub(crate) use self::waits::for_sessions;
 use crate::engine::Backend;
 use crate::model::open_scope::OpenScope;

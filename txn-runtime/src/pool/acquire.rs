@@ -13,7 +13,10 @@
 //! ```
 //!
 //! Only a caller that is not served at once counts as waiting, gets a timer, and appears in the
-//! list of open scopes. Whoever gives a session back hands it to the first waiter that may have it;
+//! list of open scopes. If it holds a session already (`requires_new`), and if then all sessions
+//! would be held by callers that wait for another, none of them could ever go on. It is refused
+//! instead: it is the last to come, and has lost the least.
+//! Whoever gives a session back hands it to the first waiter that may have it;
 //! see `queue`. Dropping a caller passes on what it was given.
 //!
 //! Inside of a sandbox there is one session, and its one permit is all that is waited for.
@@ -27,12 +30,11 @@ mod failed;
 
 use self::failed::FailedWait;
 use super::queue::{Answer, Held, Take};
-use super::second_sessions::Entry;
 use super::sessions::{Idle, Waiter};
 use crate::engine::Engine;
-use crate::model::error::Error;
+use crate::model::error::{Error, Starved};
 use crate::model::labels::CloseReason;
-use crate::model::request::{Need, Ticket, WaitStage};
+use crate::model::request::{Need, Ticket, WaitStage, WaitingCaller};
 use crate::observe::events::Event;
 use crate::observe::scopes::WaitPlace;
 use crate::pool::Db;
@@ -76,7 +78,7 @@ impl<DB: Engine> Db<DB> {
             // Boxed: see the head of scope.rs.
             return Box::pin(self.borrow(sandbox, deadline, need)).await;
         }
-        let mut take = self.sessions().take(need.kind(DB::ONE_WRITER));
+        let mut take = self.sessions().take(need);
         let (pooled, slot) = loop {
             let (held, pooled) = match take {
                 Take::Served(held, pooled) => {
@@ -87,13 +89,14 @@ impl<DB: Engine> Db<DB> {
                 Take::Waits { ticket, opens } => {
                     Box::pin(self.wait(need, ticket, opens, deadline)).await?
                 }
+                Take::Starved(others) => return Err(self.starved(need, &others)),
                 Take::Full => return Err(self.refused_as_full(need, deadline)),
                 Take::Closed => return Err(Error::closed()),
             };
             let slot = Slot::new(self.sessions(), held);
             match self.usable(pooled, need, deadline).await? {
                 Some(pooled) => break (pooled, slot),
-                None => take = slot.take_another(),
+                None => take = slot.take_another(need),
             }
         };
         let lease = self.shared.leases.token();
@@ -122,18 +125,13 @@ impl<DB: Engine> Db<DB> {
             self.open_in_background(Some(ticket));
         }
         let _waiting = self.events().waiting();
-        let _second_session = self.register_second_session(need)?;
         let since = Instant::now();
-        let answer = {
-            // The caller is in the list of open scopes only as long as this: the error of a wait
-            // that failed names the scopes in the list, and those are to be the others.
-            let scopes = self.scopes_here();
-            let listed = pin!(scopes.listing(need, WaitPlace::Queue(ticket), waiter.as_mut()));
-            let opens = || self.stage(ticket) == WaitStage::Connection;
-            let gate = &self.shared.gate;
-            gate.wait(need, since, deadline, listed, opens).await
-        };
-        match answer {
+        let opens = || self.sessions().stage_of(ticket) == WaitStage::Connection;
+        let gate = &self.shared.gate;
+        match gate
+            .wait(need, since, deadline, waiter.as_mut(), opens)
+            .await
+        {
             Ok(Answer::Served(held, pooled)) => {
                 if pooled.reused {
                     self.shared.gate.served(need, since);
@@ -143,7 +141,9 @@ impl<DB: Engine> Db<DB> {
             Ok(Answer::Failed(error)) => Err(error.into_error()),
             Ok(Answer::Closed) => Err(Error::closed()),
             Err(rejection) => {
-                let stage = self.stage(ticket);
+                let stage = self.sessions().stage_of(ticket);
+                // Before the error is made: it names the scopes that are open, and those are to be
+                // the others.
                 waiter.leave();
                 let wait = FailedWait {
                     since,
@@ -155,10 +155,13 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Returns what a caller in the queue waits for.
-    fn stage(&self, ticket: Ticket) -> WaitStage {
-        let stages = self.sessions().stages(std::iter::once(ticket));
-        stages.first().copied().unwrap_or(WaitStage::Session)
+    /// Makes the error of a caller that would wait for itself, along with these.
+    fn starved(&self, need: &Need, others: &[WaitingCaller]) -> Error {
+        let starved = Starved {
+            max: self.shared.limits.max_sessions,
+            others: others.iter().map(|other| other.need.scope).collect(),
+        };
+        Error::starved(need.scope, starved)
     }
 
     /// Makes the error of a caller that may not even wait.
@@ -266,13 +269,6 @@ impl<DB: Engine> Db<DB> {
                 Ok(session)
             }
         }
-    }
-
-    /// Notes that a caller waits for another session while it holds one, unless that would be a
-    /// deadlock.
-    fn register_second_session(&self, need: &Need) -> Result<Option<Entry<'_>>, Error> {
-        let max = self.shared.limits.max_sessions;
-        self.shared.second_sessions.register(*need, max)
     }
 }
 

@@ -20,7 +20,6 @@ use super::current_options::CurrentOptions;
 use super::gate::{self, CircuitBreaker, Gate};
 use super::long_scopes::LongScopeWatch;
 use super::reaper::Reapers;
-use super::second_sessions::SecondSessions;
 use super::session::Epochs;
 use super::sessions::Sessions;
 use super::{Db, Shared};
@@ -155,7 +154,6 @@ impl<DB: Engine> Settings<DB> {
             waiting: AtomicUsize::new(0),
             gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),
             checks: Mutex::default(),
-            second_sessions: SecondSessions::default(),
             watch: LongScopeWatch::new(limits.warn_after),
             events,
         });

@@ -48,9 +48,10 @@ mod figures;
 mod openings;
 mod parts;
 mod serving;
+mod waiting;
 
+use self::parts::Line;
 pub(crate) use self::parts::{Answer, Due, Held, Step, Take};
-use self::parts::{Line, Waiting};
 use crate::model::request::{Kind, Ticket};
 
 /// All kinds, each at its [`index`](Kind::index).
@@ -78,9 +79,10 @@ const FIRST: u64 = u64::MAX / 2;
 
 /// The sessions of one pool, and who waits for them.
 ///
-/// `S` is an idle session, `E` the error of one that could not be opened, `W` a waker.
+/// `S` is an idle session, `E` the error of one that could not be opened, `W` a waker, and `C` what
+/// is known of a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Queue<S, E, W> {
+pub(crate) struct Queue<S, E, W, C> {
     /// How many places there are.
     max: usize,
     /// How many of them are for callers that hold a session already. At least one is not.
@@ -98,7 +100,7 @@ pub(crate) struct Queue<S, E, W> {
     /// Somebody has the turn to write.
     turn: bool,
     /// The waiters, by the index of their kind.
-    lines: [Line<S, E, W>; 4],
+    lines: [Line<S, E, W, C>; 4],
     /// The number of the next ticket.
     next: u64,
     /// The number of the last ticket that was put in front of all others.
@@ -106,7 +108,7 @@ pub(crate) struct Queue<S, E, W> {
     closed: bool,
 }
 
-impl<S, E, W: Clone> Queue<S, E, W> {
+impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
     /// A queue without sessions.
     pub(crate) fn new(max: usize, reserved: usize, max_waiting: Option<usize>) -> Self {
         Self {
@@ -125,25 +127,28 @@ impl<S, E, W: Clone> Queue<S, E, W> {
         }
     }
 
-    /// Takes a session, or a place in the queue.
-    pub(crate) fn take(&mut self, kind: Kind) -> Take<S> {
+    /// Takes a session, or a place in the queue. The caller `holds` that many sessions already, and
+    /// keeps them while it waits.
+    pub(crate) fn take(
+        &mut self,
+        kind: Kind,
+        holds: usize,
+        caller: impl FnOnce() -> C,
+    ) -> Take<S, C> {
         if self.closed {
             return Take::Closed;
         }
         if let Some((held, session)) = self.take_idle(kind) {
             return Take::Served(held, session);
         }
-        let take = self.wait(Ticket {
-            number: self.next,
-            kind,
-        });
+        let number = self.next;
         self.next += 1;
-        match take {
+        match self.wait(Ticket { number, kind }, holds, caller()) {
             Take::Waits {
                 ticket,
                 opens: false,
             } if !kind.second && self.is_too_long() => {
-                self.lines[kind.index()].waiting.remove(&ticket.number);
+                self.lines[kind.index()].waiting.remove(ticket.number);
                 Take::Full
             }
             take => take,
@@ -152,7 +157,12 @@ impl<S, E, W: Clone> Queue<S, E, W> {
 
     /// Takes another session, or the first place in the queue, because the one that was handed out
     /// is of no use. In the queue it holds nothing, so that others may go on.
-    pub(crate) fn take_another(&mut self, held: Held) -> (Take<S>, Due<S, W>) {
+    pub(crate) fn take_another(
+        &mut self,
+        held: Held,
+        holds: usize,
+        caller: impl FnOnce() -> C,
+    ) -> (Take<S, C>, Due<S, W>) {
         if let Some(session) = self.idle.pop() {
             return (Take::Served(held, session), Due::NOTHING);
         }
@@ -163,7 +173,7 @@ impl<S, E, W: Clone> Queue<S, E, W> {
         }
         self.front -= 1;
         let number = self.front;
-        let take = self.wait(Ticket { number, kind });
+        let take = self.wait(Ticket { number, kind }, holds, caller());
         (take, self.settle())
     }
 
@@ -195,10 +205,10 @@ impl<S, E, W: Clone> Queue<S, E, W> {
     /// Asks what a waiter is to do next.
     pub(crate) fn poll(&mut self, ticket: Ticket, waker: &W) -> Poll<Step<S, E>> {
         let line = &mut self.lines[ticket.kind.index()];
-        if let Some(answer) = line.answered.remove(&ticket.number) {
-            return Poll::Ready(Step::Answered(answer));
+        if let Some(answered) = line.answered.remove(ticket.number) {
+            return Poll::Ready(Step::Answered(answered.answer));
         }
-        let waiting = line.waiting.get_mut(&ticket.number);
+        let waiting = line.waiting.get_mut(ticket.number);
         let waiting = waiting.expect("it is not polled after its answer");
         if mem::take(&mut waiting.opens) {
             return Poll::Ready(Step::Open);
@@ -213,12 +223,12 @@ impl<S, E, W: Clone> Queue<S, E, W> {
     /// A waiter leaves. What it was given goes to the next.
     pub(crate) fn leave(&mut self, ticket: Ticket) -> Due<S, W> {
         let line = &mut self.lines[ticket.kind.index()];
-        if let Some(waiting) = line.waiting.remove(&ticket.number) {
+        if let Some(waiting) = line.waiting.remove(ticket.number) {
             // If it was told to have a session opened and did not learn of it, nobody opens it.
             self.opening -= usize::from(waiting.opens);
             return self.settle();
         }
-        match line.answered.remove(&ticket.number) {
+        match line.answered.remove(ticket.number).map(|it| it.answer) {
             Some(Answer::Served(held, session)) => self.give_back(held, session),
             // It has nothing that another could use.
             _ => Due::NOTHING,
@@ -251,35 +261,12 @@ impl<S, E, W: Clone> Queue<S, E, W> {
         self.closed = true;
         let mut wake = Vec::new();
         for kind in KINDS {
-            let waiting = self.lines[kind.index()].waiting.keys();
-            for number in waiting.copied().collect::<Vec<_>>() {
+            let waiting = self.lines[kind.index()].waiting.iter();
+            for number in waiting.map(|(number, _)| *number).collect::<Vec<_>>() {
                 wake.extend(self.answer(Ticket { number, kind }, Answer::Closed));
             }
         }
         (mem::take(&mut self.idle), wake)
-    }
-
-    /// Adds a waiter.
-    fn wait(&mut self, ticket: Ticket) -> Take<S> {
-        let waiting = Waiting {
-            waker: None,
-            opens: false,
-        };
-        let line = &mut self.lines[ticket.kind.index()];
-        line.waiting.insert(ticket.number, waiting);
-        let opens = self.lacks_sessions();
-        self.opening += usize::from(opens);
-        Take::Waits { ticket, opens }
-    }
-
-    /// Returns true if more callers wait than may.
-    fn is_too_long(&self) -> bool {
-        let firsts = KINDS.iter().filter(|kind| !kind.second);
-        let firsts: usize = firsts
-            .map(|kind| self.lines[kind.index()].waiting.len())
-            .sum();
-        let queued = firsts.saturating_sub(self.opening);
-        self.max_waiting.is_some_and(|max| queued > max)
     }
 
     /// Notes that a session is held.

@@ -18,15 +18,18 @@ use super::queue::{Answer, Due, Held, Queue, Step, Take};
 use super::session::Pooled;
 use crate::engine::Engine;
 use crate::model::labels::CloseReason;
-use crate::model::request::{Kind, Ticket, WaitStage};
+use crate::model::request::{Kind, Need, Ticket, WaitStage, WaitingCaller};
 
 /// A session at rest. It is boxed because it is moved each time that it changes hands.
 pub(super) type Idle<DB> = Box<Pooled<DB>>;
 
+/// The queue, with what it consists of here.
+type Waiters<DB> = Queue<Idle<DB>, NotOpened, Waker, WaitingCaller>;
+
 /// What all handles and sessions of one pool share.
 pub(crate) struct Sessions<DB: Engine> {
     /// Which sessions are idle, how many are held, and who waits.
-    queue: Mutex<Queue<Idle<DB>, NotOpened, Waker>>,
+    queue: Mutex<Waiters<DB>>,
     /// The queue is closed. It spares those the lock that only ask for this.
     closed: AtomicBool,
     /// How many sessions are to be idle.
@@ -64,9 +67,10 @@ impl<DB: Engine> Sessions<DB> {
     }
 
     /// Takes a session, or a place in the queue.
-    pub(super) fn take(&self, kind: Kind) -> Take<Idle<DB>> {
+    pub(super) fn take(&self, need: &Need) -> Take<Idle<DB>, WaitingCaller> {
         let mut queue = self.lock();
-        let take = queue.take(kind);
+        let (kind, holds) = (need.kind(DB::ONE_WRITER), need.held as usize);
+        let take = queue.take(kind, holds, || WaitingCaller::from_now(*need));
         let is_short = self.min_idle > 0 && queue.is_short(self.min_idle);
         drop(queue);
         if is_short {
@@ -87,8 +91,9 @@ impl<DB: Engine> Sessions<DB> {
 
     /// Takes another session, or the first place in the queue, because the one that was handed out
     /// is of no use.
-    pub(super) fn take_another(&self, held: Held) -> Take<Idle<DB>> {
-        let (take, due) = self.lock().take_another(held);
+    pub(super) fn take_another(&self, held: Held, need: &Need) -> Take<Idle<DB>, WaitingCaller> {
+        let (caller, holds) = (|| WaitingCaller::from_now(*need), need.held as usize);
+        let (take, due) = self.lock().take_another(held, holds, caller);
         self.see_to(due);
         take
     }
@@ -161,9 +166,16 @@ impl<DB: Engine> Sessions<DB> {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Returns what each of these waiters waits for.
-    pub(super) fn stages(&self, tickets: impl Iterator<Item = Ticket>) -> Vec<WaitStage> {
-        self.lock().stages(tickets)
+    /// Returns the callers in the queue, and what each of them waits for.
+    pub(super) fn callers(&self) -> Vec<(WaitingCaller, WaitStage)> {
+        let queue = self.lock();
+        let callers = queue.callers();
+        callers.map(|(caller, stage)| (*caller, stage)).collect()
+    }
+
+    /// Returns what a caller in the queue waits for.
+    pub(super) fn stage_of(&self, ticket: Ticket) -> WaitStage {
+        self.lock().stage_of(ticket)
     }
 
     /// Returns the figures of this moment.
@@ -185,7 +197,7 @@ impl<DB: Engine> Sessions<DB> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue<Idle<DB>, NotOpened, Waker>> {
+    fn lock(&self) -> MutexGuard<'_, Waiters<DB>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -92,12 +92,8 @@ impl<DB: Engine> Db<DB> {
     /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
     pub(crate) fn list_scopes(&self, overdue: Option<Instant>) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
-        let tickets = seen.iter().filter_map(Seen::ticket);
-        let stages = self.sessions().stages(tickets);
-        let waiting = seen.iter_mut().filter(|seen| seen.ticket().is_some());
-        for (seen, stage) in waiting.zip(stages) {
-            seen.waits_at(stage);
-        }
+        let in_queue = self.sessions().callers().into_iter();
+        seen.extend(in_queue.map(|(caller, stage)| Seen::waiting(caller, stage, None)));
         // The list is complete from here on, so waiters can be matched with holders.
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
         for_sessions(&mut seen);

@@ -1,5 +1,5 @@
-//! Scopes without a session: callers that wait for one, and scopes that have given theirs back and
-//! run their hooks.
+//! Scopes without a session: callers that wait for one outside of the queue, and scopes that have
+//! given theirs back and run their hooks.
 
 use std::future::Future;
 use std::num::NonZeroU64;
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::activity::Holding;
 use super::{Scopes, Seen, lock};
-use crate::model::open_scope::{OpenScope, ScopeState};
-use crate::model::request::{Need, Ticket, WaitStage};
+use crate::model::open_scope::ScopeState;
+use crate::model::request::{Need, WaitStage, WaitingCaller};
 
 /// A caller for which a callback runs counts as not polled if it was woken this long ago.
 const UNPOLLED: Duration = Duration::from_secs(1);
@@ -22,33 +22,25 @@ const UNPOLLED: Duration = Duration::from_secs(1);
 /// A scope without a session.
 #[derive(Debug)]
 pub(super) enum Sessionless {
-    /// It waits for a session.
-    Waits(Waiter),
+    /// It waits for a session, and not in the queue of the pool.
+    Waits(Waits),
     /// It has given its session back, and runs its hooks.
     Hooks(Hooks),
 }
 
 /// A caller that waits for a session.
-#[derive(Clone, Debug)]
-pub(super) struct Waiter {
-    /// The requirements of the caller.
-    pub(super) need: Need,
-    /// Since when it waits.
-    since: Instant,
-    /// Where it waits.
+#[derive(Debug)]
+pub(super) struct Waits {
+    caller: WaitingCaller,
     place: WaitPlace,
-    /// What it waits for, if that was looked up in the queue.
-    stage: Option<WaitStage>,
-    /// Whether it was woken. The queue knows that of the callers in it.
-    progress: Option<Arc<Progress>>,
+    /// Whether it was woken.
+    progress: Arc<Progress>,
 }
 
-/// Where a caller waits for a session.
+/// Where a caller waits that is not in the queue of the pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WaitPlace {
-    /// In the queue of the pool.
-    Queue(Ticket),
-    /// For the one session of the sandbox that it is in.
+    /// It waits for the one session of the sandbox that it is in.
     Sandbox(NonZeroU64),
     /// It has a session, and waits for a callback's consent to use it.
     Callback,
@@ -90,12 +82,7 @@ impl Sessionless {
     /// The scope as it is shown; `None` if its session is in `seen` and still stands for it.
     pub(super) fn look(&mut self, overdue: Option<Instant>, seen: &[Seen]) -> Option<Seen> {
         match self {
-            Self::Waits(waiter) => Some(Seen {
-                scope: waiter.seen(),
-                holding: None,
-                waiter: Some(waiter.clone()),
-                overdue: false,
-            }),
+            Self::Waits(waits) => Some(Seen::waiting(waits.caller, waits.stage(), waits.sandbox())),
             Self::Hooks(hooks) => {
                 let overdue = hooks.holding.is_overdue(overdue);
                 let scope = hooks
@@ -114,64 +101,31 @@ impl Sessionless {
     }
 }
 
-impl Waiter {
-    /// The place in the queue, if it is there.
-    pub(super) fn ticket(&self) -> Option<Ticket> {
-        match self.place {
-            WaitPlace::Queue(ticket) => Some(ticket),
-            WaitPlace::Sandbox(_) | WaitPlace::Callback => None,
-        }
-    }
-
+impl Waits {
     /// The session of the sandbox that the caller is in; it can use no other.
-    pub(super) fn sandbox(&self) -> Option<NonZeroU64> {
+    fn sandbox(&self) -> Option<NonZeroU64> {
         match self.place {
             WaitPlace::Sandbox(session) => Some(session),
-            WaitPlace::Queue(_) | WaitPlace::Callback => None,
+            WaitPlace::Callback => None,
         }
     }
 
     /// Returns what it waits for.
-    pub(super) fn stage(&self) -> WaitStage {
-        if let Some(stage) = self.stage {
-            return stage;
-        }
+    fn stage(&self) -> WaitStage {
         match self.place {
             _ if self.is_due() => WaitStage::Due,
             WaitPlace::Callback => WaitStage::Connection,
-            WaitPlace::Queue(_) | WaitPlace::Sandbox(_) => WaitStage::Session,
+            WaitPlace::Sandbox(_) => WaitStage::Session,
         }
-    }
-
-    /// Notes what was found out in the queue.
-    pub(super) fn waits_at(&mut self, stage: WaitStage) {
-        self.stage = Some(stage);
     }
 
     /// Returns whether what it waits for is there, and its caller does not poll its future. While a
     /// callback runs, a caller is woken for every answer of the server: only if it is not polled
     /// for a while after that, nobody polls it.
     fn is_due(&self) -> bool {
-        let due = self
-            .progress
-            .as_ref()
-            .and_then(|progress| *lock(&progress.due));
+        let due = *lock(&self.progress.due);
         let runs = matches!(self.place, WaitPlace::Callback);
         due.is_some_and(|since| !runs || since.elapsed() >= UNPOLLED)
-    }
-
-    /// The caller as it is shown.
-    fn seen(&self) -> OpenScope {
-        OpenScope {
-            name: self.need.scope,
-            location: self.need.location,
-            age: self.since.elapsed(),
-            state: ScopeState::Waiting,
-            session: None,
-            statements: 0,
-            waits_for: None,
-            waits_on: Vec::new(),
-        }
     }
 }
 
@@ -219,7 +173,7 @@ pub(crate) struct Listing<'a, F> {
     need: &'a Need,
     place: WaitPlace,
     /// The key in the list, since the first poll, and what its wakers tell.
-    listed: Option<(NonZeroU64, Option<Arc<Progress>>)>,
+    listed: Option<(NonZeroU64, Arc<Progress>)>,
 }
 
 impl<F: Future> Future for Listing<'_, F> {
@@ -227,9 +181,7 @@ impl<F: Future> Future for Listing<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        let Some(progress) = this.enter() else {
-            return this.future.as_mut().poll(cx);
-        };
+        let progress = this.enter();
         // Before the poll: a wake from here on is one that this poll may have missed.
         *lock(&progress.due) = None;
         progress.task.register(cx.waker());
@@ -240,27 +192,24 @@ impl<F: Future> Future for Listing<'_, F> {
 
 impl<F> Listing<'_, F> {
     /// Lists the caller, unless that was done before.
-    fn enter(&mut self) -> Option<Arc<Progress>> {
+    fn enter(&mut self) -> Arc<Progress> {
         let (_, progress) = self.listed.get_or_insert_with(|| {
-            let in_queue = matches!(self.place, WaitPlace::Queue(_));
-            let progress = (!in_queue).then(Arc::<Progress>::default);
-            let waiter = Waiter {
-                need: *self.need,
-                since: Instant::now(),
+            let progress = Arc::<Progress>::default();
+            let waits = Waits {
+                caller: WaitingCaller::from_now(*self.need),
                 place: self.place,
-                stage: None,
-                progress: progress.clone(),
+                progress: Arc::clone(&progress),
             };
-            (self.scopes.enter(Sessionless::Waits(waiter)), progress)
+            (self.scopes.enter(Sessionless::Waits(waits)), progress)
         });
-        progress.clone()
+        Arc::clone(progress)
     }
 }
 
 impl<F> Drop for Listing<'_, F> {
     fn drop(&mut self) {
-        if let Some((key, _)) = self.listed {
-            self.scopes.leave(key);
+        if let Some((key, _)) = &self.listed {
+            self.scopes.leave(*key);
         }
     }
 }

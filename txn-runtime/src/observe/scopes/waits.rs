@@ -4,9 +4,18 @@
 use std::num::NonZeroU64;
 
 use super::Seen;
-use super::sessionless::Waiter;
-use crate::model::open_scope::{Holder, WaitsFor};
-use crate::model::request::{Ticket, WaitStage};
+use crate::model::open_scope::{Holder, OpenScope, ScopeState, WaitsFor};
+use crate::model::request::{Need, WaitStage, WaitingCaller};
+
+/// A caller that waits for a session.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    need: Need,
+    /// What it waits for.
+    stage: WaitStage,
+    /// The session of the sandbox that it is in; it can use no other.
+    sandbox: Option<NonZeroU64>,
+}
 
 /// Fills in what each scope without a session waits for, and who holds that. A scope whose body
 /// waits for a second session is shown as waiting too.
@@ -36,7 +45,7 @@ pub(crate) fn for_sessions(seen: &mut [Seen]) {
 
 /// Returns what a waiting caller waits for: to be polled, its turn, a connection or a session.
 fn waits_for(waiter: &Waiter) -> WaitsFor {
-    match waiter.stage() {
+    match waiter.stage {
         WaitStage::Due => WaitsFor::Poll,
         WaitStage::Turn => WaitsFor::Turn,
         WaitStage::Connection => WaitsFor::Connection,
@@ -78,7 +87,7 @@ impl Held {
         };
         match what {
             _ if is(waiter.need.outer) => false,
-            WaitsFor::Session if waiter.sandbox().is_some() => is(waiter.sandbox()),
+            WaitsFor::Session if waiter.sandbox.is_some() => is(waiter.sandbox),
             WaitsFor::Session => self.has_session,
             WaitsFor::Turn => self.has_turn,
             WaitsFor::Connection | WaitsFor::Poll | WaitsFor::Lock => false,
@@ -87,15 +96,31 @@ impl Held {
 }
 
 impl Seen {
-    /// Returns its place in the queue, if it waits there.
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
-        self.waiter.as_ref()?.ticket()
-    }
-
-    /// Notes what it waits for in the queue.
-    pub(crate) fn waits_at(&mut self, stage: WaitStage) {
-        if let Some(waiter) = &mut self.waiter {
-            waiter.waits_at(stage);
+    /// A caller that waits for a session: for that of the sandbox that it is in, if that is given.
+    pub(crate) fn waiting(
+        caller: WaitingCaller,
+        stage: WaitStage,
+        sandbox: Option<NonZeroU64>,
+    ) -> Self {
+        let WaitingCaller { need, since } = caller;
+        Self {
+            scope: OpenScope {
+                name: need.scope,
+                location: need.location,
+                age: since.elapsed(),
+                state: ScopeState::Waiting,
+                session: None,
+                statements: 0,
+                waits_for: None,
+                waits_on: Vec::new(),
+            },
+            holding: None,
+            waiter: Some(Waiter {
+                need,
+                stage,
+                sandbox,
+            }),
+            overdue: false,
         }
     }
 
@@ -110,10 +135,10 @@ impl Seen {
     /// Returns what a waiting caller keeps from others: whether a session, and whether the turn to
     /// write.
     fn takes(&self, waiter: &Waiter) -> Option<(bool, bool)> {
-        let stage = waiter.stage();
+        let stage = waiter.stage;
         let has_session = matches!(stage, WaitStage::Due | WaitStage::Connection);
         let takes_turn = waiter.need.writes && stage == WaitStage::Due;
-        let is_one = waiter.sandbox().is_none() && has_session;
+        let is_one = waiter.sandbox.is_none() && has_session;
         is_one.then_some((has_session, takes_turn))
     }
 }

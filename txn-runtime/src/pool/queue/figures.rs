@@ -1,9 +1,9 @@
-//! What can be seen of the queue from outside: its figures, and what each waiter waits for.
+//! What can be seen of the queue from outside: its figures, who waits, and for what.
 
 use super::{KINDS, Queue};
 use crate::model::request::{Kind, Ticket, WaitStage};
 
-impl<S, E, W: Clone> Queue<S, E, W> {
+impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
     /// How many places are taken.
     pub(crate) fn open(&self) -> usize {
         self.idle.len() + self.opening + self.held[0] + self.held[1]
@@ -24,20 +24,36 @@ impl<S, E, W: Clone> Queue<S, E, W> {
         self.lines.iter().map(|line| line.waiting.len()).sum()
     }
 
-    /// Returns what each of these waiters waits for.
-    pub(crate) fn stages(&self, tickets: impl Iterator<Item = Ticket>) -> Vec<WaitStage> {
+    /// Returns the callers that are in the queue, and what each one waits for.
+    pub(crate) fn callers(&self) -> impl Iterator<Item = (&C, WaitStage)> {
         let last = self.last_with_opening();
-        tickets.map(|ticket| self.stage(ticket, last)).collect()
+        KINDS.into_iter().flat_map(move |kind| {
+            let line = &self.lines[kind.index()];
+            let waiting = line.waiting.iter().map(move |(number, waiting)| {
+                let number = *number;
+                let stage = self.stage(Ticket { number, kind }, waiting.opens, last);
+                (&waiting.caller, stage)
+            });
+            let answered = line.answered.iter();
+            waiting.chain(answered.map(|(_, answered)| (&answered.caller, WaitStage::Due)))
+        })
     }
 
-    fn stage(&self, ticket: Ticket, last: Option<u64>) -> WaitStage {
-        let line = &self.lines[ticket.kind.index()];
-        match line.waiting.get(&ticket.number) {
+    /// Returns what a caller in the queue waits for.
+    pub(crate) fn stage_of(&self, ticket: Ticket) -> WaitStage {
+        let waiting = &self.lines[ticket.kind.index()].waiting;
+        match waiting.get(ticket.number) {
             None => WaitStage::Due,
-            Some(waiting) if waiting.opens => WaitStage::Due,
-            Some(_) if ticket.kind.turn && self.turn => WaitStage::Turn,
-            Some(_) if last.is_some_and(|last| ticket.number <= last) => WaitStage::Connection,
-            Some(_) => WaitStage::Session,
+            Some(waiting) => self.stage(ticket, waiting.opens, self.last_with_opening()),
+        }
+    }
+
+    fn stage(&self, ticket: Ticket, opens: bool, last: Option<u64>) -> WaitStage {
+        match opens {
+            true => WaitStage::Due,
+            false if ticket.kind.turn && self.turn => WaitStage::Turn,
+            false if last.is_some_and(|last| ticket.number <= last) => WaitStage::Connection,
+            false => WaitStage::Session,
         }
     }
 
@@ -45,8 +61,8 @@ impl<S, E, W: Clone> Queue<S, E, W> {
     /// in their order.
     fn last_with_opening(&self) -> Option<u64> {
         let kinds = KINDS.into_iter().filter(|kind| self.may_have(*kind));
-        let first = |kind: Kind| self.lines[kind.index()].waiting.keys().take(self.opening);
-        let mut first: Vec<u64> = kinds.flat_map(first).copied().collect();
+        let first = |kind: Kind| self.lines[kind.index()].waiting.iter().take(self.opening);
+        let mut first: Vec<u64> = kinds.flat_map(first).map(|(number, _)| *number).collect();
         first.sort_unstable();
         first.truncate(self.opening);
         first.last().copied()

@@ -4,7 +4,7 @@ use super::Queue;
 use super::parts::{Answer, Due};
 use crate::model::request::Ticket;
 
-impl<S, E, W: Clone> Queue<S, E, W> {
+impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
     /// Returns true if fewer than `min_idle` sessions are idle or will be, and more may be opened.
     pub(crate) fn is_short(&self, min_idle: usize) -> bool {
         let for_nobody = self.opening.saturating_sub(self.servable());

@@ -1,6 +1,6 @@
 //! What the queue consists of, and what its callers get from it.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::model::request::{Kind, Ticket};
 
@@ -15,13 +15,16 @@ pub(crate) struct Held {
 
 /// What a caller gets at once.
 #[derive(Debug)]
-pub(crate) enum Take<S> {
+pub(crate) enum Take<S, C> {
     /// It has a session.
     Served(Held, S),
     /// It has to wait, and if `opens` is true, to see to it that a session is opened.
     Waits { ticket: Ticket, opens: bool },
     /// As many wait already as may.
     Full,
+    /// It would wait for itself: all sessions are held by callers that wait for another, which are
+    /// these and itself.
+    Starved(Vec<C>),
     /// The queue is closed.
     Closed,
 }
@@ -65,26 +68,89 @@ impl<S, W> Due<S, W> {
 
 /// The state of a waiter that has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Waiting<W> {
+pub(super) struct Waiting<W, C> {
+    pub(super) caller: C,
+    /// How many sessions the caller holds meanwhile.
+    pub(super) holds: usize,
     /// How to wake it, once it was polled.
     pub(super) waker: Option<W>,
     /// It was told to have a session opened, and was not polled since.
     pub(super) opens: bool,
 }
 
-/// The waiters of one kind.
+/// A waiter that has not fetched its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Line<S, E, W> {
-    pub(super) waiting: BTreeMap<u64, Waiting<W>>,
-    /// Those that have not fetched their answer.
-    pub(super) answered: BTreeMap<u64, Answer<S, E>>,
+pub(super) struct Answered<S, E, C> {
+    pub(super) caller: C,
+    pub(super) answer: Answer<S, E>,
 }
 
-impl<S, E, W> Default for Line<S, E, W> {
+/// The waiters of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Line<S, E, W, C> {
+    pub(super) waiting: Numbered<Waiting<W, C>>,
+    pub(super) answered: Numbered<Answered<S, E, C>>,
+}
+
+impl<S, E, W, C> Default for Line<S, E, W, C> {
     fn default() -> Self {
         Self {
-            waiting: BTreeMap::new(),
-            answered: BTreeMap::new(),
+            waiting: Numbered::default(),
+            answered: Numbered::default(),
         }
+    }
+}
+
+/// Values in the order of their numbers. Most come at the end and go at the front, which takes the
+/// same time however many there are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Numbered<T>(VecDeque<(u64, T)>);
+
+impl<T> Numbered<T> {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(u64, T)> {
+        self.0.iter()
+    }
+
+    /// Adds a value whose number is not in use.
+    pub(super) fn insert(&mut self, number: u64, value: T) {
+        match self.0.back() {
+            Some((last, _)) if *last > number => {
+                let at = self.0.partition_point(|(other, _)| *other < number);
+                self.0.insert(at, (number, value));
+            }
+            _ => self.0.push_back((number, value)),
+        }
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&T> {
+        let at = self.find(number)?;
+        self.0.get(at).map(|(_, value)| value)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+        let at = self.find(number)?;
+        self.0.get_mut(at).map(|(_, value)| value)
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<T> {
+        let at = self.find(number)?;
+        self.0.remove(at).map(|(_, value)| value)
+    }
+
+    fn find(&self, number: u64) -> Option<usize> {
+        match self.0.front() {
+            Some((first, _)) if *first == number => Some(0),
+            _ => self.0.binary_search_by_key(&number, |(it, _)| *it).ok(),
+        }
+    }
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
     }
 }

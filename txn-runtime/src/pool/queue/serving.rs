@@ -1,10 +1,10 @@
 //! Who is served next, and who is told to have a session opened.
 
-use super::parts::{Answer, Due, Waiting};
+use super::parts::{Answer, Answered, Due, Waiting};
 use super::{KINDS, Queue};
 use crate::model::request::{Kind, Ticket};
 
-impl<S, E, W: Clone> Queue<S, E, W> {
+impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
     /// Returns true if a caller of this kind may have a session, if there is one.
     pub(super) fn may_have(&self, kind: Kind) -> bool {
         let has_room = kind.second || self.held[0] < self.max - self.reserved;
@@ -25,7 +25,7 @@ impl<S, E, W: Clone> Queue<S, E, W> {
     /// Returns true if a waiter lacks nothing but a session, none is being opened for it, and one
     /// may be.
     pub(super) fn lacks_sessions(&self) -> bool {
-        self.opening < self.servable() && self.open() < self.max
+        self.open() < self.max && self.opening < self.servable()
     }
 
     /// Restores that nobody waits who could be served, and that a session is being opened for
@@ -67,7 +67,7 @@ impl<S, E, W: Clone> Queue<S, E, W> {
         }
         let ticket = self.oldest(|waiting| !waiting.opens)?;
         let line = &mut self.lines[ticket.kind.index()];
-        let waiting = line.waiting.get_mut(&ticket.number)?;
+        let waiting = line.waiting.get_mut(ticket.number)?;
         waiting.opens = true;
         self.opening += 1;
         waiting.waker.clone()
@@ -75,7 +75,7 @@ impl<S, E, W: Clone> Queue<S, E, W> {
 
     /// Returns the waiter that has waited longest, of those that may have a session and of which
     /// `which` is true.
-    fn oldest(&self, which: impl Fn(&Waiting<W>) -> bool) -> Option<Ticket> {
+    fn oldest(&self, which: impl Fn(&Waiting<W, C>) -> bool) -> Option<Ticket> {
         let of_kind = |kind: Kind| {
             let line = &self.lines[kind.index()];
             let (number, _) = line.waiting.iter().find(|(_, waiting)| which(waiting))?;
@@ -89,9 +89,11 @@ impl<S, E, W: Clone> Queue<S, E, W> {
     /// Gives a waiter its answer. Returns how to wake it.
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer<S, E>) -> Option<W> {
         let line = &mut self.lines[ticket.kind.index()];
-        let waiting = line.waiting.remove(&ticket.number)?;
+        let waiting = line.waiting.remove(ticket.number)?;
         self.opening -= usize::from(waiting.opens);
-        line.answered.insert(ticket.number, answer);
+        let caller = waiting.caller;
+        line.answered
+            .insert(ticket.number, Answered { caller, answer });
         waiting.waker
     }
 }

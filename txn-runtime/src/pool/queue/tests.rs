@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::parts::Numbered;
 use super::*;
 use crate::model::request::WaitStage;
 
@@ -19,7 +20,7 @@ enum Caller {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
-    queue: Queue<u8, (), usize>,
+    queue: Queue<u8, (), usize, ()>,
     callers: [Caller; 3],
     /// The sessions that are being opened, and who has begun that, if it still waits.
     openings: Vec<Option<Ticket>>,
@@ -116,8 +117,8 @@ impl State {
             .queue
             .lines
             .iter()
-            .flat_map(|line| line.answered.values());
-        answers.filter_map(|answer| match answer {
+            .flat_map(|line| line.answered.iter());
+        answers.filter_map(|(_, answered)| match &answered.answer {
             Answer::Served(held, session) => Some((held, *session)),
             _ => None,
         })
@@ -168,7 +169,7 @@ impl State {
         }
     }
 
-    fn took(&mut self, who: usize, take: Take<u8>, refuses: bool) {
+    fn took(&mut self, who: usize, take: Take<u8, ()>, refuses: bool) {
         match take {
             Take::Served(held, session) => self.callers[who] = Caller::Holds(held, session),
             Take::Waits { ticket, opens } => {
@@ -179,7 +180,7 @@ impl State {
                 }
             }
             Take::Closed => assert!(self.queue.closed),
-            Take::Full => panic!("there is no limit"),
+            Take::Full | Take::Starved(_) => panic!("there is no limit"),
         }
     }
 
@@ -203,12 +204,12 @@ impl State {
     fn act(&mut self, act: Act) {
         let due = match act {
             Act::Take(who, kind, refuses) => {
-                let take = self.queue.take(kind);
+                let take = self.queue.take(kind, 0, || ());
                 return self.took(who, take, refuses);
             }
             Act::TakeAnother(who) => {
                 let (held, _) = self.take_held(who);
-                let (take, due) = self.queue.take_another(held);
+                let (take, due) = self.queue.take_another(held, 0, || ());
                 self.do_due(due);
                 return self.took(who, take, false);
             }
@@ -284,8 +285,8 @@ impl State {
     fn check_sessions(&self) {
         let (queue, sessions) = (&self.queue, self.sessions());
         assert!(queue.open() <= queue.max, "more sessions than places");
-        let told = queue.lines.iter().flat_map(|line| line.waiting.values());
-        let told = told.filter(|waiting| waiting.opens).count();
+        let told = queue.lines.iter().flat_map(|line| line.waiting.iter());
+        let told = told.filter(|(_, waiting)| waiting.opens).count();
         let openings = self.openings.len() + told;
         assert_eq!(queue.opening, openings, "one is lost, or counted twice");
         let distinct: HashSet<_> = sessions.iter().collect();
@@ -332,12 +333,12 @@ impl State {
         for (who, caller) in self.callers.iter().enumerate() {
             if let Caller::Waits { ticket, is_woken } = caller {
                 let line = &self.queue.lines[ticket.kind.index()];
-                let has_news = match line.waiting.get(&ticket.number) {
+                let has_news = match line.waiting.get(ticket.number) {
                     Some(waiting) => waiting.opens,
-                    None => line.answered.contains_key(&ticket.number),
+                    None => line.answered.get(ticket.number).is_some(),
                 };
                 assert!(!has_news || *is_woken, "{who} is not woken");
-                let is_known = line.waiting.contains_key(&ticket.number) || has_news;
+                let is_known = line.waiting.get(ticket.number).is_some() || has_news;
                 assert!(is_known, "{who} waits for nothing");
             }
         }
@@ -345,11 +346,11 @@ impl State {
 
     fn check_order(&self, before: &Self) {
         for (line, before) in self.queue.lines.iter().zip(&before.queue.lines) {
-            let is_new = |number: &u64| before.waiting.contains_key(number);
+            let is_new = |number: &u64| before.waiting.get(*number).is_some();
             let served = line.answered.iter().filter(|(number, _)| is_new(number));
-            let in_order = served.filter(|(_, it)| matches!(it, Answer::Served(..)));
+            let in_order = served.filter(|(_, it)| matches!(it.answer, Answer::Served(..)));
             for (number, _) in in_order {
-                let first = line.waiting.first_key_value();
+                let first = line.waiting.iter().next();
                 assert!(
                     first.is_none_or(|(first, _)| first > number),
                     "out of order"
@@ -362,15 +363,14 @@ impl State {
     fn renumber(&mut self) {
         let mut numbers: Vec<u64> = Vec::new();
         for line in &self.queue.lines {
-            numbers.extend(line.waiting.keys().chain(line.answered.keys()));
+            numbers.extend(line.waiting.iter().map(|(number, _)| number));
+            numbers.extend(line.answered.iter().map(|(number, _)| number));
         }
         numbers.sort_unstable();
         let rank = |number: u64| FIRST + numbers.binary_search(&number).unwrap() as u64;
         for line in &mut self.queue.lines {
-            let waiting = mem::take(&mut line.waiting).into_iter();
-            line.waiting = waiting.map(|(number, it)| (rank(number), it)).collect();
-            let answered = mem::take(&mut line.answered).into_iter();
-            line.answered = answered.map(|(number, it)| (rank(number), it)).collect();
+            line.waiting = renumbered(&line.waiting, rank);
+            line.answered = renumbered(&line.answered, rank);
         }
         for caller in &mut self.callers {
             if let Caller::Waits { ticket, .. } = caller {
@@ -388,6 +388,14 @@ impl State {
         self.queue.next = FIRST + numbers.len() as u64;
         self.queue.front = FIRST;
     }
+}
+
+fn renumbered<T: Clone>(values: &Numbered<T>, rank: impl Fn(u64) -> u64) -> Numbered<T> {
+    let mut all = Numbered::default();
+    for (number, value) in values.iter() {
+        all.insert(rank(*number), value.clone());
+    }
+    all
 }
 
 /// Goes through all worlds. Returns how many there are.
@@ -444,10 +452,10 @@ fn all_who_hold_a_session_already() {
 /// The oldest is served, of whichever kind it is, unless its kind cannot be.
 #[test]
 fn kinds_are_served_in_the_order_in_which_they_came() {
-    let mut queue = Queue::<u8, (), usize>::new(1, 0, None);
-    let _ = queue.take(READER);
+    let mut queue = Queue::<u8, (), usize, ()>::new(1, 0, None);
+    let _ = queue.take(READER, 0, || ());
     let _ = queue.opened(7);
-    let wait = |queue: &mut Queue<u8, (), usize>, kind| match queue.take(kind) {
+    let wait = |queue: &mut Queue<u8, (), usize, ()>, kind| match queue.take(kind, 0, || ()) {
         Take::Waits { ticket, .. } => ticket,
         other => panic!("{other:?}"),
     };
@@ -473,24 +481,24 @@ fn kinds_are_served_in_the_order_in_which_they_came() {
 
 #[test]
 fn no_more_wait_than_may_and_those_do_not_count_for_whom_a_session_is_opened() {
-    let mut queue = Queue::<u8, (), usize>::new(2, 0, Some(1));
+    let mut queue = Queue::<u8, (), usize, ()>::new(2, 0, Some(1));
     let opens: Vec<_> = (0..3)
-        .map(|_| match queue.take(READER) {
+        .map(|_| match queue.take(READER, 0, || ()) {
             Take::Waits { opens, .. } => opens,
             other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(opens, [true, true, false]);
-    assert!(matches!(queue.take(READER), Take::Full));
-    assert!(matches!(queue.take(SECOND), Take::Waits { .. }));
+    assert!(matches!(queue.take(READER, 0, || ()), Take::Full));
+    assert!(matches!(queue.take(SECOND, 0, || ()), Take::Waits { .. }));
     assert_eq!(queue.waiting(), 4);
 }
 
 #[test]
 fn as_many_are_opened_for_nobody_as_are_to_be_idle() {
-    let mut queue = Queue::<u8, (), usize>::new(3, 0, None);
+    let mut queue = Queue::<u8, (), usize, ()>::new(3, 0, None);
     assert!(matches!(
-        queue.take(READER),
+        queue.take(READER, 0, || ()),
         Take::Waits { opens: true, .. }
     ));
     assert!(
@@ -507,19 +515,66 @@ fn as_many_are_opened_for_nobody_as_are_to_be_idle() {
 
 #[test]
 fn the_stage_of_a_waiter_tells_what_it_waits_for() {
-    let mut queue = Queue::<u8, (), usize>::new(1, 0, None);
-    let wait = |queue: &mut Queue<u8, (), usize>, kind| match queue.take(kind) {
+    let mut queue = Queue::<u8, (), usize, ()>::new(1, 0, None);
+    let wait = |queue: &mut Queue<u8, (), usize, ()>, kind| match queue.take(kind, 0, || ()) {
         Take::Waits { ticket, .. } => ticket,
         other => panic!("{other:?}"),
     };
     assert!(queue.try_turn());
     let kinds = [WRITER, READER, READER];
     let tickets = kinds.map(|kind| wait(&mut queue, kind));
-    let stages = |queue: &Queue<u8, (), usize>| queue.stages(tickets.into_iter());
+    let stages = |queue: &Queue<u8, (), usize, ()>| tickets.map(|ticket| queue.stage_of(ticket));
     use WaitStage::{Connection, Due, Session, Turn};
     assert_eq!(stages(&queue), [Turn, Connection, Session]);
     let _ = queue.end_turn();
     assert_eq!(stages(&queue), [Connection, Session, Session]);
     let _ = queue.opened(7);
     assert_eq!(stages(&queue), [Due, Session, Session]);
+    let all: Vec<_> = queue.callers().map(|(_, stage)| stage).collect();
+    assert_eq!(all, [Session, Session, Due]);
+}
+
+#[test]
+fn the_one_with_whom_nobody_could_go_on_is_refused_and_told_who_waits() {
+    let mut queue = Queue::<u8, (), usize, &str>::new(3, 0, None);
+    for session in 0..3 {
+        let _ = queue.take(READER, 0, || "holder");
+        let _ = queue.opened(session);
+    }
+    let wait = |queue: &mut Queue<u8, (), usize, &'static str>, holds, who| match queue.take(
+        SECOND,
+        holds,
+        || who,
+    ) {
+        Take::Waits { ticket, .. } => Ok(ticket),
+        Take::Starved(others) => Err(others),
+        other => panic!("{other:?}"),
+    };
+    let a = wait(&mut queue, 1, "a").expect("two may go on");
+    let b = wait(&mut queue, 1, "b").expect("one may go on");
+    assert_eq!(wait(&mut queue, 1, "c"), Err(vec!["a", "b"]));
+    let _ = queue.leave(a);
+    assert_eq!(wait(&mut queue, 2, "deep"), Err(vec!["b"]));
+    let c = wait(&mut queue, 1, "c").expect("a has left");
+    let _ = (queue.leave(b), queue.leave(c));
+    assert!(wait(&mut queue, 2, "deep").is_ok());
+}
+
+#[test]
+fn numbers_are_found_wherever_they_came_in() {
+    let mut values = Numbered::default();
+    for number in [5, 7, 3, 9, 4] {
+        values.insert(number, number * 10);
+    }
+    let numbers: Vec<_> = values.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [3, 4, 5, 7, 9]);
+    assert_eq!(
+        [3, 5, 9, 6].map(|it| values.get(it).copied()),
+        [Some(30), Some(50), Some(90), None]
+    );
+    assert_eq!(
+        [7, 7, 3].map(|it| values.remove(it)),
+        [Some(70), None, Some(30)]
+    );
+    assert_eq!(values.len(), 3);
 }

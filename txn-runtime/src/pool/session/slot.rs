@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::Engine;
 use crate::model::labels::CloseReason;
+use crate::model::request::{Need, WaitingCaller};
 use crate::observe::tracker::SessionTracker;
 use crate::pool::queue::{Held, Take};
 use crate::pool::sessions::{Idle, Sessions};
@@ -53,9 +54,9 @@ impl<DB: Engine> Slot<DB> {
 
     /// Gives the slot of a session that is of no use for another one, or for the first place in the
     /// queue.
-    pub(crate) fn take_another(mut self) -> Take<Idle<DB>> {
+    pub(crate) fn take_another(mut self, need: &Need) -> Take<Idle<DB>, WaitingCaller> {
         match self.place.take() {
-            Some((held, sessions)) => sessions.take_another(held),
+            Some((held, sessions)) => sessions.take_another(held, need),
             None => Take::Closed,
         }
     }
