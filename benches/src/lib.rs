@@ -10,6 +10,7 @@ mod count;
 mod ground;
 mod noise;
 mod output;
+mod overload;
 mod peer;
 mod peers;
 mod place;
@@ -73,6 +74,8 @@ enum Task {
     },
     /// What the macro costs who compiles.
     Compile,
+    /// How many answers are of use under overload, with early refusal and without.
+    Overload,
     /// One peer, so many times.
     #[command(hide = true)]
     Repeat {
@@ -100,6 +103,7 @@ pub fn main() -> Result<()> {
         }
         Some(Task::Spin) => spin::spin(),
         Some(Task::Compile) => compile::run(),
+        Some(Task::Overload) => overload(),
         Some(Task::Count { profiles }) => {
             count::run(&mut Ground::default(), profiles.as_deref()).map(drop)
         }
@@ -113,6 +117,13 @@ pub fn main() -> Result<()> {
         }) => count::child(&url, &peer, kind, Size { tasks, sessions }, times),
         None => measure(&arguments),
     }
+}
+
+fn overload() -> Result<()> {
+    let curves = overload::run(&mut Ground::default())?;
+    let path = output::save("overload", &curves)?;
+    println!("\nwritten to {}", path.display());
+    report::plot::overload(&curves)
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {

@@ -7,6 +7,7 @@ use plotters::prelude::*;
 
 use crate::count::Counted;
 use crate::output;
+use crate::overload::{Curves, Outcome};
 use crate::peers::{HELD, OURS};
 use crate::place::Engine;
 use crate::plan::Way;
@@ -37,6 +38,26 @@ pub fn all(measured: &[Measured], counted: Option<&Counted>, settled: &[Settled]
     }
     println!("plots are in {}", folder.display());
     Ok(())
+}
+
+/// Draws the two curves of the guide.
+pub fn overload(curves: &Curves) -> Result<()> {
+    let line = |name: &str, outcomes: &[Outcome]| {
+        let points = outcomes.iter().map(|it| (it.load, it.useful));
+        (name.to_owned(), points.collect())
+    };
+    let picture = Picture {
+        title: "callers that give up after 250 ms, work of 20 ms on 8 sessions",
+        x: "asked for, times the capacity",
+        y: "answered in time, times the capacity",
+        x_label: &|load| format!("{load:.1}"),
+        y_label: &|part| format!("{part:.1}"),
+        lines: vec![
+            line("queue_target 50 ms", &curves.on),
+            line("no queue_target", &curves.off),
+        ],
+    };
+    picture.draw(&output::plots()?.join("overload.svg"))
 }
 
 const TASKS: [usize; 3] = [1, 8, 64];
@@ -184,9 +205,10 @@ impl Picture<'_> {
         let points = || self.lines.iter().flat_map(|line| &line.1);
         let (left, right) = range(points().map(|point| point.0));
         let (low, high) = range(points().map(|point| point.1));
-        let root = SVGBackend::new(path, (860, 480)).into_drawing_area();
+        let root = SVGBackend::new(path, (WIDTH + LEGEND, 480)).into_drawing_area();
         root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
+        let (left_part, legend) = root.split_horizontally(WIDTH);
+        let mut chart = ChartBuilder::on(&left_part)
             .caption(self.title, ("sans-serif", 20))
             .margin(12)
             .x_label_area_size(44)
@@ -204,21 +226,21 @@ impl Picture<'_> {
         for (at, (name, line)) in self.lines.iter().enumerate() {
             let style = style(at);
             let points = line.iter().copied();
-            chart
-                .draw_series(LineSeries::new(points.clone(), style))?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            chart.draw_series(LineSeries::new(points.clone(), style))?;
             chart.draw_series(points.map(|point| Circle::new(point, 2, style)))?;
+            // Beside the chart, where it covers no line.
+            let y = 60 + 20 * i32::try_from(at)?;
+            legend.draw(&PathElement::new([(0, y), (18, y)], style))?;
+            legend.draw(&Text::new(name.clone(), (24, y - 6), ("sans-serif", 13)))?;
         }
-        chart
-            .configure_series_labels()
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
         root.present()?;
         Ok(())
     }
 }
+
+/// The width of a chart, and that of its legend beside it, in pixels.
+const WIDTH: u32 = 760;
+const LEGEND: u32 = 200;
 
 /// Colours that can be told apart on white.
 const COLORS: [RGBColor; 10] = [
