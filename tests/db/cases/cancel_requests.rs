@@ -24,6 +24,9 @@ use crate::support::warnings::Warnings;
 
 /// The number of the connection over which cancels are sent, where there was one session before.
 const CONTROL: usize = 2;
+/// A `settle_timeout` of which a tenth is enough for a server, and not too long for a test that
+/// waits for a control connection to be given up.
+const HASTE: Duration = Duration::from_secs(20);
 
 /// A handle by way of a proxy that waits long before it closes a session, and a fixture that sees
 /// what the server has.
@@ -194,7 +197,7 @@ async fn a_control_connection_that_has_broken_is_replaced() {
 #[tokio::test]
 async fn a_control_connection_that_does_not_answer_is_given_up() {
     for silent in 1..3 {
-        let (fixture, proxy, db) = by_proxy(|builder| builder).await;
+        let (fixture, proxy, db) = by_proxy(|builder| builder.settle_timeout(HASTE)).await;
         drop_in_flight(&proxy, &db).await;
         settle(&db).await;
         proxy.hold_answers_of(CONTROL);
@@ -217,7 +220,7 @@ async fn a_control_connection_that_does_not_answer_is_given_up() {
 /// The next attempt to connect may succeed.
 #[tokio::test]
 async fn a_control_connection_that_cannot_be_opened_in_time_is_given_up() {
-    let (fixture, proxy, db) = by_proxy(|builder| builder).await;
+    let (fixture, proxy, db) = by_proxy(|builder| builder.settle_timeout(HASTE)).await;
     proxy.hold_answers_of(CONTROL);
     drop_in_flight(&proxy, &db).await;
     settle(&db).await;

@@ -104,20 +104,24 @@ async fn report(tx: &mut Tx<DB>) -> Result<(), Error> {
     pending().await
 }
 
-/// Polls the report until it holds its session, between two statements.
-async fn holding(db: &Db<DB>, report: &mut (impl Future + Unpin)) {
+/// A report that holds its session, between two statements. One that was not opened within the
+/// limits of its handle is begun again.
+async fn holding(db: &Db<DB>) -> impl Future {
+    let mut holder = Box::pin(report(db));
     until("it is between statements", async || {
-        assert!(is_pending(report).await);
+        if !is_pending(&mut holder).await {
+            holder = Box::pin(report(db));
+        }
         let scopes = db.scopes().await;
         scopes.iter().any(|scope| scope.state == ScopeState::Idle && scope.statements == 1)
     })
     .await;
+    holder
 }
 
 async fn sessions_run_out(seen: &mut Seen) {
     let db = Fixture::<DB>::in_haste(|builder| builder.max_sessions(1).acquire_timeout(SOON)).await;
-    let mut report = Box::pin(report(&*db));
-    holding(&db, &mut report).await;
+    let _report = holding(&db).await;
     seen.note(&db.scopes().await[0]);
     seen.note(&format!("{:?}", db.status()));
     seen.note(&balance(&*db).await.unwrap_err());
@@ -130,8 +134,7 @@ async fn the_server_is_slow(seen: &mut Seen) {
     let db = route
         .connect(|builder| builder.max_sessions(2).acquire_timeout(SOON).check_timeout(SOON))
         .await;
-    let mut report = Box::pin(report(&db));
-    holding(&db, &mut report).await;
+    let _report = holding(&db).await;
     proxy.stall();
     seen.note(&transfer(&db, 2).await.unwrap_err());
     seen.note(&db.check().await.unwrap_err());
@@ -196,17 +199,14 @@ async fn overload(seen: &mut Seen) {
     for writes in [false, true] {
         seen.note(&herd(&db, writes).await);
     }
-    let mut holder = Box::pin(report(&*db));
-    holding(&db, &mut holder).await;
+    let _holder = holding(&db).await;
     seen.note(&balance(&*db).await.unwrap_err());
     seen.note(&transfer(&*db, 2).await.unwrap_err());
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).max_waiting(0)).await;
-    let mut holder = Box::pin(report(&*db));
-    holding(&db, &mut holder).await;
+    let _holder = holding(&db).await;
     seen.note(&balance(&*db).await.unwrap_err());
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).max_waiting(1)).await;
-    let mut holder = Box::pin(report(&*db));
-    holding(&db, &mut holder).await;
+    let _holder = holding(&db).await;
     let mut waiting = Box::pin(balance(&*db));
     assert!(is_pending(&mut waiting).await);
     seen.note(&balance(&*db).await.unwrap_err());

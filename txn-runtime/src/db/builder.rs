@@ -106,6 +106,10 @@ impl<DB: Engine> DbBuilder<DB> {
 
     /// Sets how long the cleanup after a dropped scope may take before its session is closed.
     /// Default: 5 s.
+    ///
+    /// The server is given at least a tenth of it (0.5 s to 10 s) to answer a request that cancels
+    /// an operation. If there is no answer, the request may take effect later, so the session is
+    /// closed.
     pub fn settle_timeout(mut self, limit: Duration) -> Self {
         self.0.limits.settle_timeout = limit;
         self

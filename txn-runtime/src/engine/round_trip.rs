@@ -8,29 +8,46 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 /// The longest pause of that backoff, unless the round trip is longer.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The bounds of the shortest time that a control statement is given, which is a tenth of the
+/// `settle_timeout`: whoever has patience with a slow server has it there, too.
+const LEAST: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 
-/// The round trip to the server in µs, as the last greetings and control statements have measured
-/// it. A longer one counts at once, a shorter one gradually; 0 is not measured yet.
+/// The round trip to the server, as the last greetings and control statements have measured it. A
+/// longer one counts at once, a shorter one gradually.
 ///
 /// Any task may note a measurement. The number guards no other memory, so that its ordering is
 /// relaxed.
-#[derive(Debug, Default)]
-pub(crate) struct RoundTrip(AtomicU64);
+#[derive(Debug)]
+pub(crate) struct RoundTrip {
+    /// In µs; 0 is not measured yet.
+    measured: AtomicU64,
+    /// The shortest time that a control statement is given.
+    least: Duration,
+}
 
 impl RoundTrip {
+    /// A round trip that is not measured yet, of a pool with this `settle_timeout`.
+    pub(crate) fn new(settle_timeout: Duration) -> Self {
+        let [least, most] = LEAST;
+        Self {
+            measured: AtomicU64::new(0),
+            least: (settle_timeout / 10).clamp(least, most),
+        }
+    }
+
     /// Notes a measurement.
     pub(crate) fn note(&self, round_trip: Duration) {
         let noted = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
         let next = |known: u64| Some(noted.max(known - known / 4));
         // `next` never returns `None`, so that the update cannot fail.
         let _ = self
-            .0
+            .measured
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
     /// Returns what a round trip takes at the moment.
     fn estimate(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed))
+        Duration::from_micros(self.measured.load(Ordering::Relaxed))
     }
 
     /// Returns how long a statement on the control connection with so many parts may take. It is
@@ -39,7 +56,7 @@ impl RoundTrip {
     /// be sent again on another.
     pub(crate) fn statement_limit(&self, parts: u32) -> Duration {
         let trips = self.estimate().saturating_mul(6);
-        let trips = trips.clamp(Duration::from_millis(500), Duration::from_secs(2));
+        let trips = trips.clamp(self.least, self.least.max(Duration::from_secs(2)));
         trips + Duration::from_millis(20) * parts.min(100)
     }
 
@@ -47,7 +64,8 @@ impl RoundTrip {
     /// round trips.
     pub(crate) fn connect_limit(&self) -> Duration {
         let trips = self.estimate().saturating_mul(16);
-        trips.clamp(Duration::from_secs(1), Duration::from_secs(5))
+        let least = self.least * 2;
+        trips.clamp(least, least.max(Duration::from_secs(5)))
     }
 
     /// The backoff between two cancels of the same operation.
@@ -85,7 +103,7 @@ mod tests {
     use super::*;
 
     fn round_trip(ms: &[u64]) -> RoundTrip {
-        let round_trip = RoundTrip::default();
+        let round_trip = RoundTrip::new(Duration::from_secs(5));
         for ms in ms {
             round_trip.note(Duration::from_millis(*ms));
         }
@@ -108,9 +126,21 @@ mod tests {
 
     #[test]
     fn a_statement_of_many_parts_has_more_time_up_to_a_bound() {
-        let limit = |parts| RoundTrip::default().statement_limit(parts).as_millis();
+        let limit = |parts| round_trip(&[]).statement_limit(parts).as_millis();
         assert_eq!([0, 1, 10].map(limit), [500, 520, 700]);
         assert_eq!([100, 101, u32::MAX].map(limit), [2500, 2500, 2500]);
+    }
+
+    #[test]
+    fn the_least_time_follows_the_settle_timeout_between_bounds() {
+        let limits = |settle| {
+            let round_trip = RoundTrip::new(Duration::from_millis(settle));
+            [round_trip.connect_limit(), round_trip.statement_limit(0)]
+                .map(|limit| limit.as_millis())
+        };
+        assert_eq!(limits(100), [1000, 500]);
+        assert_eq!(limits(40_000), [8000, 4000]);
+        assert_eq!(limits(u64::MAX), [20_000, 10_000]);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl<DB: Engine> Settings<DB> {
         let closing = CancellationToken::new();
         let cleanup_runtime = CleanupRuntime::new(Handle::current());
         let current = CurrentOptions::new(options.clone());
-        let control = Control::new(Arc::clone(&current), &cleanup_runtime);
+        let control = Control::new(&current, &cleanup_runtime, limits.settle_timeout);
         let connector = Connector {
             events: events.clone(),
             options,

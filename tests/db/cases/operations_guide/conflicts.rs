@@ -101,8 +101,7 @@ async fn a_lock(seen: &mut Seen) {
         return; // it would wait for its turn
     }
     let db = Fixture::<DB>::of_sessions(2).await;
-    let mut holder = Box::pin(report(&*db));
-    holding(&db, &mut holder).await;
+    let holder = holding(&db).await;
     let mut waiting = Box::pin(same_row(&*db));
     until("one waits for the other", async || {
         assert!(is_pending(&mut waiting).await);

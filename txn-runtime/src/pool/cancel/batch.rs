@@ -12,6 +12,7 @@
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
@@ -92,12 +93,16 @@ struct Queue {
 impl<DB: Engine> Control<DB> {
     /// Creates it without connecting.
     pub(crate) fn new(
-        options: Arc<CurrentOptions<DB>>,
+        options: &Arc<CurrentOptions<DB>>,
         cleanup_runtime: &Arc<CleanupRuntime>,
+        settle_timeout: Duration,
     ) -> Self {
-        let round_trip = Arc::new(RoundTrip::default());
+        let round_trip = Arc::new(RoundTrip::new(settle_timeout));
         Self(Arc::new(Shared {
-            connection: AsyncMutex::new(ControlConnection::new(options, Arc::clone(&round_trip))),
+            connection: AsyncMutex::new(ControlConnection::new(
+                Arc::clone(options),
+                Arc::clone(&round_trip),
+            )),
             queue: Mutex::default(),
             round_trip,
             cleanup_runtime: Arc::clone(cleanup_runtime),
