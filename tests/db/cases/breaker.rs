@@ -213,6 +213,29 @@ async fn a_server_that_says_nothing_is_out_of_reach_too() {
     drop((callers, held));
 }
 
+/// The time for an attempt may be shorter than that for an answer. It is over then all the same.
+#[tokio::test]
+async fn a_server_that_says_nothing_is_out_of_reach_also_for_those_in_haste() {
+    let route = Route::<DB>::new().await;
+    let haste = Duration::from_millis(300);
+    let db = route
+        .connect(|builder| {
+            builder.max_sessions(5).breaker_after(AT_ONCE).acquire_timeout(haste)
+        })
+        .await;
+    let Some(_silent) = route.replace() else { return };
+    let held = db.session().await.unwrap();
+    until("the breaker opens", async || {
+        let error = read(&db).await.unwrap_err();
+        assert!(error.is_connection() || error.is_acquire_timeout(), "{error}");
+        db.status().breaker != Breaker::Closed
+    })
+    .await;
+    let error = refused(&db).await;
+    assert!(error.to_string().ends_with(": timed out"), "{error}");
+    drop(held);
+}
+
 /// The caller who tries is dropped after every number of polls.
 #[tokio::test]
 async fn a_probe_dropped_anywhere_keeps_nobody_from_trying() {

@@ -104,12 +104,15 @@ impl<DB: Engine> Connector<DB> {
     }
 
     /// Opens a session.
-    pub(super) async fn open(&self, attempt: Attempt) -> Result<Box<Pooled<DB>>, Error> {
+    pub(super) async fn open(&self, mut attempt: Attempt) -> Result<Box<Pooled<DB>>, Error> {
         let begun = Timestamp::now();
-        let connect = timeout(self.connect_timeout, self.connect(attempt));
+        let connect = timeout(self.connect_timeout, self.connect(&mut attempt));
         let opened = match self.closing.run_until_cancelled(connect).await {
             Some(Ok(opened)) => opened,
-            Some(Err(_)) => Err(Error::connect(timed_out())),
+            Some(Err(_)) => {
+                attempt.timed_out();
+                Err(Error::connect(timed_out()))
+            }
             None => Err(Error::closed()),
         };
         match opened {
@@ -145,13 +148,13 @@ impl<DB: Engine> Connector<DB> {
     /// Opens a connection, and tries again, with backoff, while the refusal may pass.
     ///
     /// For the breaker it is one attempt, however often it is repeated.
-    async fn connect(&self, mut attempt: Attempt) -> Result<Opened<DB>, Error> {
+    async fn connect(&self, attempt: &mut Attempt) -> Result<Opened<DB>, Error> {
         let begun = Instant::now();
         // Less than the whole time, so that the error can name the refusal.
         let patience = self.connect_timeout * 3 / 4;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.connect_once(&mut attempt).await {
+            match self.connect_once(attempt).await {
                 Err(error) if is_transient::<DB>(&error) && begun.elapsed() + pause < patience => {
                     tracing::debug!(
                         target: "txn", system = DB::SYSTEM, %error,

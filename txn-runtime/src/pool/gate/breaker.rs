@@ -81,6 +81,7 @@ impl CircuitBreaker {
             breaker: Arc::clone(self),
             role,
             began: Instant::now(),
+            waits: false,
         }
     }
 
@@ -116,6 +117,8 @@ pub(crate) struct Attempt {
     role: Role,
     /// When it began, or when it last got an answer. Failures are dated from here.
     began: Instant,
+    /// It waits for an answer.
+    waits: bool,
 }
 
 impl Attempt {
@@ -126,28 +129,39 @@ impl Attempt {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it reports nothing; dropping the attempt then gives up a probe.
+    /// Dropping it reports nothing; dropping the attempt then gives up a probe. Whoever drops it
+    /// because the time for an answer is over says so with [`timed_out`](Self::timed_out).
     pub(crate) async fn run<T>(
         &mut self,
         connect: impl Future<Output = Result<T, sqlx::Error>>,
         is_unreachable: impl Fn(&sqlx::Error) -> bool,
     ) -> Result<T, sqlx::Error> {
         let mut connect = pin!(connect);
+        self.waits = true;
         loop {
             let Ok(result) = timeout(ANSWER_TIMEOUT, connect.as_mut()).await else {
                 // `failed` makes this an ordinary attempt, so its role is read before.
                 let was_probe = self.role == Role::Probe;
                 self.failed(&timed_out());
                 if was_probe {
+                    self.waits = false;
                     return Err(timed_out());
                 }
                 continue;
             };
+            self.waits = false;
             match &result {
                 Err(error) if is_unreachable(error) => self.failed(error),
                 _ => self.reached(),
             }
             return result;
+        }
+    }
+
+    /// The time for the whole attempt is over. If it waited for an answer, there was none.
+    pub(crate) fn timed_out(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.failed(&timed_out());
         }
     }
 
