@@ -123,6 +123,20 @@ async fn it_waits_for_the_hooks_of_a_sandbox() {
     caller.await.unwrap().unwrap();
 }
 
+/// A session that was handed to a caller who waits is closed too: nobody knows whether that caller
+/// will ever be polled.
+#[tokio::test]
+async fn it_closes_a_session_that_a_waiting_caller_was_given() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let held = db.session().await.unwrap();
+    let mut waiting = Box::pin(db.session());
+    assert!(is_pending(&mut waiting).await);
+    drop(held);
+    db.close().await;
+    assert_eq!(db.status().open, 0);
+    assert!(waiting.await.unwrap_err().is_closed());
+}
+
 /// It does not matter who opens the connection, and why.
 #[tokio::test]
 async fn a_session_that_is_being_opened_is_given_up_and_nothing_begins() {

@@ -79,7 +79,7 @@ impl<DB: Engine> Db<DB> {
             return Box::pin(self.borrow(sandbox, deadline, need)).await;
         }
         let mut take = self.sessions().take(need);
-        let (pooled, slot) = loop {
+        let (pooled, slot, lease) = loop {
             let (held, pooled) = match take {
                 Take::Served(held, pooled) => {
                     self.shared.gate.served_at_once(need);
@@ -94,12 +94,12 @@ impl<DB: Engine> Db<DB> {
                 Take::Closed => return Err(Error::closed()),
             };
             let slot = Slot::new(self.sessions(), held);
+            let lease = self.shared.leases.token();
             match self.usable(pooled, need, deadline).await? {
-                Some(pooled) => break (pooled, slot),
+                Some(pooled) => break (pooled, slot, lease),
                 None => take = slot.take_another(need),
             }
         };
-        let lease = self.shared.leases.token();
         let session = Session::new(pooled, slot, self.clone(), lease);
         // `close` waits for leases. If it began before this lease existed, it may be over already,
         // so that nothing is left to the background: the session is closed before the error.

@@ -192,10 +192,14 @@ impl<DB: Engine> Db<DB> {
         // From here on nothing is opened. The pool is closed before it is waited for, so that a
         // session which comes back meanwhile is closed by its own drop.
         self.connector().closing.cancel();
-        for pooled in self.sessions().close() {
+        let sessions = self.sessions().close();
+        // Another `close` at the same time waits for this token, and so for the goodbyes.
+        let goodbyes = self.hooks_run();
+        for pooled in sessions {
             // Boxed: see the head of scope.rs.
             Box::pin(pooled.retire(CloseReason::WithPool, shared.limits.settle_timeout)).await;
         }
+        drop(goodbyes);
         // A session that ends may start hooks and cleanups, so these are waited for after it.
         shared.leases.wait().await;
         shared.hooks.wait().await;

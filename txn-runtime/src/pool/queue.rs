@@ -256,17 +256,19 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
         (rest, self.settle())
     }
 
-    /// Closes the queue. Returns the idle sessions, and who is to be woken.
+    /// Closes the queue. Returns the sessions that nobody uses, those included that a waiter was
+    /// given and has not fetched, and who is to be woken.
     pub(crate) fn close(&mut self) -> (Vec<S>, Vec<W>) {
         self.closed = true;
-        let mut wake = Vec::new();
+        let (mut sessions, mut wake) = (mem::take(&mut self.idle), Vec::new());
         for kind in KINDS {
+            sessions.extend(self.take_unfetched(kind));
             let waiting = self.lines[kind.index()].waiting.iter();
             for number in waiting.map(|(number, _)| *number).collect::<Vec<_>>() {
                 wake.extend(self.answer(Ticket { number, kind }, Answer::Closed));
             }
         }
-        (mem::take(&mut self.idle), wake)
+        (sessions, wake)
     }
 
     /// Notes that a session is held.

@@ -115,6 +115,10 @@ impl<T> Numbered<T> {
         self.0.iter()
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     /// Adds a value whose number is not in use.
     pub(super) fn insert(&mut self, number: u64, value: T) {
         match self.0.back() {

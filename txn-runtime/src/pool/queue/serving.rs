@@ -1,6 +1,8 @@
 //! Who is served next, and who is told to have a session opened.
 
-use super::parts::{Answer, Answered, Due, Waiting};
+use std::mem;
+
+use super::parts::{Answer, Answered, Due, Held, Waiting};
 use super::{KINDS, Queue};
 use crate::model::request::{Kind, Ticket};
 
@@ -95,5 +97,22 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
         line.answered
             .insert(ticket.number, Answered { caller, answer });
         waiting.waker
+    }
+
+    /// Takes back the sessions that waiters of this kind were given and have not fetched. They
+    /// learn that the queue is closed; they are woken already.
+    pub(super) fn take_unfetched(&mut self, kind: Kind) -> Vec<S> {
+        let mut unfetched: Vec<(Held, S)> = Vec::new();
+        for Answered { answer, .. } in self.lines[kind.index()].answered.values_mut() {
+            match mem::replace(answer, Answer::Closed) {
+                Answer::Served(held, session) => unfetched.push((held, session)),
+                other => *answer = other,
+            }
+        }
+        let back = |(held, session)| {
+            self.take_back(held);
+            session
+        };
+        unfetched.into_iter().map(back).collect()
     }
 }

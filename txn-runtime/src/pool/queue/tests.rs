@@ -294,7 +294,10 @@ impl State {
         let held = queue.held[0] + queue.held[1];
         assert_eq!(sessions.len(), queue.idle.len() + held, "a session is lost");
         match queue.closed {
-            true => assert!(queue.waiting() == 0 && queue.idle.is_empty()),
+            true => {
+                assert!(queue.waiting() == 0 && queue.idle.is_empty());
+                assert!(self.promised().next().is_none(), "one is left open");
+            }
             false => {
                 let is_left = !queue.idle.is_empty() && queue.servable() > 0;
                 assert!(!is_left, "somebody is forgotten");
