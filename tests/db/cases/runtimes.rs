@@ -10,6 +10,7 @@ use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
 use crate::support::drop_points::poll_at_most;
+use crate::support::observer::until;
 
 const SESSIONS: usize = 3;
 
@@ -67,6 +68,25 @@ fn sessions_of_a_runtime_that_has_ended_are_replaced_unseen() {
             });
         }
     }
+}
+
+/// The one who had it opened has left, and another has used it since, on its own runtime.
+#[test]
+fn a_session_that_was_opened_for_somebody_elsewhere_is_replaced_unseen() {
+    let (here, elsewhere) = (runtime(), busy_runtime());
+    let db = here.block_on(Fixture::<DB>::of_sessions(2));
+    let held = here.block_on(db.session()).unwrap();
+    elsewhere.block_on(async {
+        assert!(poll_at_most(1, Box::pin(db.session())).await.is_none());
+        until("it was opened", async || db.status().idle == 1).await;
+    });
+    here.block_on(async { db.session().await.unwrap().execute("SELECT 1").await.unwrap() });
+    drop(elsewhere);
+    here.block_on(async {
+        db.execute("SELECT 1").await.expect("a session that lives");
+        drop(held);
+        db.assert_at_rest().await;
+    });
 }
 
 /// A dropped scope is settled in the runtime of its user.

@@ -83,9 +83,6 @@ impl<DB: Engine> Db<DB> {
         if need.transaction {
             self.watch_scopes();
         }
-        if !session.is_reused() {
-            self.ensure_reaper();
-        }
     }
 
     /// Returns all open scopes, the oldest first, without asking the server. Scopes that began
