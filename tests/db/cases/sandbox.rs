@@ -31,6 +31,19 @@ async fn ids(sandbox: &Sandbox<DB>) -> Vec<i64> {
 }
 
 #[tokio::test]
+async fn its_session_is_in_use_again_when_a_dropped_scope_is_settled() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let sandbox = db.sandbox().await.unwrap();
+    drop(sandbox.begin().await.unwrap());
+    // This waits until the session is back in the sandbox.
+    let tx = sandbox.begin().await.unwrap();
+    db.assert_sessions(1, 0, 1, 0);
+    tx.rollback().await.unwrap();
+    sandbox.close().await;
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
 async fn what_is_committed_in_it_is_seen_in_it_and_nowhere_else() {
     let db = Fixture::<DB>::new().await;
     let sandbox = db.sandbox().await.unwrap();

@@ -202,6 +202,11 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
         self.settling += usize::from(!mem::replace(&mut held.settles, true));
     }
 
+    /// The cleanup is over, and the session is held as before.
+    pub(crate) fn settled(&mut self, held: &mut Held) {
+        self.settling -= usize::from(mem::take(&mut held.settles));
+    }
+
     /// Asks what a waiter is to do next.
     pub(crate) fn poll(&mut self, ticket: Ticket, waker: &W) -> Poll<Step<S, E>> {
         let line = &mut self.lines[ticket.kind.index()];

@@ -114,6 +114,11 @@ impl<DB: Engine> Sessions<DB> {
         self.lock().settles(held);
     }
 
+    /// The cleanup is over, and the session is held as before.
+    pub(super) fn settled(&self, held: &mut Held) {
+        self.lock().settled(held);
+    }
+
     /// A session comes back.
     pub(super) fn give_back(&self, held: Held, session: Idle<DB>) {
         let due = self.lock().give_back(held, session);

@@ -215,7 +215,10 @@ impl State {
             }
             Act::Settle(who) => {
                 let (mut held, session) = self.take_held(who);
-                self.queue.settles(&mut held);
+                match held.settles {
+                    true => self.queue.settled(&mut held),
+                    false => self.queue.settles(&mut held),
+                }
                 return self.callers[who] = Caller::Holds(held, session);
             }
             Act::Poll(who, refuses) => return self.poll(who, refuses),

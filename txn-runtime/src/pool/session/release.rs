@@ -253,6 +253,7 @@ impl<DB: Engine> Session<DB> {
         self.db = self.db.outside_of_sandbox();
         self.bounds = Bounds::of(&self.db);
         self.state.is_back();
+        self.slot.is_back();
         self.slot.sandbox.take()
     }
 

@@ -74,6 +74,13 @@ impl<DB: Engine> Slot<DB> {
         }
     }
 
+    /// The session goes back to its sandbox, and is counted as in use again.
+    pub(super) fn is_back(&mut self) {
+        if let Some((held, sessions)) = &mut self.place {
+            sessions.settled(held);
+        }
+    }
+
     /// The session begins to settle, and is not counted as in use from now on.
     pub(super) fn settles(&mut self) {
         if let Some((held, sessions)) = &mut self.place {
