@@ -50,6 +50,23 @@ async fn as_many_sessions_are_idle_as_were_asked_for() {
     db.assert_at_rest().await;
 }
 
+/// One that is closed leaves a place, in which another may be opened.
+#[tokio::test]
+async fn one_is_opened_in_the_place_of_one_that_is_closed() {
+    let db = Fixture::<DB>::with(|builder| {
+        let keeps_none = builder.after_release(|_, _| Box::pin(async { Ok(false) }));
+        keeps_none.max_sessions(2).min_idle(1)
+    })
+    .await;
+    let first = db.session().await.unwrap();
+    let second = db.session().await.unwrap();
+    db.assert_sessions(2, 0, 2, 0); // no more may be open
+    drop(first);
+    until("another is idle", async || db.status().idle == 1).await;
+    drop(second);
+    db.close().await;
+}
+
 #[tokio::test]
 async fn those_stay_open_though_nobody_uses_them_and_the_others_are_closed() {
     let limits = |builder: DbBuilder<DB>| {

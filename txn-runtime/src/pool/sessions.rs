@@ -71,11 +71,7 @@ impl<DB: Engine> Sessions<DB> {
         let mut queue = self.lock();
         let (kind, holds) = (need.kind(DB::ONE_WRITER), need.held as usize);
         let take = queue.take(kind, holds, || WaitingCaller::from_now(*need));
-        let is_short = self.min_idle > 0 && queue.is_short(self.min_idle);
-        drop(queue);
-        if is_short {
-            self.short.notify_one();
-        }
+        self.let_go(queue);
         take
     }
 
@@ -127,7 +123,9 @@ impl<DB: Engine> Sessions<DB> {
 
     /// A session that was held is closed, or its connection is lost.
     pub(super) fn lost(&self, held: Held) {
-        let due = self.lock().lost(held);
+        let mut queue = self.lock();
+        let due = queue.lost(held);
+        self.let_go(queue);
         self.see_to(due);
     }
 
@@ -153,7 +151,13 @@ impl<DB: Engine> Sessions<DB> {
 
     /// Takes out the idle sessions that are not wanted any more.
     pub(super) fn retain(&self, keep: impl FnMut(&Idle<DB>) -> bool) -> Vec<Idle<DB>> {
-        let (rest, due) = self.lock().retain(keep);
+        let mut queue = self.lock();
+        let (rest, due) = queue.retain(keep);
+        // Only if some are gone: the reaper calls this each time that it is told.
+        match rest.is_empty() {
+            true => drop(queue),
+            false => self.let_go(queue),
+        }
         self.see_to(due);
         rest
     }
@@ -199,6 +203,15 @@ impl<DB: Engine> Sessions<DB> {
         due.wake.into_iter().flatten().for_each(Waker::wake);
         if let Some(session) = due.close {
             session.discard(CloseReason::WithPool);
+        }
+    }
+
+    /// Lets go of the lock, and tells if fewer sessions are idle than are to be.
+    fn let_go(&self, queue: MutexGuard<'_, Waiters<DB>>) {
+        let is_short = self.min_idle > 0 && queue.is_short(self.min_idle);
+        drop(queue);
+        if is_short {
+            self.short.notify_one();
         }
     }
 
