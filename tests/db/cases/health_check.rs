@@ -91,6 +91,24 @@ async fn a_server_that_does_not_answer_costs_the_check_timeout_and_no_more() {
     db.close().await;
 }
 
+/// After a failover that nobody was told of, all idle sessions are silent. One of them is asked.
+#[tokio::test]
+async fn sessions_that_are_all_silent_leave_it_the_time_to_connect() {
+    let route = Route::<DB>::new().await;
+    let Some(proxy) = &route.proxy else { return };
+    let limit = Duration::from_secs(8);
+    let db = route
+        .connect(|builder| builder.max_sessions(3).check_timeout(limit))
+        .await;
+    let sessions = [db.session().await.unwrap(), db.session().await.unwrap()];
+    drop(sessions);
+    proxy.hold_answers_of(1);
+    proxy.hold_answers_of(2);
+    db.check_writable().await.expect("a new connection is served");
+    proxy.release();
+    db.close().await;
+}
+
 /// The check is dropped on a session of the pool, and on a connection of its own.
 #[tokio::test]
 async fn dropped_anywhere_it_leaves_nothing_behind() {

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::Db;
 use super::sessions::Turn;
 use crate::engine::Engine;
+use crate::model::deadline::Deadline;
 use crate::model::error::Error;
 use crate::model::labels::CloseReason;
 use crate::model::request::{Kind, Need};
@@ -90,10 +91,14 @@ impl<DB: Engine> Db<DB> {
             let Ok(_turn) = self.try_turn() else {
                 return Ok(());
             };
-            while let Some(mut session) = self.idle().await {
-                match session.check_writes(limit / 2).await {
-                    Ok(()) => return Ok(()),
-                    Err(error) => session.discard_because(why_closed::<DB>(&error)),
+            while let Some(mut session) = self.idle(limit / 4).await {
+                let Err(error) = session.check_writes(limit / 2).await else {
+                    return Ok(());
+                };
+                session.discard_because(why_closed::<DB>(&error));
+                // What is left of the time is for a new connection: the others may be as silent.
+                if is_timeout(&error) {
+                    break;
                 }
             }
             self.check_on_new_connection(true).await
@@ -126,26 +131,28 @@ impl<DB: Engine> Db<DB> {
 
     /// Pings an idle session. Returns false if there is none, or if it did not answer.
     async fn ping_idle(&self, limit: Duration) -> bool {
-        let Some(mut session) = self.idle().await else {
+        let Some(mut session) = self.idle(limit / 2).await else {
             return false;
         };
-        let answered = session.ping(limit).await.is_ok();
+        let answered = session.ping(limit / 2).await.is_ok();
         if !answered {
-            session.discard();
+            session.discard_because(CloseReason::PingFailed);
         }
         answered
     }
 
-    /// Takes an idle session, without waiting and without opening one.
-    async fn idle(&self) -> Option<Session<DB>> {
+    /// Takes an idle session, without waiting and without opening one. A `before_acquire` callback
+    /// may take as long as `limit`.
+    async fn idle(&self, limit: Duration) -> Option<Session<DB>> {
         let db = self.outside_of_sandbox();
+        let deadline = Deadline::after(limit).at();
         loop {
             let (held, mut pooled) = self.sessions().take_idle(Kind::default())?;
             let slot = Slot::new(self.sessions(), held);
+            let lease = self.shared.leases.token();
             pooled.reused = true;
-            let usable = db.usable(pooled, &Need::AUTOCOMMIT, self.deadline());
+            let usable = db.usable(pooled, &Need::AUTOCOMMIT, deadline);
             if let Some(pooled) = usable.await.ok()? {
-                let lease = self.shared.leases.token();
                 return Some(Session::new(pooled, slot, db, lease));
             }
         }
@@ -180,6 +187,11 @@ fn why_closed<DB: Engine>(error: &sqlx::Error) -> CloseReason {
         Some(error) if DB::only_reads(error) => CloseReason::ReadOnly,
         _ => CloseReason::PingFailed,
     }
+}
+
+/// Returns true if there was no answer in time.
+fn is_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == ErrorKind::TimedOut)
 }
 
 /// The error of a check that ran into its timeout.
