@@ -175,10 +175,11 @@ impl<DB: Engine> Sessions<DB> {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Returns the callers in the queue, and what each of them waits for.
-    pub(super) fn callers(&self) -> Vec<(WaitingCaller, WaitStage)> {
+    /// Returns the callers in the queue, and what each of them waits for. Without `all`, those are
+    /// left out that keep nothing from others.
+    pub(super) fn callers(&self, all: bool) -> Vec<(WaitingCaller, WaitStage)> {
         let queue = self.lock();
-        let callers = queue.callers();
+        let callers = queue.callers(all);
         callers.map(|(caller, stage)| (*caller, stage)).collect()
     }
 

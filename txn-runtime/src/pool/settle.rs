@@ -15,7 +15,7 @@
 
 use tokio::time::timeout;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, clock};
 use crate::model::error::Cause;
 use crate::model::labels::{CloseReason, SettleOutcome};
 use crate::model::untracked::Untracked;
@@ -118,7 +118,7 @@ async fn release<DB: Engine>(mut session: Session<DB>) {
 pub(crate) async fn close<DB: Engine>(mut session: Session<DB>, why: CloseReason) {
     let (limit, backend) = (session.db().settle_timeout(), session.backend());
     session.closes(why);
-    if let Ok(Err(error)) = timeout(limit, session.close()).await {
+    if let Ok(Err(error)) = timeout(limit, clock::real(session.close())).await {
         tracing::debug!(
             target: "txn", system = DB::SYSTEM, backend, %error,
             "session not closed in good order"

@@ -68,13 +68,14 @@ impl<DB: Engine> Db<DB> {
     /// Returns the scopes that hold the turn to write (`of_turn`) or a session, the oldest first:
     /// for the error of a caller that has waited for it in vain.
     pub(crate) fn holders(&self, of_turn: bool) -> Vec<OpenScope> {
-        let scopes = self.list_scopes(None).into_iter();
+        // Thousands may wait, and each may ask this when its time is over.
+        let scopes = self.list(None, false).into_iter();
         let holders = scopes.filter(|seen| seen.has(of_turn));
         holders.map(|seen| seen.scope).collect()
     }
 
-    /// A session was handed out for `need`: puts its scope into the list, and makes sure that the
-    /// background tasks that it needs are running.
+    /// A session was handed out for `need`: puts its scope into the list, and makes sure that it is
+    /// watched.
     pub(crate) fn opened(&self, session: &Session<DB>, need: &Need) {
         let has_turn = DB::ONE_WRITER && need.writes;
         // The scope is in the list before the watch is asked, as `long_scopes` requires.
@@ -88,8 +89,14 @@ impl<DB: Engine> Db<DB> {
     /// Returns all open scopes, the oldest first, without asking the server. Scopes that began
     /// before `overdue` and were not reported yet are marked as overdue, and count as reported.
     pub(crate) fn list_scopes(&self, overdue: Option<Instant>) -> Vec<Seen> {
+        self.list(overdue, true)
+    }
+
+    /// [`list_scopes`](Self::list_scopes); without `all` only those that may hold what others wait
+    /// for.
+    fn list(&self, overdue: Option<Instant>, all: bool) -> Vec<Seen> {
         let mut seen = self.scopes_here().look(overdue);
-        let in_queue = self.sessions().callers().into_iter();
+        let in_queue = self.sessions().callers(all).into_iter();
         seen.extend(in_queue.map(|(caller, stage)| Seen::waiting(caller, stage, None)));
         // The list is complete from here on, so waiters can be matched with holders.
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));

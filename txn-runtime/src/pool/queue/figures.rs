@@ -24,15 +24,19 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
         self.lines.iter().map(|line| line.waiting.len()).sum()
     }
 
-    /// Returns the callers that are in the queue, and what each one waits for.
-    pub(crate) fn callers(&self) -> impl Iterator<Item = (&C, WaitStage)> {
-        let last = self.last_with_opening();
+    /// Returns the callers that are in the queue, and what each one waits for. Without `all`, those
+    /// are left out that keep nothing from others: they hold no session, and none is being opened
+    /// for them.
+    pub(crate) fn callers(&self, all: bool) -> impl Iterator<Item = (&C, WaitStage)> {
+        let openings = self.openings();
         KINDS.into_iter().flat_map(move |kind| {
             let line = &self.lines[kind.index()];
-            let waiting = line.waiting.iter().map(move |(number, waiting)| {
+            let openings = openings.clone();
+            let waiting = line.waiting.iter().filter_map(move |(number, waiting)| {
                 let number = *number;
-                let stage = self.stage(Ticket { number, kind }, waiting.opens, last);
-                (&waiting.caller, stage)
+                let stage = self.stage(Ticket { number, kind }, waiting.opens, &openings);
+                let keeps = kind.second || matches!(stage, WaitStage::Due | WaitStage::Connection);
+                (all || keeps).then_some((&waiting.caller, stage))
             });
             let answered = line.answered.iter();
             waiting.chain(answered.map(|(_, answered)| (&answered.caller, WaitStage::Due)))
@@ -44,27 +48,40 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
         let waiting = &self.lines[ticket.kind.index()].waiting;
         match waiting.get(ticket.number) {
             None => WaitStage::Due,
-            Some(waiting) => self.stage(ticket, waiting.opens, self.last_with_opening()),
+            Some(waiting) => self.stage(ticket, waiting.opens, &self.openings()),
         }
     }
 
-    fn stage(&self, ticket: Ticket, opens: bool, last: Option<u64>) -> WaitStage {
+    fn stage(&self, ticket: Ticket, opens: bool, openings: &[Ticket]) -> WaitStage {
         match opens {
             true => WaitStage::Due,
             false if ticket.kind.turn && self.turn => WaitStage::Turn,
-            false if last.is_some_and(|last| ticket.number <= last) => WaitStage::Connection,
+            false if openings.binary_search(&ticket).is_ok() => WaitStage::Connection,
             false => WaitStage::Session,
         }
     }
 
-    /// Returns the number of the last waiter for which a session is being opened, if they get them
-    /// in their order.
-    fn last_with_opening(&self) -> Option<u64> {
-        let kinds = KINDS.into_iter().filter(|kind| self.may_have(*kind));
-        let first = |kind: Kind| self.lines[kind.index()].waiting.iter().take(self.opening);
-        let mut first: Vec<u64> = kinds.flat_map(first).map(|(number, _)| *number).collect();
-        first.sort_unstable();
-        first.truncate(self.opening);
-        first.last().copied()
+    /// Returns the waiters for which sessions are being opened, if they get them in their order.
+    fn openings(&self) -> Vec<Ticket> {
+        let first = |kind: Kind| {
+            let line = self.lines[kind.index()].waiting.iter();
+            let first = line.take(self.opening);
+            first.map(move |(number, _)| Ticket {
+                number: *number,
+                kind,
+            })
+        };
+        let mut waiters: Vec<Ticket> = KINDS.into_iter().flat_map(first).collect();
+        waiters.sort_unstable();
+        let mut room = (self.max - self.reserved).saturating_sub(self.held[0]);
+        let mut turn = !self.turn;
+        waiters.retain(|Ticket { kind, .. }| {
+            let may_have = (kind.second || room > 0) && (!kind.turn || turn);
+            room -= usize::from(may_have && !kind.second);
+            turn &= !(may_have && kind.turn);
+            may_have
+        });
+        waiters.truncate(self.opening);
+        waiters
     }
 }

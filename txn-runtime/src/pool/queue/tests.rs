@@ -536,8 +536,29 @@ fn the_stage_of_a_waiter_tells_what_it_waits_for() {
     assert_eq!(stages(&queue), [Connection, Session, Session]);
     let _ = queue.opened(7);
     assert_eq!(stages(&queue), [Due, Session, Session]);
-    let all: Vec<_> = queue.callers().map(|(_, stage)| stage).collect();
+    let all: Vec<_> = queue.callers(true).map(|(_, stage)| stage).collect();
     assert_eq!(all, [Session, Session, Due]);
+}
+
+#[test]
+fn a_session_that_is_opened_is_for_the_first_that_may_have_it() {
+    let mut queue = Queue::<u8, (), usize, ()>::new(4, 1, None);
+    let wait = |queue: &mut Queue<u8, (), usize, ()>, kind| match queue.take(kind, 0, || ()) {
+        Take::Waits { ticket, .. } => ticket,
+        other => panic!("{other:?}"),
+    };
+    for session in 0..2 {
+        let first = wait(&mut queue, READER);
+        let _ = queue.opened(session);
+        let _ = queue.poll(first, &0);
+    }
+    // The fourth place is reserved for the last of them.
+    let tickets = [READER, READER, SECOND].map(|kind| wait(&mut queue, kind));
+    let stages = tickets.map(|ticket| queue.stage_of(ticket));
+    use WaitStage::{Connection, Session};
+    assert_eq!(stages, [Connection, Session, Connection]);
+    let keep: Vec<_> = queue.callers(false).map(|(_, stage)| stage).collect();
+    assert_eq!(keep, [Connection, Connection]);
 }
 
 #[test]
