@@ -310,6 +310,25 @@ async fn before_acquire_that_hangs_is_dropped_with_its_caller_and_its_session() 
 }
 
 #[tokio::test]
+async fn the_error_of_a_caller_names_before_acquire_if_that_takes_too_long() {
+    let limits = |builder: DbBuilder<DB>| builder.max_sessions(1).acquire_timeout(LIMIT);
+    let (db, callback) = asking_before(limits).await;
+    callback.will(Answer::Hangs);
+    // It may have to be opened first, and is not asked about then.
+    let mut last = None;
+    until("a caller is told", async || {
+        last = db.session().await.err();
+        last.as_ref().is_some_and(|error| error.to_string().contains("`before_acquire`"))
+    })
+    .await;
+    let error = last.unwrap();
+    assert!(error.is_acquire_timeout() && error.holders().is_empty(), "{error}");
+    callback.will(Answer::Yes);
+    drop(db.session().await.unwrap());
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
 async fn before_acquire_may_be_dropped_at_every_point() {
     let (db, _) = asking_before(|builder| builder.max_sessions(1)).await;
     for polls in 0..PLENTY {

@@ -32,7 +32,7 @@ use self::failed::FailedWait;
 use super::queue::{Answer, Held, Take};
 use super::sessions::{Idle, Waiter};
 use crate::engine::Engine;
-use crate::model::error::{Error, Starved};
+use crate::model::error::{Error, Starved, WaitedFor};
 use crate::model::labels::CloseReason;
 use crate::model::request::{Need, Ticket, WaitStage, WaitingCaller};
 use crate::observe::events::Event;
@@ -224,19 +224,24 @@ impl<DB: Engine> Db<DB> {
     ) -> Result<bool, Error> {
         let _waiting = (Waiting::new(&self.shared.waiting), self.events().waiting());
         let since = Instant::now();
+        // If it is dropped meanwhile, it is closed.
+        pooled.tracker.closes(CloseReason::Rejected);
         let answer = {
             let asked = pin!(pooled.may_be_taken(self.callbacks()));
             let scopes = self.scopes_here();
             let listed = scopes.listing(need, WaitPlace::Callback, asked);
             timeout_at(deadline, listed).await
         };
+        if answer.is_ok() {
+            pooled.tracker.closes(CloseReason::WithPool);
+        }
         answer.map_err(|_| {
             let wait = FailedWait {
                 since,
                 deadline,
                 stage: WaitStage::Connection,
             };
-            self.acquire_timed_out(&wait, None)
+            self.acquire_timed_out(&wait, WaitedFor::Callback)
         })
     }
 
@@ -260,7 +265,7 @@ impl<DB: Engine> Db<DB> {
                     deadline,
                     stage: WaitStage::Session,
                 };
-                Err(self.acquire_timed_out(&wait, Some(by)))
+                Err(self.acquire_timed_out(&wait, self.waited_for_sandbox(&wait, by)))
             }
             Err(LendError::Closed) => Err(Error::closed()),
             Err(LendError::Over(why)) => Err(Error::refused(need.scope, why)),

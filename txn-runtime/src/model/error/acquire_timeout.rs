@@ -27,6 +27,8 @@ pub(crate) enum WaitedFor {
         /// That scope, and all others that have a session of the pool.
         holders: Vec<OpenScope>,
     },
+    /// The consent of the user's `before_acquire` to a session that was there.
+    Callback,
     /// Its turn to write, on an engine with one writer.
     Turn(PoolFigures),
     /// A session that the server did not open in time.
@@ -68,6 +70,7 @@ impl AcquireTimeout {
     pub(crate) fn holders(&self) -> &[OpenScope] {
         match &self.waited_for {
             WaitedFor::Sandbox { holders, .. } => holders,
+            WaitedFor::Callback => &[],
             WaitedFor::Turn(pool)
             | WaitedFor::Connection(pool)
             | WaitedFor::Session { pool, .. } => &pool.holders,
@@ -93,6 +96,7 @@ impl fmt::Display for WaitedFor {
                 f,
                 "a sandbox has one and `{holder}` holds it: pass its `tx` on, or end it first"
             ),
+            Self::Callback => f.write_str("`before_acquire` took too long about one"),
             Self::Turn(pool) => write!(
                 f,
                 "{pool}: another scope writes for that long, and this engine has one writer at a \

@@ -23,7 +23,7 @@ impl<DB: Engine> Db<DB> {
     pub(super) fn rejected(&self, need: &Need, rejection: Rejection, wait: &FailedWait) -> Error {
         let settings = self.shared.gate.settings();
         let refused = match rejection {
-            Rejection::TimedOut => return self.acquire_timed_out(wait, None),
+            Rejection::TimedOut => return self.acquire_timed_out(wait, self.waited_for(wait)),
             Rejection::Shed { waited } => Refused::Waiting {
                 waited,
                 target: settings.target.unwrap_or_default(),
@@ -56,28 +56,24 @@ impl<DB: Engine> Db<DB> {
         (holders, is_stuck)
     }
 
-    /// Makes the error of a caller whose deadline passed. `sandbox` is the scope that holds the
-    /// session of the sandbox, if that was waited for.
-    pub(super) fn acquire_timed_out(
-        &self,
-        wait: &FailedWait,
-        sandbox: Option<&'static str>,
-    ) -> Error {
+    /// Makes the error of a caller whose deadline passed.
+    pub(super) fn acquire_timed_out(&self, wait: &FailedWait, waited_for: WaitedFor) -> Error {
         let limit = self.shared.limits.acquire_timeout;
         // The time from the call on: a deadline is always set `limit` after it.
         let waited = limit + Instant::now().saturating_duration_since(wait.deadline);
-        let waited_for = match sandbox {
-            Some(holder) => WaitedFor::Sandbox {
-                holder,
-                holders: self.holders_since(wait).0,
-            },
-            None => self.waited_for(wait),
-        };
         Error::acquire_timeout(AcquireTimeout {
             limit,
             waited,
             waited_for,
         })
+    }
+
+    /// Says that the caller was still waiting for the session of a sandbox, which `holder` has.
+    pub(super) fn waited_for_sandbox(&self, wait: &FailedWait, holder: &'static str) -> WaitedFor {
+        WaitedFor::Sandbox {
+            holder,
+            holders: self.holders_since(wait).0,
+        }
     }
 
     /// Says what the caller of a pool was still waiting for at its deadline.
