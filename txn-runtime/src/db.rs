@@ -110,7 +110,7 @@ impl<DB: Engine> Db<DB> {
     /// These are the scopes that have a session or wait for one, those whose hooks run, and those
     /// that were dropped and are being settled. Sessions in autocommit mode are listed too. A
     /// joined or nested scope is part of its root scope. Between two attempts of a `retry` there is
-    /// no scope.
+    /// no scope. A scope that is given its session at this moment may be missing.
     ///
     /// If a statement runs, the server is asked which scopes wait for which locks, over a
     /// connection of its own. That takes a second at most. In these cases it is not known, and

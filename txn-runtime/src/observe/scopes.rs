@@ -6,8 +6,9 @@
 //! a sandbox or for a callback. Whoever waits in the queue of the pool is found there.
 //!
 //! [`Scopes::look`] reads both lists one after the other, without stopping anybody. What it returns
-//! is therefore no consistent snapshot of all scopes at one moment, but every scope that is open
-//! during the whole call is in it exactly once.
+//! is therefore no consistent snapshot of all scopes at one moment, but every scope that has its
+//! session, or its hooks to run, during the whole call is in it exactly once. One that is given its
+//! session meanwhile may be missing.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
