@@ -74,6 +74,9 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
+/// The kind to which all places are open.
+const RESERVED: Kind = KINDS[1];
+
 /// The number of the first ticket. There is room for as many before it as after it.
 const FIRST: u64 = u64::MAX / 2;
 
@@ -252,13 +255,19 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
         self.settle()
     }
 
-    /// Takes out the idle sessions that are not wanted any more.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&S) -> bool) -> (Vec<S>, Due<S, W>) {
-        let (kept, rest) = mem::take(&mut self.idle)
+    /// Takes out the idle sessions that are not wanted any more. Each keeps its place, as if a
+    /// cleanup had it, until it is closed.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&S) -> bool) -> Vec<(Held, S)> {
+        let (kept, rest): (Vec<S>, Vec<S>) = mem::take(&mut self.idle)
             .into_iter()
             .partition(|it| keep(it));
         self.idle = kept;
-        (rest, self.settle())
+        let hold = |session| {
+            let mut held = self.hand_out(RESERVED);
+            self.settles(&mut held);
+            (held, session)
+        };
+        rest.into_iter().map(hold).collect()
     }
 
     /// Closes the queue. Returns the sessions that nobody uses, those included that a waiter was

@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::select;
+use futures_util::future::{join_all, select};
 use tokio::runtime::{Handle, Id};
 use tokio::time::sleep;
 
@@ -124,12 +124,14 @@ impl<DB: Engine> Db<DB> {
                 false
             }
         };
-        let due = sessions.retain(|pooled| keeps(pooled));
         // `close` waits for this token, and so for the goodbyes below.
         let _closing = self.hooks_run();
-        for (pooled, why) in due.into_iter().zip(why) {
-            Box::pin(pooled.retire(why, self.settle_timeout())).await;
-        }
+        let due = sessions.retain(|pooled| keeps(pooled));
+        let goodbyes = due.into_iter().zip(why).map(async |((slot, pooled), why)| {
+            pooled.retire(why, self.settle_timeout()).await;
+            drop(slot);
+        });
+        Box::pin(join_all(goodbyes)).await;
         next
     }
 

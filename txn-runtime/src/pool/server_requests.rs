@@ -60,8 +60,9 @@ impl<DB: Engine> Db<DB> {
     /// not answer. The others are probably dead too, and each would cost its own timeout.
     pub(crate) fn close_stale_idle(&self, why: CloseReason) {
         let stale = self.sessions().retain(|pooled| pooled.is_fresh());
-        for pooled in stale {
+        for (slot, pooled) in stale {
             pooled.discard(why);
+            drop(slot);
         }
     }
 

@@ -15,7 +15,7 @@ use super::Db;
 use super::connector::Connector;
 use super::opening::NotOpened;
 use super::queue::{Answer, Due, Held, Queue, Step, Take};
-use super::session::Pooled;
+use super::session::{Pooled, Slot};
 use crate::engine::Engine;
 use crate::model::labels::CloseReason;
 use crate::model::request::{Kind, Need, Ticket, WaitStage, WaitingCaller};
@@ -149,17 +149,14 @@ impl<DB: Engine> Sessions<DB> {
         self.see_to(due);
     }
 
-    /// Takes out the idle sessions that are not wanted any more.
-    pub(super) fn retain(&self, keep: impl FnMut(&Idle<DB>) -> bool) -> Vec<Idle<DB>> {
-        let mut queue = self.lock();
-        let (rest, due) = queue.retain(keep);
-        // Only if some are gone: the reaper calls this each time that it is told.
-        match rest.is_empty() {
-            true => drop(queue),
-            false => self.let_go(queue),
-        }
-        self.see_to(due);
-        rest
+    /// Takes out the idle sessions that are not wanted any more, each with its slot.
+    pub(super) fn retain(
+        self: &Arc<Self>,
+        keep: impl FnMut(&Idle<DB>) -> bool,
+    ) -> Vec<(Slot<DB>, Idle<DB>)> {
+        let rest = self.lock().retain(keep).into_iter();
+        rest.map(|(held, session)| (Slot::new(self, held), session))
+            .collect()
     }
 
     /// Closes the queue, and returns the idle sessions.

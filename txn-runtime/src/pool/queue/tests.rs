@@ -262,7 +262,13 @@ impl State {
                 }
                 Due::NOTHING
             }
-            Act::Reap => self.queue.retain(|_| false).1,
+            Act::Reap => {
+                for (held, _) in self.queue.retain(|_| false) {
+                    let due = self.queue.lost(held);
+                    self.do_due(due);
+                }
+                Due::NOTHING
+            }
             _ => {
                 let (_, wake) = self.queue.close();
                 self.wake(wake);
@@ -604,4 +610,25 @@ fn numbers_are_found_wherever_they_came_in() {
         [Some(70), None, Some(30)]
     );
     assert_eq!(values.len(), 3);
+}
+
+#[test]
+fn a_session_that_is_being_closed_keeps_its_place() {
+    let mut queue = Queue::<u8, (), usize, ()>::new(1, 0, None);
+    let first = queue.take(READER, 0, || ());
+    let Take::Waits { ticket, .. } = first else {
+        panic!("{first:?}");
+    };
+    let _ = queue.leave(ticket);
+    let _ = queue.opened(7);
+    let mut closing = queue.retain(|_| false);
+    let (held, session) = closing.pop().expect("it is not kept");
+    assert_eq!((session, queue.open(), queue.in_use()), (7, 1, 0));
+    let next = queue.take(READER, 0, || ());
+    assert!(matches!(next, Take::Waits { opens: false, .. }), "{next:?}");
+    let _ = queue.lost(held);
+    let Take::Waits { ticket, .. } = next else {
+        panic!("{next:?}");
+    };
+    assert!(matches!(queue.poll(ticket, &0), Poll::Ready(Step::Open)));
 }
