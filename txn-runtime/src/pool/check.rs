@@ -131,10 +131,10 @@ impl<DB: Engine> Db<DB> {
 
     /// Pings an idle session. Returns false if there is none, or if it did not answer.
     async fn ping_idle(&self, limit: Duration) -> bool {
-        let Some(mut session) = self.idle(limit / 2).await else {
+        let Some(mut session) = self.idle(limit).await else {
             return false;
         };
-        let answered = session.ping(limit / 2).await.is_ok();
+        let answered = session.ping(limit).await.is_ok();
         if !answered {
             session.discard_because(CloseReason::PingFailed);
         }

@@ -178,7 +178,7 @@ impl<DB: Engine> Db<DB> {
     /// for their hooks and for every cleanup, and closes every session. When it returns, nothing
     /// can begin on this handle any more.
     ///
-    /// A hook must not call it: it would wait for itself.
+    /// A hook or a callback must not call it: it would wait for itself.
     ///
     /// # Cancel safety
     ///
@@ -192,10 +192,9 @@ impl<DB: Engine> Db<DB> {
         // From here on nothing is opened. The pool is closed before it is waited for, so that a
         // session which comes back meanwhile is closed by its own drop.
         self.connector().closing.cancel();
-        let sessions = self.sessions().close();
         // Another `close` at the same time waits for this token, and so for the goodbyes.
         let goodbyes = self.hooks_run();
-        for pooled in sessions {
+        for pooled in self.sessions().close() {
             // Boxed: see the head of scope.rs.
             Box::pin(pooled.retire(CloseReason::WithPool, shared.limits.settle_timeout)).await;
         }

@@ -61,8 +61,6 @@ impl<DB: Engine> Db<DB> {
     /// Begins to open a session, on the current runtime, for a waiter that was told to. Returns
     /// true if it has begun: the breaker may not admit it, and then the waiter gets the error.
     pub(super) fn open_in_background(&self, waiter: Option<Ticket>) -> bool {
-        // The connection lives on this runtime, whoever gets the session.
-        self.ensure_reaper();
         let attempt = match self.connector().breaker.admit() {
             Ok(attempt) => attempt,
             Err(outage) => {
@@ -73,6 +71,8 @@ impl<DB: Engine> Db<DB> {
                 return false;
             }
         };
+        // The connection lives on this runtime, whoever gets the session.
+        self.ensure_reaper();
         let opening = Opening {
             sessions: Arc::clone(self.sessions()),
             settle_timeout: self.settle_timeout(),

@@ -117,7 +117,7 @@ pub(crate) struct Attempt {
     role: Role,
     /// When it began, or when it last got an answer. Failures are dated from here.
     began: Instant,
-    /// It waits for an answer.
+    /// It waits for an answer, and has not counted as a failure.
     waits: bool,
 }
 
@@ -143,8 +143,9 @@ impl Attempt {
                 // `failed` makes this an ordinary attempt, so its role is read before.
                 let was_probe = self.role == Role::Probe;
                 self.failed(&timed_out());
+                // It has counted, so that the end of its time does not.
+                self.waits = false;
                 if was_probe {
-                    self.waits = false;
                     return Err(timed_out());
                 }
                 continue;
