@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::Db;
 use super::sessions::Turn;
 use crate::engine::Engine;
-use crate::model::deadline::Deadline;
+use crate::model::deadline::{Deadline, LONGEST};
 use crate::model::error::Error;
 use crate::model::labels::CloseReason;
 use crate::model::request::{Kind, Need};
@@ -145,7 +145,7 @@ impl<DB: Engine> Db<DB> {
     /// may take as long as `limit`.
     async fn idle(&self, limit: Duration) -> Option<Session<DB>> {
         let db = self.outside_of_sandbox();
-        let deadline = Deadline::after(limit).at();
+        let deadline = Deadline::after(limit.min(LONGEST)).at();
         loop {
             let (held, mut pooled) = self.sessions().take_idle(Kind::default())?;
             let slot = Slot::new(self.sessions(), held);
