@@ -100,7 +100,7 @@ impl<DB: Engine> Db<DB> {
         let in_queue = self.sessions().callers(all).into_iter();
         seen.extend(in_queue.map(|(caller, stage)| Seen::waiting(caller, stage, None)));
         // The list is complete from here on, so waiters can be matched with holders.
-        seen.sort_by_key(|seen| std::cmp::Reverse(seen.scope.age));
+        seen.sort_by_key(Seen::since);
         for_sessions(&mut seen);
         seen
     }

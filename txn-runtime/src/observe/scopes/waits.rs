@@ -3,6 +3,8 @@
 
 use std::num::NonZeroU64;
 
+use tokio::time::Instant;
+
 use super::Seen;
 use crate::model::open_scope::{Holder, OpenScope, ScopeState, WaitsFor};
 use crate::model::request::{Need, WaitStage, WaitingCaller};
@@ -11,6 +13,7 @@ use crate::model::request::{Need, WaitStage, WaitingCaller};
 #[derive(Debug)]
 pub(super) struct Waiter {
     need: Need,
+    since: Instant,
     /// What it waits for.
     stage: WaitStage,
     /// The session of the sandbox that it is in; it can use no other.
@@ -117,11 +120,19 @@ impl Seen {
             holding: None,
             waiter: Some(Waiter {
                 need,
+                since,
                 stage,
                 sandbox,
             }),
             overdue: false,
         }
+    }
+
+    /// Since when it has its session, or waits for one. By this they are sorted: their ages were
+    /// measured one after the other.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        let waits = self.waiter.as_ref().map(|waiter| waiter.since);
+        waits.or(self.holding.map(|holding| holding.since))
     }
 
     /// Returns whether the scope holds a session, or with `turn` the turn to write.
