@@ -61,12 +61,17 @@ async fn bare(connection: &mut PgConnection) {
     commit.unwrap();
 }
 
-#[tokio::test]
-async fn a_scope_allocates_little_and_a_joined_one_nothing() {
+/// A handle with one session, and a connection of the driver alone.
+async fn connect() -> (Db<Postgres>, PgConnection) {
     let url = shared_postgres_url();
     let db = Db::<Postgres>::builder(url.parse().unwrap());
     let db = db.max_sessions(1).connect().await.unwrap();
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    (db, PgConnection::connect(url).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_scope_allocates_little_and_a_joined_one_nothing() {
+    let (db, mut connection) = connect().await;
     let (mut driver, mut root, mut with_joined) = (0, 0, 0);
     for warm in [false, true] {
         for _ in 0..ROUNDS {
@@ -116,10 +121,7 @@ async fn dropped(db: &Db<Postgres>) -> Result<(), Error> {
 /// A statement of the handle takes a session, and spawns nothing.
 #[tokio::test]
 async fn a_statement_of_the_handle_allocates_no_more_than_one_of_the_driver() {
-    let url = shared_postgres_url();
-    let db = Db::<Postgres>::builder(url.parse().unwrap());
-    let db = db.max_sessions(1).connect().await.unwrap();
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let (db, mut connection) = connect().await;
     let (mut driver, mut handle) = (0, 0);
     for warm in [false, true] {
         for _ in 0..ROUNDS {

@@ -1,8 +1,8 @@
 //! What early refusal does under overload: how many answers are of use, by how many are asked for.
 //!
 //! Requests come in at a fixed rate, whether or not the earlier ones were answered. Each runs a
-//! scope that keeps its session busy for [`WORK`]. Its caller gives up after [`PATIENCE`], and drops
-//! it. An answer that comes before that is of use.
+//! scope that keeps its session busy for [`WORK`]. Its caller gives up after [`PATIENCE`], and
+//! drops it. An answer that comes before that is of use.
 //!
 //! The work is a sleep on the server, so the capacity is the same on every machine.
 

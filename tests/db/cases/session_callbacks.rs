@@ -107,13 +107,13 @@ async fn asking_on_connect(
     let asked = callback.clone();
     let db = Fixture::<DB>::with(|builder| {
         configure(builder).after_connect(move |connection, meta| {
-                let callback = asked.clone();
-                Box::pin(async move {
-                    assert_eq!((meta.age, meta.idle_for), (Duration::ZERO, Duration::ZERO));
-                    connection.execute(DB::SET_UP.0).await?;
-                    callback.answer(connection).await.map(drop)
-                })
+            let callback = asked.clone();
+            Box::pin(async move {
+                assert_eq!((meta.age, meta.idle_for), (Duration::ZERO, Duration::ZERO));
+                connection.execute(DB::SET_UP.0).await?;
+                callback.answer(connection).await.map(drop)
             })
+        })
     })
     .await;
     (db, callback)

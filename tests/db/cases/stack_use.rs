@@ -13,7 +13,7 @@ type Connection = <DB as sqlx::Database>::Connection;
 const LEVELS: u64 = 5;
 
 thread_local! {
-    /// Where the stack was in each level.
+    /// The address of the stack in each level.
     static STACK: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -41,39 +41,29 @@ fn delete(id: i64) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!("DELETE FROM t WHERE id = {id}"))
 }
 
-async fn by_hand(connection: &mut Connection, id: i64) -> Result<u64, sqlx::Error> {
-    note_stack();
-    let children = connection.fetch_all(children_of(id)).await?;
-    let mut deleted = 1;
-    for child in &children {
-        deleted += Box::pin(by_hand(&mut *connection, DB::number(child))).await?;
-    }
-    connection.execute(delete(id)).await?;
-    Ok(deleted)
+/// Defines functions with one body, which deletes a node and what is below it.
+macro_rules! delete_trees {
+    ($($(#[$annotation:meta])? $name:ident on $on:ident: $type:ty, $error:ty;)+) => {
+        $(
+            $(#[$annotation])?
+            async fn $name($on: $type, id: i64) -> Result<u64, $error> {
+                note_stack();
+                let children = $on.fetch_all(children_of(id)).await?;
+                let mut deleted = 1;
+                for child in &children {
+                    deleted += Box::pin($name(&mut *$on, DB::number(child))).await?;
+                }
+                $on.execute(delete(id)).await?;
+                Ok(deleted)
+            }
+        )+
+    };
 }
 
-#[transactional]
-async fn joined(tx: &mut Tx<DB>, id: i64) -> Result<u64, Error> {
-    note_stack();
-    let children = tx.fetch_all(children_of(id)).await?;
-    let mut deleted = 1;
-    for child in &children {
-        deleted += Box::pin(joined(&mut *tx, DB::number(child))).await?;
-    }
-    tx.execute(delete(id)).await?;
-    Ok(deleted)
-}
-
-#[transactional(nested)]
-async fn nested(tx: &mut Tx<DB>, id: i64) -> Result<u64, Error> {
-    note_stack();
-    let children = tx.fetch_all(children_of(id)).await?;
-    let mut deleted = 1;
-    for child in &children {
-        deleted += Box::pin(nested(&mut *tx, DB::number(child))).await?;
-    }
-    tx.execute(delete(id)).await?;
-    Ok(deleted)
+delete_trees! {
+    by_hand on connection: &mut Connection, sqlx::Error;
+    #[transactional] joined on tx: &mut Tx<DB>, Error;
+    #[transactional(nested)] nested on tx: &mut Tx<DB>, Error;
 }
 
 /// Makes a tree whose nodes have one child each.

@@ -16,8 +16,9 @@
 //! list of open scopes. If it holds a session already (`requires_new`), and if then all sessions
 //! would be held by callers that wait for another, none of them could ever go on. It is refused
 //! instead: it is the last to come, and has lost the least.
-//! Whoever gives a session back hands it to the first waiter that may have it;
-//! see `queue`. Dropping a caller passes on what it was given.
+//!
+//! Whoever gives a session back hands it to the first waiter that may have it; see `queue`.
+//! Dropping a caller passes on what it was given.
 //!
 //! Inside of a sandbox there is one session, and its one permit is all that is waited for.
 
@@ -223,7 +224,6 @@ impl<DB: Engine> Db<DB> {
         deadline: Instant,
     ) -> Result<bool, Error> {
         let _waiting = (Waiting::new(&self.shared.waiting), self.events().waiting());
-        let since = Instant::now();
         // If it is dropped meanwhile, it is closed.
         pooled.tracker.closes(CloseReason::Rejected);
         let answer = {
@@ -235,14 +235,7 @@ impl<DB: Engine> Db<DB> {
         if answer.is_ok() {
             pooled.tracker.closes(CloseReason::WithPool);
         }
-        answer.map_err(|_| {
-            let wait = FailedWait {
-                since,
-                deadline,
-                stage: WaitStage::Connection,
-            };
-            self.acquire_timed_out(&wait, WaitedFor::Callback)
-        })
+        answer.map_err(|_| self.acquire_timed_out(deadline, WaitedFor::Callback))
     }
 
     /// Acquires the one session of a sandbox.
@@ -265,7 +258,7 @@ impl<DB: Engine> Db<DB> {
                     deadline,
                     stage: WaitStage::Session,
                 };
-                Err(self.acquire_timed_out(&wait, self.waited_for_sandbox(&wait, by)))
+                Err(self.acquire_timed_out(deadline, self.waited_for_sandbox(&wait, by)))
             }
             Err(LendError::Closed) => Err(Error::closed()),
             Err(LendError::Over(why)) => Err(Error::refused(need.scope, why)),

@@ -80,8 +80,8 @@ impl<DB: Engine> Drop for Reaper<DB> {
 }
 
 impl<DB: Engine> Db<DB> {
-    /// Spawns a reaper on the current runtime, unless there is one. Called before a session
-    /// is opened on this runtime, and when one goes on to be used on it.
+    /// Spawns a reaper on the current runtime, unless there is one. Called before a session is
+    /// opened on this runtime, and when one goes on to be used on it.
     pub(crate) fn ensure_reaper(&self) {
         let Ok(here) = Handle::try_current() else {
             return;

@@ -159,7 +159,7 @@ impl<DB: Engine> Sessions<DB> {
             .collect()
     }
 
-    /// Closes the queue, and returns the idle sessions.
+    /// Closes the queue, and returns the sessions that nobody uses.
     pub(super) fn close(&self) -> Vec<Idle<DB>> {
         self.closed.store(true, Ordering::Release);
         let (idle, wake) = self.lock().close();

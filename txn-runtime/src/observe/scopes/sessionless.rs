@@ -37,7 +37,7 @@ pub(super) struct Waits {
     progress: Arc<Progress>,
 }
 
-/// Where a caller waits that is not in the queue of the pool.
+/// The place of a caller that waits outside of the queue of the pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WaitPlace {
     /// It waits for the one session of the sandbox that it is in.

@@ -23,7 +23,9 @@ impl<DB: Engine> Db<DB> {
     pub(super) fn rejected(&self, need: &Need, rejection: Rejection, wait: &FailedWait) -> Error {
         let settings = self.shared.gate.settings();
         let refused = match rejection {
-            Rejection::TimedOut => return self.acquire_timed_out(wait, self.waited_for(wait)),
+            Rejection::TimedOut => {
+                return self.acquire_timed_out(wait.deadline, self.waited_for(wait));
+            }
             Rejection::Shed { waited } => Refused::Waiting {
                 waited,
                 target: settings.target.unwrap_or_default(),
@@ -57,10 +59,10 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Makes the error of a caller whose deadline passed.
-    pub(super) fn acquire_timed_out(&self, wait: &FailedWait, waited_for: WaitedFor) -> Error {
+    pub(super) fn acquire_timed_out(&self, deadline: Instant, waited_for: WaitedFor) -> Error {
         let limit = self.shared.limits.acquire_timeout;
         // The time from the call on: a deadline is always set `limit` after it.
-        let waited = limit + Instant::now().saturating_duration_since(wait.deadline);
+        let waited = limit + Instant::now().saturating_duration_since(deadline);
         Error::acquire_timeout(AcquireTimeout {
             limit,
             waited,

@@ -6,6 +6,9 @@ use super::parts::Numbered;
 use super::*;
 use crate::model::request::WaitStage;
 
+/// A queue whose sessions are numbers, and whose wakers are the numbers of callers.
+type TestQueue = Queue<u8, (), usize, ()>;
+
 /// One caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Caller {
@@ -20,7 +23,7 @@ enum Caller {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
-    queue: Queue<u8, (), usize, ()>,
+    queue: TestQueue,
     callers: [Caller; 3],
     /// The sessions that are being opened, and who has begun that, if it still waits.
     openings: Vec<Option<Ticket>>,
@@ -461,17 +464,21 @@ fn all_who_hold_a_session_already() {
     assert!(walk(2, 1, &[SECOND, WRITER, KINDS[3]], false) > 1000);
 }
 
+/// The ticket of a caller of this kind, which has to wait.
+fn waits(queue: &mut TestQueue, kind: Kind) -> Ticket {
+    match queue.take(kind, 0, || ()) {
+        Take::Waits { ticket, .. } => ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// The oldest is served, of whichever kind it is, unless its kind cannot be.
 #[test]
 fn kinds_are_served_in_the_order_in_which_they_came() {
-    let mut queue = Queue::<u8, (), usize, ()>::new(1, 0, None);
+    let mut queue = TestQueue::new(1, 0, None);
     let _ = queue.take(READER, 0, || ());
     let _ = queue.opened(7);
-    let wait = |queue: &mut Queue<u8, (), usize, ()>, kind| match queue.take(kind, 0, || ()) {
-        Take::Waits { ticket, .. } => ticket,
-        other => panic!("{other:?}"),
-    };
-    let all = [WRITER, READER, WRITER, READER].map(|kind| wait(&mut queue, kind));
+    let all = [WRITER, READER, WRITER, READER].map(|kind| waits(&mut queue, kind));
     let Poll::Ready(Step::Answered(Answer::Served(mut held, mut session))) = queue.poll(
         Ticket {
             number: FIRST,
@@ -493,7 +500,7 @@ fn kinds_are_served_in_the_order_in_which_they_came() {
 
 #[test]
 fn no_more_wait_than_may_and_those_do_not_count_for_whom_a_session_is_opened() {
-    let mut queue = Queue::<u8, (), usize, ()>::new(2, 0, Some(1));
+    let mut queue = TestQueue::new(2, 0, Some(1));
     let opens: Vec<_> = (0..3)
         .map(|_| match queue.take(READER, 0, || ()) {
             Take::Waits { opens, .. } => opens,
@@ -508,7 +515,7 @@ fn no_more_wait_than_may_and_those_do_not_count_for_whom_a_session_is_opened() {
 
 #[test]
 fn as_many_are_opened_for_nobody_as_are_to_be_idle() {
-    let mut queue = Queue::<u8, (), usize, ()>::new(3, 0, None);
+    let mut queue = TestQueue::new(3, 0, None);
     assert!(matches!(
         queue.take(READER, 0, || ()),
         Take::Waits { opens: true, .. }
@@ -527,15 +534,11 @@ fn as_many_are_opened_for_nobody_as_are_to_be_idle() {
 
 #[test]
 fn the_stage_of_a_waiter_tells_what_it_waits_for() {
-    let mut queue = Queue::<u8, (), usize, ()>::new(1, 0, None);
-    let wait = |queue: &mut Queue<u8, (), usize, ()>, kind| match queue.take(kind, 0, || ()) {
-        Take::Waits { ticket, .. } => ticket,
-        other => panic!("{other:?}"),
-    };
+    let mut queue = TestQueue::new(1, 0, None);
     assert!(queue.try_turn());
     let kinds = [WRITER, READER, READER];
-    let tickets = kinds.map(|kind| wait(&mut queue, kind));
-    let stages = |queue: &Queue<u8, (), usize, ()>| tickets.map(|ticket| queue.stage_of(ticket));
+    let tickets = kinds.map(|kind| waits(&mut queue, kind));
+    let stages = |queue: &TestQueue| tickets.map(|ticket| queue.stage_of(ticket));
     use WaitStage::{Connection, Due, Session, Turn};
     assert_eq!(stages(&queue), [Turn, Connection, Session]);
     let _ = queue.end_turn();
@@ -548,18 +551,14 @@ fn the_stage_of_a_waiter_tells_what_it_waits_for() {
 
 #[test]
 fn a_session_that_is_opened_is_for_the_first_that_may_have_it() {
-    let mut queue = Queue::<u8, (), usize, ()>::new(4, 1, None);
-    let wait = |queue: &mut Queue<u8, (), usize, ()>, kind| match queue.take(kind, 0, || ()) {
-        Take::Waits { ticket, .. } => ticket,
-        other => panic!("{other:?}"),
-    };
+    let mut queue = TestQueue::new(4, 1, None);
     for session in 0..2 {
-        let first = wait(&mut queue, READER);
+        let first = waits(&mut queue, READER);
         let _ = queue.opened(session);
         let _ = queue.poll(first, &0);
     }
     // The fourth place is reserved for the last of them.
-    let tickets = [READER, READER, SECOND].map(|kind| wait(&mut queue, kind));
+    let tickets = [READER, READER, SECOND].map(|kind| waits(&mut queue, kind));
     let stages = tickets.map(|ticket| queue.stage_of(ticket));
     use WaitStage::{Connection, Session};
     assert_eq!(stages, [Connection, Session, Connection]);
@@ -614,12 +613,9 @@ fn numbers_are_found_wherever_they_came_in() {
 
 #[test]
 fn a_session_that_is_being_closed_keeps_its_place() {
-    let mut queue = Queue::<u8, (), usize, ()>::new(1, 0, None);
-    let first = queue.take(READER, 0, || ());
-    let Take::Waits { ticket, .. } = first else {
-        panic!("{first:?}");
-    };
-    let _ = queue.leave(ticket);
+    let mut queue = TestQueue::new(1, 0, None);
+    let first = waits(&mut queue, READER);
+    let _ = queue.leave(first);
     let _ = queue.opened(7);
     let mut closing = queue.retain(|_| false);
     let (held, session) = closing.pop().expect("it is not kept");

@@ -1,4 +1,4 @@
-//! Who may wait.
+//! The callers that wait: which of them may, and what they hold meanwhile.
 
 use super::parts::{Take, Waiting};
 use super::{KINDS, Queue};
