@@ -17,18 +17,22 @@ const DASHBOARD: &str = "run --example dashboard -- --port 0 --storm --seconds 3
 
 pub(crate) fn run(steps: &mut Steps) {
     let names = steps.step("look for the examples", names);
-    for name in names.into_iter().flatten() {
-        steps.cargo(&example(&name));
+    // They are there already, from the tests. `cargo run` would build all again that other packages
+    // want more features of.
+    let built = steps.cargo("build --workspace --all-features --examples");
+    for name in names.into_iter().flatten().filter(|_| built.is_some()) {
+        let example = format!("debug/examples/{name}");
+        steps.built(&example, &[]);
         if ON_EVERY_ENGINE.contains(&name.as_str()) {
-            on_servers(steps, &example(&name));
+            on_servers(steps, |steps, more| steps.built(&example, &more));
         }
     }
     steps.cargo(DASHBOARD);
-    on_servers(steps, DASHBOARD);
+    on_servers(steps, |steps, more| steps.cargo_with(DASHBOARD, &more, &[]));
 }
 
 /// Runs an example on fresh servers, because examples may create tables of the same name.
-fn on_servers(steps: &mut Steps, run: &str) {
+fn on_servers(steps: &mut Steps, run: impl Fn(&mut Steps, [&str; 2]) -> Option<()>) {
     let servers = [
         ("PostgreSQL", Server::postgres as fn() -> _),
         ("MariaDB", Server::mariadb),
@@ -36,13 +40,9 @@ fn on_servers(steps: &mut Steps, run: &str) {
     for (name, start) in servers {
         let server = steps.step(&format!("start {name} for it"), || Ok(start()?));
         if let Some(server) = server {
-            steps.cargo_with(run, &["--database", &server.url()], &[]);
+            run(steps, ["--database", &server.url()]);
         }
     }
-}
-
-fn example(name: &str) -> String {
-    format!("run --package txn-rs --all-features --example {name} --")
 }
 
 /// Lists the examples of this package as cargo finds them: `NAME.rs`, and directories with a

@@ -3,14 +3,14 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use txn_test_servers::Server;
 
-use crate::steps::Steps;
+use crate::steps::{Steps, target};
 
 /// The program that runs the benchmarks of the crate `gungraun`. Both must have the same version.
 const RUNNER: (&str, &str) = ("gungraun-runner", "0.20.0");
@@ -26,10 +26,13 @@ const SOCKET: &str = ".s.PGSQL.5432";
 
 pub(crate) fn run(steps: &mut Steps) -> Option<()> {
     let (name, version) = RUNNER;
-    let tools = steps.step("find the target directory", tools)?;
+    // The path is absolute, because a benchmark runs in the directory of its package.
+    let tools = steps.step("find the target directory", || Ok(target()?.join("tools")))?;
     let root = tools.display().to_string();
+    // The runner reads what valgrind has counted, for which it need not be quick. It is built in
+    // half of the time without optimizations.
     steps.cargo_with(
-        &format!("install --quiet --locked {name} --version {version} --root"),
+        &format!("install --quiet --debug --locked {name} --version {version} --root"),
         &[&root],
         &[],
     )?;
@@ -49,14 +52,6 @@ pub(crate) fn run(steps: &mut Steps) -> Option<()> {
             ("TXN_INSTRUCTIONS_URL", &url),
         ],
     )
-}
-
-/// The directory of the runner. It is absolute, because a benchmark runs in the directory of its
-/// package.
-fn tools() -> Result<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let target = std::path::absolute(target).context("find the target directory")?;
-    Ok(target.join("tools"))
 }
 
 /// Starts a proxy that delays the answers of the server, and returns the URL to use.

@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,16 @@ impl Steps {
         let (name, mut command) = self.command(arguments, more);
         command.envs(variables.iter().copied());
         self.step(&name, || succeed(&mut command))
+    }
+
+    /// Runs a program that was built in the target directory as one step.
+    pub(crate) fn built(&mut self, path: &str, arguments: &[&str]) -> Option<()> {
+        let words: Vec<_> = [path].iter().chain(arguments).copied().collect();
+        let environment = self.environment.clone();
+        self.step(&words.join(" "), || {
+            let mut command = Command::new(target()?.join(path));
+            succeed(command.args(arguments).envs(environment))
+        })
     }
 
     /// Runs `cargo test` as one step. All tests are run, and the failed ones are known by name.
@@ -146,6 +157,12 @@ impl Steps {
         command.envs(self.environment.iter().cloned());
         (format!("cargo {}", words.join(" ")), command)
     }
+}
+
+/// Returns the target directory as an absolute path.
+pub(crate) fn target() -> Result<PathBuf> {
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    std::path::absolute(target).context("find the target directory")
 }
 
 /// Runs a command, copies its output to the terminal, and calls `line` for each line.

@@ -1,5 +1,8 @@
 //! Runs every check that must pass before a change is merged.
 
+use std::env;
+use std::thread::available_parallelism;
+
 use txn_test_servers::Run;
 
 use crate::examples;
@@ -41,6 +44,7 @@ fn on_servers(steps: &mut Steps) -> Option<()> {
     };
     let (environment, servers) = steps.step("start the database servers", start)?;
     steps.export(environment);
+    steps.export(test_threads());
     for test in TESTS {
         steps.test(test);
     }
@@ -50,6 +54,15 @@ fn on_servers(steps: &mut Steps) -> Option<()> {
         drop(servers);
         Ok(())
     })
+}
+
+/// Says how many tests run at a time, unless whoever calls has said so. Most of them wait for a
+/// server for most of the time, so it is two for each processor.
+fn test_threads() -> Option<(&'static str, String)> {
+    const THREADS: &str = "RUST_TEST_THREADS";
+    let processors = available_parallelism().ok()?.get();
+    let is_unset = env::var_os(THREADS).is_none();
+    is_unset.then(|| (THREADS, (processors * 2).to_string()))
 }
 
 /// Accepts the current output of the compiler. The author has to review the difference.
