@@ -240,6 +240,13 @@ impl<DB: Engine> Db<DB> {
         let cleanup = self.shared.cleanups.track_future(cleanup);
         self.shared.cleanup_runtime.spawn(cleanup);
     }
+
+    /// Spawns a cleanup of a task on this runtime, which drives it. If the runtime ends, the drop
+    /// of the cleanup has to be enough.
+    pub(crate) fn spawn_here(&self, cleanup: impl Future<Output = ()> + Send + 'static) {
+        let cleanup = self.shared.events.during(cleanup);
+        tokio::spawn(self.shared.cleanups.track_future(cleanup));
+    }
 }
 
 impl<DB: Engine> Clone for Db<DB> {

@@ -44,7 +44,7 @@ async fn an_exhausted_pool_is_no_failure_and_is_not_waited_for() {
     db.assert_at_rest().await;
 }
 
-/// The check is the breaker's probe, if no probe is under way.
+/// A check tries to connect whether or not the breaker is open.
 #[tokio::test]
 async fn out_of_reach_it_says_so_and_back_again_it_closes_the_breaker() {
     let route = Route::<DB>::new().await;
@@ -91,12 +91,33 @@ async fn a_server_that_does_not_answer_costs_the_check_timeout_and_no_more() {
     db.close().await;
 }
 
+/// The server may be slow, and would have answered a caller in time.
+#[tokio::test]
+async fn checks_in_haste_say_nothing_about_the_server() {
+    let route = Route::<DB>::new().await;
+    let limit = Duration::from_millis(100);
+    let db = route
+        .connect(|builder| {
+            builder.max_sessions(1).check_timeout(limit).breaker_after(Duration::ZERO)
+        })
+        .await;
+    let held = db.session().await.unwrap();
+    let Some(_silent) = route.replace() else { return };
+    for _ in 0..3 {
+        let error = db.check().await.unwrap_err();
+        assert!(error.to_string().ends_with("no answer within 100ms"), "{error}");
+    }
+    join_all((0..3).map(|_| db.check())).await;
+    assert_eq!(db.status().breaker, Breaker::Closed);
+    drop(held);
+}
+
 /// After a failover that nobody was told of, all idle sessions are silent. One of them is asked.
 #[tokio::test]
 async fn sessions_that_are_all_silent_leave_it_the_time_to_connect() {
     let route = Route::<DB>::new().await;
     let Some(proxy) = &route.proxy else { return };
-    let limit = Duration::from_secs(8);
+    let limit = Duration::from_secs(12);
     let db = route
         .connect(|builder| builder.max_sessions(3).check_timeout(limit))
         .await;

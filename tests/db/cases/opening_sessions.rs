@@ -1,12 +1,13 @@
 //! When sessions are opened, how many of them, and with what options.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use txn::{DbBuilder, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert, patient};
+use crate::support::drop_points::is_pending;
 use crate::support::observer::until;
 
 const SOON: Duration = Duration::from_millis(50);
@@ -64,6 +65,86 @@ async fn one_is_opened_in_the_place_of_one_that_is_closed() {
     drop(first);
     until("another is idle", async || db.status().idle == 1).await;
     drop(second);
+    db.close().await;
+}
+
+/// A place that an attempt in vain has left is as good as one that was never taken.
+#[tokio::test]
+async fn one_is_opened_in_the_place_that_an_attempt_in_vain_has_left() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let (callback, never) = (Arc::clone(&fails), None::<Duration>);
+    let db = Fixture::<DB>::with(|builder| {
+        let keeps_none = builder.after_release(|_, _| Box::pin(async { Ok(false) }));
+        let builder = keeps_none.max_sessions(2).min_idle(1).idle_timeout(never).max_lifetime(never);
+        builder.after_connect(move |_, _| {
+            let fails = callback.swap(false, Ordering::Relaxed);
+            Box::pin(async move { if fails { Err(refused()) } else { Ok(()) } })
+        })
+    })
+    .await;
+    let [first, second] = [db.session().await.unwrap(), db.session().await.unwrap()];
+    let mut waiting = Box::pin(db.session());
+    assert!(is_pending(&mut waiting).await);
+    fails.store(true, Ordering::Relaxed);
+    // The caller takes the place at once, so that nothing may be opened for others.
+    drop(first);
+    let error = waiting.await.unwrap_err();
+    assert!(error.to_string().contains("not this time"), "{error}");
+    until("another is idle", async || db.status().idle == 1).await;
+    drop(second);
+    db.close().await;
+}
+
+fn refused() -> sqlx::Error {
+    sqlx::Error::Protocol("not this time".into())
+}
+
+/// The attempt takes longer than the pause after which the pool is looked at again.
+#[tokio::test]
+async fn one_is_opened_also_if_an_attempt_was_in_vain_and_took_long() {
+    let (opened, never) = (Arc::new(AtomicUsize::new(0)), None::<Duration>);
+    let db = Fixture::<DB>::with(|builder| {
+        let builder = builder.min_idle(1).idle_timeout(never).max_lifetime(never);
+        builder.after_connect(move |_, _| {
+            let fails = opened.fetch_add(1, Ordering::Relaxed) == 1;
+            Box::pin(async move {
+                if fails {
+                    tokio::time::sleep(Duration::from_millis(1500)).await;
+                    return Err(refused());
+                }
+                Ok(())
+            })
+        })
+    })
+    .await;
+    let held = db.session().await.unwrap();
+    until("another is idle", async || db.status().idle == 1).await;
+    drop(held);
+    db.close().await;
+}
+
+/// The caller takes another session in its place.
+#[tokio::test]
+async fn one_is_opened_for_one_that_before_acquire_did_not_want() {
+    let (rejects, never) = (Arc::new(AtomicBool::new(false)), None::<Duration>);
+    let callback = Arc::clone(&rejects);
+    let db = Fixture::<DB>::with(|builder| {
+        let builder = builder.max_sessions(3).min_idle(2).idle_timeout(never).max_lifetime(never);
+        builder.before_acquire(move |_, _| {
+            let wanted = !callback.swap(false, Ordering::Relaxed);
+            Box::pin(async move { Ok(wanted) })
+        })
+    })
+    .await;
+    let both = [db.session().await.unwrap(), db.session().await.unwrap()];
+    until("the third is idle", async || db.status().idle == 1).await;
+    drop(both);
+    db.assert_sessions(3, 3, 0, 0);
+    rejects.store(true, Ordering::Relaxed);
+    let held = db.session().await.unwrap();
+    assert!(!rejects.load(Ordering::Relaxed));
+    until("another is idle", async || db.status().idle == 2).await;
+    drop(held);
     db.close().await;
 }
 

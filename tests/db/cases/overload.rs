@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,6 +15,7 @@ use txn::{Db, DbBuilder, Error, Tx, transactional};
 use super::{DB, Fixture, insert};
 use crate::support::drop_points::{at_every_point, is_pending};
 use crate::support::observer::until;
+use crate::support::route::Route;
 
 const TARGET: Duration = Duration::from_millis(1);
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -330,4 +332,31 @@ async fn a_waiter_dropped_anywhere_is_counted_no_more() {
         complete
     })
     .await;
+}
+
+/// Counts how often a caller asks to be polled.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// With no target at all, it is looked at once and again, and not without a pause.
+#[tokio::test]
+async fn a_caller_for_which_a_session_is_opened_is_left_in_peace() {
+    let route = Route::<DB>::new().await;
+    let db = route
+        .connect(|builder| builder.max_sessions(2).queue_target(Duration::ZERO))
+        .await;
+    let held = db.session().await.unwrap();
+    let Some(_silent) = route.replace() else { return };
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut caller = Box::pin(db.session());
+    assert!(caller.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(wakes.0.load(SeqCst), 0);
+    drop((caller, held));
 }

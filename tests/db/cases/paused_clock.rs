@@ -1,5 +1,8 @@
 //! tokio's clock is paused, as in tests of long waits: a database takes its time all the same.
 
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Executor;
@@ -38,6 +41,49 @@ async fn a_database_is_connected_to_and_used_within_every_limit() {
     assert_eq!(db.ids().await, [1, 2, 3, 4, 5]);
     db.close().await;
     assert_eq!(begun.elapsed(), Duration::ZERO, "nobody has slept");
+}
+
+/// What a callback asks the server is no wait of the clock's either.
+#[tokio::test(start_paused = true)]
+async fn a_callback_is_waited_for_within_the_limit_of_its_caller() {
+    let db = Fixture::<DB>::with(|builder| {
+        builder.max_sessions(1).before_acquire(|connection, _| {
+            Box::pin(async { connection.execute("SELECT 1").await.map(|_| true) })
+        })
+    })
+    .await;
+    for id in 1..=5 {
+        writes(&*db, id).await.unwrap();
+    }
+    db.close().await;
+}
+
+/// A callback may not wait for the clock either. It has as much real time as its caller.
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_does_not_answer_is_given_up() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let db = Fixture::<DB>::in_haste(|builder| {
+        let hangs = Arc::clone(&hangs);
+        let builder = builder.max_sessions(1).acquire_timeout(Duration::from_secs(1));
+        builder.before_acquire(move |_, _| match hangs.load(Ordering::Relaxed) {
+            true => Box::pin(pending()),
+            false => Box::pin(async { Ok(true) }),
+        })
+    })
+    .await;
+    hangs.store(true, Ordering::Relaxed);
+    let error = db.session().await.unwrap_err();
+    assert!(error.to_string().contains("`before_acquire`"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_on_a_connection_of_its_own_is_made_within_its_limit() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let held = db.session().await.unwrap();
+    db.check().await.unwrap();
+    db.check_writable().await.unwrap();
+    drop(held);
+    db.close().await;
 }
 
 #[tokio::test(start_paused = true)]

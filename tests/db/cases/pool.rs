@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor};
@@ -59,6 +60,35 @@ async fn a_waiter_that_is_dropped_with_a_session_in_its_hands_passes_it_on() {
     held.rollback().await.unwrap();
     drop(first);
     second.await.unwrap().rollback().await.unwrap();
+    db.assert_at_rest().await;
+}
+
+/// A waker whose drop uses the handle, as the drop of a task may.
+struct Asks(Db<DB>);
+
+impl Wake for Asks {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        assert_eq!(self.0.status().in_use, 1);
+    }
+}
+
+#[tokio::test]
+async fn the_drop_of_a_waker_may_use_the_handle() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let held = db.session().await.unwrap();
+    let mut waiting = Box::pin(db.session());
+    for _ in 0..2 {
+        let waker = Waker::from(Arc::new(Asks(Db::clone(&db))));
+        let polled = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+    drop(waiting);
+    db.assert_sessions(1, 0, 1, 0);
+    drop(held);
     db.assert_at_rest().await;
 }
 

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::yield_now;
+use std::time::Duration;
 
 use sqlx::Executor;
 use tokio::runtime::{Builder, Runtime};
-use txn::{Db, Error, Tx, transactional};
+use tokio::time::timeout;
+use txn::{Db, DbBuilder, Error, Tx, transactional};
 
-use super::{DB, Fixture, TestEngine, insert};
+use super::{DB, Fixture, TestEngine, insert, patient};
 use crate::support::drop_points::poll_at_most;
-use crate::support::observer::until;
+use crate::support::observer::{PATIENCE, until};
 
 const SESSIONS: usize = 3;
+const SOON: Duration = Duration::from_millis(50);
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -68,6 +71,37 @@ fn sessions_of_a_runtime_that_has_ended_are_replaced_unseen() {
             });
         }
     }
+}
+
+/// One runtime has run a scope, and whoever waits for something on it would wait for ever.
+#[test]
+fn one_that_nobody_drives_any_more_keeps_no_handle_from_being_closed() {
+    let (still, driven) = (runtime(), runtime());
+    let soon = |builder: DbBuilder<DB>| builder.max_sessions(1).settle_timeout(SOON);
+    let db = still.block_on(Fixture::<DB>::with(soon));
+    still.block_on(write(&*db, 1)).unwrap();
+    driven.block_on(async {
+        timeout(PATIENCE, db.close()).await.expect("it ends");
+        assert_eq!(db.status().open, 0);
+    });
+}
+
+/// What is closed for its age is closed on a runtime that is driven.
+#[test]
+fn nor_its_places_from_being_used_again() {
+    let (still, driven) = (runtime(), runtime());
+    let home = still.block_on(Fixture::<DB>::of_sessions(1));
+    let lazy = still.block_on(async {
+        let builder = patient::<DB>(home.url().parse().unwrap());
+        builder.max_sessions(1).idle_timeout(SOON).connect_lazy()
+    });
+    driven.block_on(async {
+        for id in 0..3 {
+            write(&lazy, id).await.unwrap();
+            until("it is closed", async || lazy.status().open == 0).await;
+        }
+        lazy.close().await;
+    });
 }
 
 /// The one who had it opened has left, and another has used it since, on its own runtime.

@@ -330,7 +330,8 @@ async fn sandboxes_in_one_database_know_nothing_of_each_other() {
 
 #[tokio::test]
 async fn a_scope_on_the_handle_inside_of_a_scope_is_told_who_holds_the_session() {
-    let db = Fixture::<DB>::with(|builder| builder.acquire_timeout(Duration::from_secs(2))).await;
+    let limit = Duration::from_secs(2);
+    let db = Fixture::<DB>::in_haste(|builder| builder.acquire_timeout(limit)).await;
     let sandbox = db.sandbox().await.unwrap();
     let tx = sandbox.begin().await.unwrap();
     let error = put(&sandbox, 1, false).await.unwrap_err();
@@ -372,6 +373,19 @@ async fn it_ends_with_its_handle_or_by_close_and_refuses_scopes_from_then_on() {
     sandbox.db().close().await;
     assert!(sandbox.is_closed());
     sandbox.close().await;
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn whoever_closes_it_waits_until_it_has_ended() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let sandbox = db.sandbox().await.unwrap();
+    put(&sandbox, 1, false).await.unwrap();
+    let second = async {
+        sandbox.db().close().await;
+        db.assert_sessions(1, 1, 0, 0);
+    };
+    tokio::join!(sandbox.db().close(), second);
     db.assert_at_rest().await;
 }
 

@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use sqlx::{Executor, Row};
 use tokio::sync::Barrier;
-use txn::{Db, Error, Session, Tx, transactional};
+use txn::{Db, DbBuilder, Error, Reset, Session, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
 
@@ -19,7 +19,12 @@ struct Changing {
 
 impl Changing {
     async fn new() -> Self {
-        let db = Fixture::<DB>::of_sessions(SESSIONS).await;
+        Self::with(|builder| builder).await
+    }
+
+    async fn with(configure: impl FnOnce(DbBuilder<DB>) -> DbBuilder<DB>) -> Self {
+        let configure = |builder: DbBuilder<DB>| configure(builder.max_sessions(SESSIONS));
+        let db = Fixture::<DB>::with(configure).await;
         let admin = Db::connect(db.url()).await.unwrap();
         let mut tx = db.begin().await.unwrap();
         insert(&mut tx, 1).await.unwrap();
@@ -153,6 +158,24 @@ async fn so_do_sessions_one_after_the_other() {
     changing.change().await;
     let ask = async || columns(&mut changing.db.session().await?).await;
     failures(&changing, ask).await;
+}
+
+/// A session that is reset by its next user forgets what it had prepared as well.
+#[tokio::test]
+async fn so_do_sessions_that_are_reset_in_between() {
+    let changing = Changing::with(|builder| builder.reset(Reset::Everything)).await;
+    changing.db.settled().await;
+    changing.change().await;
+    let expected = changing.expected().await;
+    let first = columns(&mut changing.db.session().await.unwrap()).await;
+    assert!(first.is_err() || first.unwrap() == expected);
+    changing.db.settled().await;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        let mut session = changing.db.session().await.unwrap();
+        assert_eq!(columns(&mut session).await.unwrap(), expected);
+        sessions.push(session);
+    }
 }
 
 #[tokio::test]

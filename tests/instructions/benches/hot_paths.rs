@@ -53,7 +53,7 @@ hot_paths! {
     begin_and_commit_of_the_driver: connection(driver) of PgConnection, 859_500;
     a_root_scope: database(root) of Db<Postgres>, 790_200;
     a_dropped_transaction: database(settled) of Db<Postgres>, 1_197_700;
-    two_sessions_taken: database(taken) of Db<Postgres>, 280_700;
+    two_sessions_taken: database(taken) of Db<Postgres>, 286_900;
     a_wait_between_them: database(waited) of Db<Postgres>, 420_800;
 }
 

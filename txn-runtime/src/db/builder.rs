@@ -214,10 +214,10 @@ impl<DB: Engine> DbBuilder<DB> {
     /// If nobody was served within the target for a whole [`queue_interval`](Self::queue_interval),
     /// more work comes in than the database can do. Then callers that have waited for twice the
     /// target are refused ([`Error::is_overloaded`](crate::Error::is_overloaded)), new ones too,
-    /// until a caller is served within the target again. So the callers that are served are served
-    /// quickly, instead of all of them waiting until the `acquire_timeout` is near. A burst that is
-    /// over within the interval is not refused at all. (This is `CoDel`, in the variant of Elixir's
-    /// `DBConnection`.)
+    /// until the end of an interval in which a caller was served within the target. So the callers
+    /// that are served are served quickly, instead of all of them waiting until the
+    /// `acquire_timeout` is near. A burst that is over within the interval is not refused at all.
+    /// (This is `CoDel`, in the variant of Elixir's `DBConnection`.)
     ///
     /// The time that is spent on opening a connection does not count as waiting. A caller that
     /// holds a session and waits for another (`requires_new`) is never refused. On SQLite, scopes

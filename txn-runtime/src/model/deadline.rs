@@ -57,6 +57,11 @@ impl Deadline {
         Self { begun, limit }
     }
 
+    /// The whole time that there is.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// The moment when the time is over.
     pub(crate) fn at(&self) -> Instant {
         self.begun + self.limit

@@ -146,7 +146,8 @@ impl Error {
 
     /// The scopes that held what an acquire timeout, or a refusal under overload, is about: a
     /// session, or the turn to write on an engine with one writer. The one that has held it for
-    /// longest comes first. Empty for other errors.
+    /// longest comes first. Empty for other errors, for a caller that would have waited for itself,
+    /// and for one whose `before_acquire` took too long.
     ///
     /// Callers for whom a session was being opened are among them, and callers who could have taken
     /// one and were not polled.
@@ -185,9 +186,9 @@ impl Error {
     /// commits, a COMMIT behind another statement, code that had the raw connection. A part of it
     /// may have been committed.
     ///
-    /// This is the one failure that takes the place of a scope's own error, whose text it quotes: a
-    /// caller that gets an `Err` has to know that not everything was undone. It is never
-    /// [retryable](Self::is_retryable).
+    /// If the scope was to be rolled back, this is the one failure that takes the place of its own
+    /// error, whose text it quotes: a caller that gets an `Err` has to know that not everything was
+    /// undone. It is never [retryable](Self::is_retryable).
     #[must_use]
     pub fn is_partly_committed(&self) -> bool {
         matches!(self.0.kind, Kind::Ended { .. })
@@ -214,8 +215,8 @@ impl Error {
         self.class().may_pass() && !self.is_commit_unknown() && !self.is_partly_committed()
     }
 
-    /// The connection was lost while COMMIT was in flight, or the server does not know what became
-    /// of it: the transaction may or may not be committed.
+    /// The connection was lost, or the scope's time was over, while COMMIT was in flight, or the
+    /// server does not know what became of it: the transaction may or may not be committed.
     #[must_use]
     pub fn is_commit_unknown(&self) -> bool {
         matches!(self.0.kind, Kind::CommitUnknown | Kind::CommitLate(_))

@@ -25,14 +25,14 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 mod failed;
 
 use self::failed::FailedWait;
 use super::queue::{Answer, Held, Take};
 use super::sessions::{Idle, Waiter};
-use crate::engine::Engine;
+use crate::engine::{Engine, clock};
 use crate::model::error::{Error, Starved, WaitedFor};
 use crate::model::labels::CloseReason;
 use crate::model::request::{Need, Ticket, WaitStage, WaitingCaller};
@@ -216,7 +216,8 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Asks the user's `before_acquire` about a session, until the deadline.
+    /// Asks the user's `before_acquire` about a session, until the deadline, or until the handle is
+    /// closed.
     async fn ask_before_acquire(
         &self,
         pooled: &mut Idle<DB>,
@@ -230,12 +231,17 @@ impl<DB: Engine> Db<DB> {
             let asked = pin!(pooled.may_be_taken(self.callbacks()));
             let scopes = self.scopes_here();
             let listed = scopes.listing(need, WaitPlace::Callback, asked);
-            timeout_at(deadline, listed).await
+            let asked = self.connector().closing.run_until_cancelled(listed);
+            clock::within(deadline.saturating_duration_since(Instant::now()), asked).await
         };
-        if answer.is_ok() {
+        if answer.is_some() {
             pooled.tracker.closes(CloseReason::WithPool);
         }
-        answer.map_err(|_| self.acquire_timed_out(deadline, WaitedFor::Callback))
+        match answer {
+            Some(Some(may)) => Ok(may),
+            Some(None) => Err(Error::closed()),
+            None => Err(self.acquire_timed_out(deadline, WaitedFor::Callback)),
+        }
     }
 
     /// Acquires the one session of a sandbox.

@@ -50,14 +50,16 @@ impl<DB: Engine> Db<DB> {
             };
             let left = until.saturating_duration_since(Instant::now());
             if session.is_to_be_reset() {
-                // An answer to the reset is as good as one to a ping.
                 match session.reset(left).await {
-                    Ok(true) => return Ok(session),
-                    Ok(false) | Err(_) => session.discard_because(CloseReason::Reset),
+                    // The answer is as good as one to a ping, which also catches up with the epoch.
+                    Ok(true) if !session.is_behind() => return Ok(session),
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => {
+                        session.discard_because(CloseReason::Reset);
+                        continue;
+                    }
                 }
-                continue;
-            }
-            if session.is_trusted() {
+            } else if session.is_trusted() {
                 return Ok(session);
             }
             match session.ping(left).await {

@@ -4,11 +4,11 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use sqlx::Connection;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::Db;
 use super::sessions::Turn;
-use crate::engine::Engine;
+use crate::engine::{Engine, clock};
 use crate::model::deadline::{Deadline, LONGEST};
 use crate::model::error::Error;
 use crate::model::labels::CloseReason;
@@ -19,12 +19,15 @@ use crate::pool::session::Slot;
 impl<DB: Engine> Db<DB> {
     /// Checks whether the database can be used, for a readiness probe.
     ///
-    /// The check pings an idle session of the pool. If there is none, it opens a connection of its
-    /// own, which does not count as a session. So it neither waits for callers nor makes them wait,
-    /// and `Ok` says nothing about how many callers there are ([`status`](Self::status) does).
-    /// Concurrent checks take turns with that one connection. A check tries to connect even while
-    /// the breaker is open, and success closes the breaker. It takes no longer than
+    /// The check pings an idle session of the pool. If there is none, or it does not answer, the
+    /// check opens a connection of its own, which does not count as a session. So it neither waits
+    /// for callers nor makes them wait, and `Ok` says nothing about how many callers there are
+    /// ([`status`](Self::status) does). It takes no longer than
     /// [`check_timeout`](crate::DbBuilder::check_timeout).
+    ///
+    /// Concurrent checks take turns with that one connection. It is opened even while the breaker
+    /// is open. Any answer of the server closes the breaker, and a refused connection counts like
+    /// that of a caller. A check that is over before there is an answer changes nothing.
     ///
     /// A database in memory has one session. If that is in use, the check succeeds.
     ///
@@ -55,9 +58,9 @@ impl<DB: Engine> Db<DB> {
     /// ```
     pub async fn check(&self) -> Result<(), Error> {
         // Half of the time, so that some is left to connect if the idle session is dead.
-        let check = async |limit| match self.ping_idle(limit / 2).await {
+        let check = async |within: Deadline| match self.ping_idle(within.limit() / 2).await {
             true => Ok(()),
-            false => self.check_on_new_connection(false).await,
+            false => self.check_on_new_connection(false, within).await,
         };
         self.within_check_timeout(check).await
     }
@@ -69,8 +72,9 @@ impl<DB: Engine> Db<DB> {
     ///
     /// The check does what a scope that writes would be refused, and leaves nothing behind. A
     /// session that was opened while the server was read-only may stay read-only when the server
-    /// takes writes again. So the idle sessions are tried one after the other until one can write,
-    /// and those that cannot are closed. If none can, the check opens a connection of its own.
+    /// takes writes again. So the idle sessions are tried one after the other until one can write
+    /// or does not answer, and those that cannot are closed. If none can, the check opens a
+    /// connection of its own.
     /// (Without this check, each such session is closed when it has refused a scope.)
     ///
     /// On SQLite, the check succeeds while somebody writes through this handle. A database in
@@ -87,7 +91,8 @@ impl<DB: Engine> Db<DB> {
         if DB::session_limit(self.options()).is_some() {
             return self.check().await;
         }
-        let check = async |limit| {
+        let check = async |within: Deadline| {
+            let limit = within.limit();
             let Ok(_turn) = self.try_turn() else {
                 return Ok(());
             };
@@ -101,7 +106,7 @@ impl<DB: Engine> Db<DB> {
                     break;
                 }
             }
-            self.check_on_new_connection(true).await
+            self.check_on_new_connection(true, within).await
         };
         self.within_check_timeout(check).await
     }
@@ -109,15 +114,16 @@ impl<DB: Engine> Db<DB> {
     /// Runs `check` with the configured timeout, and ends it when the handle is closed.
     async fn within_check_timeout(
         &self,
-        check: impl AsyncFnOnce(Duration) -> Result<(), Error>,
+        check: impl AsyncFnOnce(Deadline) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let limit = self.shared.gate.settings().check;
+        let within = Deadline::after(self.shared.gate.settings().check.min(LONGEST));
         let closing = &self.connector().closing;
-        let checked = timeout(limit, Box::pin(closing.run_until_cancelled(check(limit))));
+        let check = closing.run_until_cancelled(check(within));
+        let checked = timeout_at(within.at(), Box::pin(check));
         match checked.await {
             Ok(Some(checked)) if !self.is_closed() => checked,
             Ok(_) => Err(Error::closed()),
-            Err(_) => Err(unanswered(limit)),
+            Err(_) => Err(unanswered(within)),
         }
     }
 
@@ -160,7 +166,7 @@ impl<DB: Engine> Db<DB> {
 
     /// Connects outside of the pool, checks that connection, and closes it. One check does this at
     /// a time.
-    async fn check_on_new_connection(&self, writes: bool) -> Result<(), Error> {
+    async fn check_on_new_connection(&self, writes: bool, within: Deadline) -> Result<(), Error> {
         let connector = self.connector();
         if DB::session_limit(&connector.options).is_some() {
             return Ok(());
@@ -170,10 +176,12 @@ impl<DB: Engine> Db<DB> {
         let opened = connector.connect_once(&mut attempt).await;
         let mut opened = opened.map_err(Error::connect)?;
         if writes {
-            DB::check_writes(&mut opened.connection).await?;
+            clock::real(DB::check_writes(&mut opened.connection)).await?;
         }
-        // The check has succeeded. If this goodbye is lost, the server notices by itself.
-        opened.connection.close().await.ok();
+        // The check has succeeded, however long this takes. If the goodbye is lost, the server
+        // notices by itself.
+        let goodbye = clock::real(opened.connection.close());
+        timeout_at(within.at(), goodbye).await.ok();
         Ok(())
     }
 }
@@ -195,7 +203,7 @@ fn is_timeout(error: &sqlx::Error) -> bool {
 }
 
 /// The error of a check that ran into its timeout.
-fn unanswered(limit: Duration) -> Error {
-    let why = format!("no answer within {limit:?}");
+fn unanswered(within: Deadline) -> Error {
+    let why = format!("no answer within {:?}", within.limit());
     Error::connect(sqlx::Error::Io(io::Error::new(ErrorKind::TimedOut, why)))
 }

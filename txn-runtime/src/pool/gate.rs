@@ -25,6 +25,9 @@ use self::codel::Decision;
 use self::queue::Queue;
 use crate::model::request::Need;
 
+/// The shortest time between two looks at a caller for which a session is being opened.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// Why a caller did not get a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rejection {
@@ -103,7 +106,8 @@ impl Gate {
                 (Ok(place), _) => return Ok(place),
                 (Err(_), Some(queue)) if Instant::now() < deadline => {
                     if opens() {
-                        check_at = queue.first_check(Instant::now());
+                        let now = Instant::now();
+                        check_at = queue.first_check(now).max(now + SHORTEST_PAUSE);
                         continue;
                     }
                     match queue.check(since) {

@@ -174,9 +174,9 @@ fn closed_tracker() -> TaskTracker {
 
 impl<DB: Engine> Db<DB> {
     /// Closes the handle and all its clones. New scopes and those that wait for a session are
-    /// refused, and connection attempts are given up. Open scopes may end; `close` waits for them,
-    /// for their hooks and for every cleanup, and closes every session. When it returns, nothing
-    /// can begin on this handle any more.
+    /// refused, and connection attempts are given up, as is a `before_acquire` that somebody waits
+    /// for. Open scopes may end; `close` waits for them, for their hooks and for every cleanup, and
+    /// closes every session. When it returns, nothing can begin on this handle any more.
     ///
     /// A hook or a callback must not call it: it would wait for itself.
     ///
@@ -203,9 +203,10 @@ impl<DB: Engine> Db<DB> {
         shared.leases.wait().await;
         shared.hooks.wait().await;
         shared.cleanups.wait().await;
-        shared.watch.stop().await;
-        let goodbye = shared.control.close();
-        timeout(shared.limits.settle_timeout, goodbye).await.ok();
+        // The watch holds nothing, and its runtime may be one that nobody drives any more.
+        let limit = shared.limits.settle_timeout;
+        timeout(limit, shared.watch.stop()).await.ok();
+        timeout(limit, shared.control.close()).await.ok();
     }
 }
 

@@ -42,7 +42,6 @@
 //! no session is lost or given twice, nobody is forgotten, and the order is kept.
 
 use std::mem;
-use std::task::Poll;
 
 mod figures;
 mod openings;
@@ -51,7 +50,7 @@ mod serving;
 mod waiting;
 
 use self::parts::Line;
-pub(crate) use self::parts::{Answer, Due, Held, Step, Take};
+pub(crate) use self::parts::{Answer, Due, Held, Step, Take, Unused};
 use crate::model::request::{Kind, Ticket};
 
 /// All kinds, each at its [`index`](Kind::index).
@@ -211,35 +210,32 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
     }
 
     /// Asks what a waiter is to do next.
-    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &W) -> Poll<Step<S, E>> {
+    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &W) -> Step<S, E, W> {
         let line = &mut self.lines[ticket.kind.index()];
         if let Some(answered) = line.answered.remove(ticket.number) {
-            return Poll::Ready(Step::Answered(answered.answer));
+            return Step::Answered(answered.answer);
         }
         let waiting = line.waiting.get_mut(ticket.number);
         let waiting = waiting.expect("it is not polled after its answer");
         if mem::take(&mut waiting.opens) {
-            return Poll::Ready(Step::Open);
+            return Step::Open;
         }
-        match &mut waiting.waker {
-            Some(kept) => kept.clone_from(waker),
-            None => waiting.waker = Some(waker.clone()),
-        }
-        Poll::Pending
+        let before = waiting.waker.replace(waker.clone());
+        Step::Waits { before }
     }
 
     /// A waiter leaves. What it was given goes to the next.
-    pub(crate) fn leave(&mut self, ticket: Ticket) -> Due<S, W> {
+    pub(crate) fn leave(&mut self, ticket: Ticket) -> (Due<S, W>, Option<Unused<E, W>>) {
         let line = &mut self.lines[ticket.kind.index()];
         if let Some(waiting) = line.waiting.remove(ticket.number) {
             // If it was told to have a session opened and did not learn of it, nobody opens it.
             self.opening -= usize::from(waiting.opens);
-            return self.settle();
+            return (self.settle(), waiting.waker.map(Unused::Waker));
         }
         match line.answered.remove(ticket.number).map(|it| it.answer) {
-            Some(Answer::Served(held, session)) => self.give_back(held, session),
-            // It has nothing that another could use.
-            _ => Due::NOTHING,
+            Some(Answer::Served(held, session)) => (self.give_back(held, session), None),
+            Some(Answer::Failed(error)) => (Due::NOTHING, Some(Unused::Error(error))),
+            Some(Answer::Closed) | None => (Due::NOTHING, None),
         }
     }
 

@@ -13,8 +13,9 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, select};
+use futures_util::future::select;
 use tokio::runtime::{Handle, Id};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::{Db, WeakDb};
@@ -103,7 +104,7 @@ impl<DB: Engine> Db<DB> {
     }
 
     /// Closes the idle sessions that are due. Returns after what time more of them may be.
-    async fn reap(&self) -> Option<Duration> {
+    fn reap(&self) -> Option<Duration> {
         let (connector, now) = (self.connector(), Instant::now());
         // Sessions that are checked out now may be due when they are back, so it looks again soon.
         let mut next = connector.shortest_life().map(|life| life / 2);
@@ -124,35 +125,39 @@ impl<DB: Engine> Db<DB> {
                 false
             }
         };
-        // `close` waits for this token, and so for the goodbyes below.
+        // `close` waits for this token, and then for the goodbyes, which go on when it ends the
+        // reaper.
         let _closing = self.hooks_run();
         let due = sessions.retain(|pooled| keeps(pooled));
-        let goodbyes = due.into_iter().zip(why).map(async |((slot, pooled), why)| {
-            pooled.retire(why, self.settle_timeout()).await;
-            drop(slot);
-        });
-        Box::pin(join_all(goodbyes)).await;
+        let limit = self.settle_timeout();
+        for ((slot, pooled), why) in due.into_iter().zip(why) {
+            self.spawn_here(async move {
+                pooled.retire(why, limit).await;
+                drop(slot);
+            });
+        }
         next
     }
 
-    /// Has sessions opened until enough are idle. Returns true if too few were; opening them may
+    /// Has sessions opened until enough are idle. Returns true if too few are: opening them may
     /// fail, and is to be tried again then.
+    ///
+    /// An attempt is over at once if this runtime is shutting down, so there are not more of them
+    /// than sessions that are to be idle.
     fn open_spare(&self) -> bool {
-        let mut is_short = false;
-        while self.sessions().begin_spare() {
-            is_short = true;
-            if !self.open_in_background(None) {
+        for _ in 0..self.sessions().min_idle {
+            if !self.sessions().begin_spare() || !self.open_in_background(None) {
                 break;
             }
         }
-        is_short
+        self.sessions().awaits_spare()
     }
 }
 
 /// Reaps until the `Db` is dropped. Between two looks it holds no handle.
 async fn reap_for_ever<DB: Engine>(db: &WeakDb<DB>) {
     while let Some(db) = db.upgrade() {
-        let due = db.reap().await;
+        let due = db.reap();
         let again = db.open_spare().then_some(SPARE_PAUSE);
         let short = db.sessions().short();
         drop(db);
@@ -166,5 +171,8 @@ async fn reap_for_ever<DB: Engine>(db: &WeakDb<DB>) {
             }
         };
         select(pin!(pause), pin!(short.notified())).await;
+        // Its runtime may be shutting down, and drop at once whatever is spawned. The task is
+        // dropped too, but only where it yields.
+        yield_now().await;
     }
 }

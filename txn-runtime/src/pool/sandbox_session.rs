@@ -28,6 +28,8 @@ pub(crate) struct SandboxSession<DB: Engine> {
     /// `None` while a scope has it, and when it is lost.
     session: Mutex<Option<Session<DB>>>,
     turns: Arc<Semaphore>,
+    /// Held by whoever ends the sandbox, so that others wait until it has ended.
+    ending: tokio::sync::Mutex<()>,
     /// The scope that had the last turn.
     holder: Mutex<&'static str>,
     /// Why the sandbox no longer behaves as a database does, if it does not.
@@ -52,6 +54,7 @@ impl<DB: Engine> SandboxSession<DB> {
             id: session.activity().session(),
             session: Mutex::new(Some(session)),
             turns: Arc::new(Semaphore::new(1)),
+            ending: tokio::sync::Mutex::default(),
             holder: Mutex::new(""),
             spoilt: OnceLock::new(),
             captures: AtomicBool::new(false),
@@ -109,6 +112,7 @@ impl<DB: Engine> SandboxSession<DB> {
 
     /// Waits for the scope that is open, then ends the sandbox and rolls everything back.
     pub(crate) async fn close(&self) {
+        let _one = self.ending.lock().await;
         // Fails only if the sandbox is closed already.
         let last = self.turns.acquire().await;
         self.turns.close();

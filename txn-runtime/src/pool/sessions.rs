@@ -85,11 +85,18 @@ impl<DB: Engine> Sessions<DB> {
         self.min_idle > 0 && self.lock().begin_spare(self.min_idle)
     }
 
+    /// Returns true if fewer sessions are idle than are to be, and that may change by itself.
+    pub(super) fn awaits_spare(&self) -> bool {
+        self.min_idle > 0 && self.lock().awaits_spare(self.min_idle)
+    }
+
     /// Takes another session, or the first place in the queue, because the one that was handed out
     /// is of no use.
     pub(super) fn take_another(&self, held: Held, need: &Need) -> Take<Idle<DB>, WaitingCaller> {
         let (caller, holds) = (|| WaitingCaller::from_now(*need), need.held as usize);
-        let (take, due) = self.lock().take_another(held, holds, caller);
+        let mut queue = self.lock();
+        let (take, due) = queue.take_another(held, holds, caller);
+        self.let_go(queue);
         self.see_to(due);
         take
     }
@@ -119,6 +126,10 @@ impl<DB: Engine> Sessions<DB> {
     pub(super) fn give_back(&self, held: Held, session: Idle<DB>) {
         let due = self.lock().give_back(held, session);
         self.see_to(due);
+        // It may have freed the turn as well, and two have been served.
+        if self.min_idle > 0 {
+            self.let_go(self.lock());
+        }
     }
 
     /// A session that was held is closed, or its connection is lost.
@@ -139,13 +150,22 @@ impl<DB: Engine> Sessions<DB> {
 
     /// A session could not be opened: the waiter that was told to have it opened gets the error.
     pub(super) fn open_failed(&self, ticket: Option<Ticket>, error: NotOpened) {
-        let due = self.lock().open_failed(ticket, error);
+        // If it was to be idle, the reaper tries again, after a pause.
+        let is_spare = ticket.is_none();
+        let mut queue = self.lock();
+        let (due, _unused) = queue.open_failed(ticket, error);
+        match is_spare {
+            true => drop(queue),
+            false => self.let_go(queue),
+        }
         self.see_to(due);
     }
 
     /// The attempt to open a session was given up: somebody else makes it.
     pub(super) fn open_given_up(&self) {
-        let due = self.lock().open_given_up();
+        let mut queue = self.lock();
+        let due = queue.open_given_up();
+        self.let_go(queue);
         self.see_to(due);
     }
 
@@ -223,7 +243,9 @@ pub(super) struct Turn<'a, DB: Engine>(&'a Sessions<DB>);
 
 impl<DB: Engine> Drop for Turn<'_, DB> {
     fn drop(&mut self) {
-        let due = self.0.lock().end_turn();
+        let mut queue = self.0.lock();
+        let due = queue.end_turn();
+        self.0.let_go(queue);
         self.0.see_to(due);
     }
 }
@@ -245,7 +267,7 @@ impl<'a, DB: Engine> Waiter<'a, DB> {
         }
     }
 
-    fn step(&self, ticket: Ticket, cx: &Context<'_>) -> Poll<Step<Idle<DB>, NotOpened>> {
+    fn step(&self, ticket: Ticket, cx: &Context<'_>) -> Step<Idle<DB>, NotOpened, Waker> {
         self.db.sessions().lock().poll(ticket, cx.waker())
     }
 
@@ -253,7 +275,9 @@ impl<'a, DB: Engine> Waiter<'a, DB> {
     pub(super) fn leave(mut self: Pin<&mut Self>) {
         if let Some(ticket) = self.ticket.take() {
             let sessions = self.db.sessions();
-            let due = sessions.lock().leave(ticket);
+            let mut queue = sessions.lock();
+            let (due, _unused) = queue.leave(ticket);
+            sessions.let_go(queue);
             sessions.see_to(due);
         }
     }
@@ -265,22 +289,25 @@ impl<DB: Engine> Future for Waiter<'_, DB> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ticket = self.ticket.expect("it is not polled after its answer");
         let mut step = self.step(ticket, cx);
-        if let Poll::Ready(Step::Open) = step {
+        if let Step::Open = step {
             self.db.open_in_background(Some(ticket));
             step = self.step(ticket, cx);
         }
         match step {
-            Poll::Ready(Step::Answered(answer)) => {
+            Step::Answered(answer) => {
                 self.ticket = None;
                 Poll::Ready(answer)
             }
             // If its runtime has just ended, it is told to do so again, and again.
-            Poll::Ready(Step::Open) => {
+            Step::Open => {
                 self.db.open_in_background(Some(ticket));
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Poll::Pending => Poll::Pending,
+            Step::Waits { before } => {
+                drop(before);
+                Poll::Pending
+            }
         }
     }
 }

@@ -105,8 +105,8 @@ impl<DB: Engine> DbBuilder<DB> {
     ///
     /// # Cancel safety
     ///
-    /// If the callback is dropped in flight, together with the caller that waited for the session,
-    /// that session is closed.
+    /// If the callback is dropped in flight, because its caller was dropped, the `acquire_timeout`
+    /// is over or the handle is closed, that session is closed.
     pub fn before_acquire<F>(mut self, callback: F) -> Self
     where
         F: for<'c> Fn(

@@ -135,8 +135,8 @@ fn as_std(error: &dyn DatabaseError) -> &(dyn StdError + 'static) {
 }
 
 /// Becomes the variant that sqlx would have given: `PoolTimedOut` if no session could be had,
-/// `PoolClosed`, `Io` if the connection failed or a time limit was over, `Database` with the
-/// driver's own error inside, and `Configuration` for what sqlx does not know.
+/// `PoolClosed`, `Io` if the connection failed or the scope's time was over before its COMMIT,
+/// `Database` with the driver's own error inside, and `Configuration` for what sqlx does not know.
 ///
 /// The way back gives the same error again. `PoolTimedOut` and `PoolClosed` cannot carry the
 /// scope's name and the figures (nor that it was [overloaded](Error::is_overloaded)): these are

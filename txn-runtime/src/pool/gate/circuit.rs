@@ -71,7 +71,8 @@ enum State {
 /// The role in which an attempt was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// One of any number. Its failure is counted, but does not move the next probe.
+    /// One of any number: a caller's while it is closed, and a health check's at any time. Its
+    /// failure is counted, but does not move the next probe.
     Ordinary,
     /// The only one. No other is admitted until its result is reported.
     Probe,
@@ -122,21 +123,6 @@ impl Circuit {
         }
     }
 
-    /// Admits an attempt that is made even while the breaker is open. It becomes the probe, due or
-    /// not, unless there is one already.
-    pub(super) fn admit_always(&mut self) -> Role {
-        match &mut self.state {
-            State::Open {
-                probe: probe @ Probe::Due(_),
-                ..
-            } => {
-                *probe = Probe::InFlight;
-                Role::Probe
-            }
-            _ => Role::Ordinary,
-        }
-    }
-
     /// The server has answered an attempt.
     pub(super) fn reached(&mut self) {
         self.state = State::Closed(None);
@@ -170,7 +156,8 @@ impl Circuit {
                 probes,
             } => {
                 failures.add(now, cause);
-                // An ordinary attempt that began before it opened says nothing about the backoff.
+                // An ordinary attempt, one that began before it opened or that of a health check,
+                // says nothing about the backoff.
                 if role == Role::Probe {
                     *probes += 1;
                     *probe = Probe::after(*probes, now, jitter);
@@ -419,16 +406,5 @@ mod tests {
         let outage = run.circuit.admit(run.at(5020)).unwrap_err();
         assert_eq!(outage.cause.to_string(), "refused at 5020");
         assert_eq!(run.circuit.position(), Position::Open);
-    }
-
-    #[test]
-    fn who_insists_is_the_probe_unless_there_is_one() {
-        let mut run = Run::open();
-        assert_eq!(run.circuit.admit_always(), Role::Probe);
-        assert_eq!(run.circuit.admit_always(), Role::Ordinary);
-        run.failed(Role::Ordinary, 6000, 0.0);
-        assert_eq!(run.admit(6000), None);
-        run.failed(Role::Probe, 6000, 0.0);
-        assert_eq!(run.admit(6000), Some(Role::Probe));
     }
 }

@@ -1,5 +1,6 @@
 //! What can be seen of the queue from outside: its figures, who waits, and for what.
 
+use super::parts::Answer;
 use super::{KINDS, Queue};
 use crate::model::request::{Kind, Ticket, WaitStage};
 
@@ -38,8 +39,10 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
                 let keeps = kind.second || matches!(stage, WaitStage::Due | WaitStage::Connection);
                 (all || keeps).then_some((&waiting.caller, stage))
             });
-            let answered = line.answered.iter();
-            waiting.chain(answered.map(|(_, answered)| (&answered.caller, WaitStage::Due)))
+            // One that has no session holds nothing and waits for nothing: it has only to be polled.
+            let answered = line.answered.iter().map(|(_, answered)| answered);
+            let served = answered.filter(|it| matches!(it.answer, Answer::Served(..)));
+            waiting.chain(served.map(|it| (&it.caller, WaitStage::Due)))
         })
     }
 

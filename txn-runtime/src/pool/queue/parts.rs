@@ -42,11 +42,13 @@ pub(crate) enum Answer<S, E> {
 
 /// The next step of a waiter.
 #[derive(Debug)]
-pub(crate) enum Step<S, E> {
+pub(crate) enum Step<S, E, W> {
     /// It waits no longer.
     Answered(Answer<S, E>),
     /// It is to see to it that a session is opened, and to ask again.
     Open,
+    /// It is woken when there is more. The waker that was kept `before` is of no use any more.
+    Waits { before: Option<W> },
 }
 
 /// What a change has led to. The owner does it once it has let go of the lock.
@@ -57,6 +59,14 @@ pub(crate) struct Due<S, W> {
     pub(crate) wake: [Option<W>; 4],
     /// The session is to be closed, because the queue was closed.
     pub(crate) close: Option<S>,
+}
+
+/// What is of no use any more: the waker of one who has left, or an error that nobody waits for.
+/// The owner drops it once it has let go of the lock, because its drop may run code of others.
+#[derive(Debug)]
+pub(crate) enum Unused<E, W> {
+    Waker(W),
+    Error(E),
 }
 
 impl<S, W> Due<S, W> {

@@ -40,20 +40,22 @@ enum Act {
     Leave(usize),
     GiveBack(usize),
     Lose(usize),
-    TakeAnother(usize),
+    TakeAnother(usize, bool),
     Settle(usize),
     Opened(usize),
     Refused(usize),
     Abandoned(usize),
+    /// A session is to be opened for nobody, so that one is idle.
+    Spare,
     Turn,
     Reap,
     Close,
 }
 
 impl State {
-    fn new(max: usize, reserved: usize) -> Self {
+    fn new(max: usize, reserved: usize, max_waiting: Option<usize>) -> Self {
         Self {
-            queue: Queue::new(max, reserved, None),
+            queue: Queue::new(max, reserved, max_waiting),
             callers: [Caller::Away, Caller::Away, Caller::Away],
             openings: Vec::new(),
             turn: false,
@@ -62,7 +64,7 @@ impl State {
 
     /// All that can happen. What is rare is left out where it would make the walk too long.
     fn acts(&self, kinds: &[Kind], rare: bool) -> Vec<Act> {
-        let mut acts = Vec::new();
+        let (mut acts, alone) = (Vec::new(), kinds.len() == 1);
         for (who, caller) in self.callers.iter().enumerate() {
             match caller {
                 Caller::Away => {
@@ -77,8 +79,9 @@ impl State {
                 }
                 Caller::Holds(..) => {
                     acts.extend([Act::GiveBack(who), Act::Lose(who)]);
-                    let others = [Act::TakeAnother(who), Act::Settle(who)];
+                    let others = [Act::TakeAnother(who, false), Act::Settle(who)];
                     acts.extend(others.into_iter().filter(|_| rare));
+                    acts.extend((rare && alone).then_some(Act::TakeAnother(who, true)));
                 }
             }
         }
@@ -86,6 +89,7 @@ impl State {
             acts.extend([Act::Opened(at), Act::Refused(at), Act::Abandoned(at)]);
         }
         acts.push(Act::Reap);
+        acts.extend((rare && alone && self.queue.is_short(1)).then_some(Act::Spare));
         let writes = kinds.iter().any(|kind| kind.turn);
         let is_free = self.turn || !self.queue.turn;
         acts.extend((writes && rare && is_free).then_some(Act::Turn));
@@ -166,7 +170,7 @@ impl State {
         match refuses {
             false => self.openings.push(Some(ticket)),
             true => {
-                let due = self.queue.open_failed(Some(ticket), ());
+                let (due, _) = self.queue.open_failed(Some(ticket), ());
                 self.do_due(due);
             }
         }
@@ -183,23 +187,24 @@ impl State {
                 }
             }
             Take::Closed => assert!(self.queue.closed),
-            Take::Full | Take::Starved(_) => panic!("there is no limit"),
+            Take::Full => assert!(self.queue.max_waiting.is_some()),
+            Take::Starved(_) => panic!("nobody holds a session meanwhile"),
         }
     }
 
     fn poll(&mut self, who: usize, refuses: bool) {
         let ticket = self.take_ticket(who);
         let is_woken = match self.queue.poll(ticket, &who) {
-            Poll::Ready(Step::Answered(Answer::Served(held, session))) => {
+            Step::Answered(Answer::Served(held, session)) => {
                 return self.callers[who] = Caller::Holds(held, session);
             }
-            Poll::Ready(Step::Answered(_)) => return,
-            Poll::Ready(Step::Open) => {
+            Step::Answered(_) => return,
+            Step::Open => {
                 let is_woken = true;
                 self.callers[who] = Caller::Waits { ticket, is_woken };
                 return self.open(ticket, refuses);
             }
-            Poll::Pending => false,
+            Step::Waits { .. } => false,
         };
         self.callers[who] = Caller::Waits { ticket, is_woken };
     }
@@ -210,11 +215,11 @@ impl State {
                 let take = self.queue.take(kind, 0, || ());
                 return self.took(who, take, refuses);
             }
-            Act::TakeAnother(who) => {
+            Act::TakeAnother(who, refuses) => {
                 let (held, _) = self.take_held(who);
                 let (take, due) = self.queue.take_another(held, 0, || ());
                 self.do_due(due);
-                return self.took(who, take, false);
+                return self.took(who, take, refuses);
             }
             Act::Settle(who) => {
                 let (mut held, session) = self.take_held(who);
@@ -227,7 +232,7 @@ impl State {
             Act::Poll(who, refuses) => return self.poll(who, refuses),
             Act::Leave(who) => {
                 let ticket = self.take_ticket(who);
-                self.queue.leave(ticket)
+                self.queue.leave(ticket).0
             }
             Act::GiveBack(who) => {
                 let (held, session) = self.take_held(who);
@@ -251,11 +256,16 @@ impl State {
             }
             Act::Refused(at) => {
                 let ticket = self.openings.remove(at);
-                self.queue.open_failed(ticket, ())
+                self.queue.open_failed(ticket, ()).0
             }
             Act::Abandoned(at) => {
                 self.openings.remove(at);
                 self.queue.open_given_up()
+            }
+            Act::Spare => {
+                assert!(self.queue.begin_spare(1));
+                self.openings.push(None);
+                Due::NOTHING
             }
             Act::Turn => {
                 self.turn = !self.turn;
@@ -284,7 +294,7 @@ impl State {
         let (now, then) = (self.sessions(), before.sessions());
         let closes = matches!(
             act,
-            Act::Lose(_) | Act::TakeAnother(_) | Act::Reap | Act::Close
+            Act::Lose(_) | Act::TakeAnother(..) | Act::Reap | Act::Close
         );
         let is_gone = then.iter().any(|session| !now.contains(session));
         assert!(closes || self.queue.closed || !is_gone, "a session is gone");
@@ -292,6 +302,7 @@ impl State {
         self.check_holders();
         self.check_callers();
         self.check_order(before);
+        self.check_limit(before);
     }
 
     fn check_sessions(&self) {
@@ -359,6 +370,14 @@ impl State {
         }
     }
 
+    /// A caller that comes waits only if it may. One that is to take another session always may.
+    fn check_limit(&self, before: &Self) {
+        let (now, then) = (&self.queue, &before.queue);
+        let has_come = now.next > then.next && now.waiting() > then.waiting();
+        let queued = now.waiting().saturating_sub(now.opening);
+        assert!(!has_come || queued <= now.max_waiting.unwrap_or(usize::MAX));
+    }
+
     fn check_order(&self, before: &Self) {
         for (line, before) in self.queue.lines.iter().zip(&before.queue.lines) {
             let is_new = |number: &u64| before.waiting.get(*number).is_some();
@@ -413,9 +432,9 @@ fn renumbered<T: Clone>(values: &Numbered<T>, rank: impl Fn(u64) -> u64) -> Numb
     all
 }
 
-/// Goes through all worlds. Returns how many there are.
-fn walk(max: usize, reserved: usize, kinds: &[Kind], rare: bool) -> usize {
-    let mut seen = HashSet::from([State::new(max, reserved)]);
+/// Goes through all worlds that this one may lead to. Returns how many there are.
+fn walk_from(start: State, kinds: &[Kind], rare: bool) -> usize {
+    let mut seen = HashSet::from([start]);
     let mut todo: Vec<State> = seen.iter().cloned().collect();
     while let Some(state) = todo.pop() {
         for act in state.acts(kinds, rare) {
@@ -434,6 +453,10 @@ fn walk(max: usize, reserved: usize, kinds: &[Kind], rare: bool) -> usize {
     seen.len()
 }
 
+fn walk(max: usize, reserved: usize, kinds: &[Kind], rare: bool) -> usize {
+    walk_from(State::new(max, reserved, None), kinds, rare)
+}
+
 const READER: Kind = KINDS[0];
 const SECOND: Kind = KINDS[1];
 const WRITER: Kind = KINDS[2];
@@ -442,6 +465,13 @@ const WRITER: Kind = KINDS[2];
 fn callers_of_one_kind() {
     assert!(walk(1, 0, &[READER], true) > 100);
     assert!(walk(2, 0, &[READER], true) > 1000);
+}
+
+#[test]
+fn callers_that_may_not_all_wait() {
+    for max_waiting in 0..2 {
+        assert!(walk_from(State::new(1, 0, Some(max_waiting)), &[READER], true) > 100);
+    }
 }
 
 #[test]
@@ -479,7 +509,7 @@ fn kinds_are_served_in_the_order_in_which_they_came() {
     let _ = queue.take(READER, 0, || ());
     let _ = queue.opened(7);
     let all = [WRITER, READER, WRITER, READER].map(|kind| waits(&mut queue, kind));
-    let Poll::Ready(Step::Answered(Answer::Served(mut held, mut session))) = queue.poll(
+    let Step::Answered(Answer::Served(mut held, mut session)) = queue.poll(
         Ticket {
             number: FIRST,
             kind: READER,
@@ -490,7 +520,7 @@ fn kinds_are_served_in_the_order_in_which_they_came() {
     };
     for ticket in all {
         let _ = queue.give_back(held, session);
-        let Poll::Ready(Step::Answered(Answer::Served(next, it))) = queue.poll(ticket, &0) else {
+        let Step::Answered(Answer::Served(next, it)) = queue.poll(ticket, &0) else {
             panic!("it is the turn of {ticket:?}");
         };
         (held, session) = (next, it);
@@ -547,6 +577,18 @@ fn the_stage_of_a_waiter_tells_what_it_waits_for() {
     assert_eq!(stages(&queue), [Due, Session, Session]);
     let all: Vec<_> = queue.callers(true).map(|(_, stage)| stage).collect();
     assert_eq!(all, [Session, Session, Due]);
+}
+
+#[test]
+fn one_that_has_only_an_error_to_fetch_keeps_nothing_from_others() {
+    let mut queue = TestQueue::new(1, 0, None);
+    let ticket = waits(&mut queue, READER);
+    let _ = queue.open_failed(Some(ticket), ());
+    assert_eq!((queue.callers(true).count(), queue.waiting()), (0, 0));
+    assert!(matches!(
+        queue.poll(ticket, &0),
+        Step::Answered(Answer::Failed(()))
+    ));
 }
 
 #[test]
@@ -626,5 +668,5 @@ fn a_session_that_is_being_closed_keeps_its_place() {
     let Take::Waits { ticket, .. } = next else {
         panic!("{next:?}");
     };
-    assert!(matches!(queue.poll(ticket, &0), Poll::Ready(Step::Open)));
+    assert!(matches!(queue.poll(ticket, &0), Step::Open));
 }

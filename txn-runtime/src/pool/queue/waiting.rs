@@ -23,6 +23,12 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
         Take::Waits { ticket, opens }
     }
 
+    /// Returns true if a caller is in the queue and has no answer.
+    pub(super) fn waits(&self, ticket: Ticket) -> bool {
+        let waiting = &self.lines[ticket.kind.index()].waiting;
+        waiting.get(ticket.number).is_some()
+    }
+
     /// How many sessions are held by callers that wait for another. Only the others will come back
     /// by themselves.
     fn held_by_waiters(&self) -> usize {
