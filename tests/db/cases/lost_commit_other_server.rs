@@ -153,7 +153,8 @@ async fn a_server_that_can_be_reached_again_is_found_behind_another() {
     let error = commit_in_vain(&proxy, tx).await;
 
     assert!(!error.is_commit_unknown(), "{error}");
-    assert_eq!(proxy.count("pg_xact_status"), 2);
+    // The server may have to be asked again, because it still ends the transaction.
+    assert!(proxy.count("pg_xact_status") >= 2);
     assert_eq!(rows(&server).await, 0);
 }
 

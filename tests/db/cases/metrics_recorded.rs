@@ -73,7 +73,7 @@ impl Row {
         let recorder = DebuggingRecorder::new();
         let _listening = metrics::set_default_local_recorder(&recorder);
         let mut ledger = Ledger::listen::<DB>(&recorder);
-        let db = (self.setup)(patient(options)).connect().await.unwrap();
+        let db = connect(&options, self.setup).await;
         let place = Place { db, fixture, proxy };
         ledger.moved();
 

@@ -178,10 +178,8 @@ async fn an_autocommit_write_waits_for_its_turn_and_can_be_dropped() {
 
 #[tokio::test]
 async fn a_write_beside_the_scope_that_it_is_in_is_an_error_that_says_so() {
-    let db = Fixture::<Sqlite>::with(|builder| {
-        builder.acquire_timeout(Duration::from_secs(2))
-    })
-    .await;
+    let limit = Duration::from_secs(2);
+    let db = Fixture::<Sqlite>::in_haste(|builder| builder.acquire_timeout(limit)).await;
     let tx = db.begin().await.unwrap();
     let error = db.execute("DELETE FROM t").await.map_err(Error::from);
     let error = error.unwrap_err();

@@ -58,7 +58,8 @@ async fn their_connections_are_gone() {
     let db = Fixture::<DB>::with(|builder| builder.max_sessions(BURST).idle_timeout(SOON)).await;
     burst(&db).await;
     let mut observer = DB::observer(db.place()).await;
-    let observers = DB::connected(&mut observer, db.place()).await - db.status().open.min(BURST);
+    // The observer is seen where it has opened the same file.
+    let observers = usize::from(<DB as TestEngine>::ONE_WRITER);
     until("they are gone", async || {
         db.status().open == 0 && DB::connected(&mut observer, db.place()).await <= observers
     })

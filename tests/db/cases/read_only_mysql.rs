@@ -4,7 +4,7 @@ use sqlx::Executor;
 use sqlx::mysql::MySqlConnectOptions;
 use txn::{Db, Error, MySql, Tx, transactional};
 
-use super::{DB, TestEngine, insert, number};
+use super::{DB, TestEngine, insert, number, patient};
 use crate::support::server_engine::ServerEngine;
 
 #[transactional]
@@ -30,7 +30,7 @@ async fn its_answer_costs_the_session_and_a_check_that_writes_tells_of_it() {
         admin.execute(prepare).await.unwrap();
     }
     let options: MySqlConnectOptions = server.url().parse().unwrap();
-    let db = Db::<MySql>::builder(options.username("app"));
+    let db = patient::<MySql>(options.username("app"));
     let db = db.max_sessions(1).connect().await.unwrap();
     let before = backend(&db).await.unwrap();
     let error = db.check_writable().await.unwrap_err();

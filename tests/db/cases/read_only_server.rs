@@ -6,7 +6,7 @@ use sqlx::Executor;
 use txn::{Db, Error, Tx, transactional};
 use txn_test_servers::Server;
 
-use super::{DB, TestEngine, insert, number};
+use super::{DB, TestEngine, insert, number, patient};
 use crate::support::server_engine::ServerEngine;
 
 const SESSIONS: usize = 3;
@@ -28,7 +28,7 @@ impl Reader {
         let create = "CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT NOT NULL)";
         admin.execute(create).await.unwrap();
         admin.execute(DB::ONLY_READ[0]).await.unwrap();
-        let db = Db::builder(server.url().parse().unwrap());
+        let db = patient::<DB>(server.url().parse().unwrap());
         let db = db.max_sessions(SESSIONS).connect().await.unwrap();
         let mut sessions = Vec::new();
         for _ in 0..SESSIONS {

@@ -9,6 +9,7 @@ use tokio::sync::Barrier;
 use txn::{Error, Retry, Tx, transactional};
 
 use super::{DB, Fixture, insert, number, patient};
+use crate::support::observer::until;
 use crate::support::proxy::Proxy;
 use crate::support::server_engine::ServerEngine;
 
@@ -185,10 +186,16 @@ async fn out_of_time(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Error> {
 #[tokio::test]
 async fn a_timeout_is_not_begun_anew() {
     let db = Fixture::<DB>::new().await;
-    let ran = AtomicU32::new(0);
-    let error = out_of_time(&*db, &ran).await.unwrap_err();
-    assert!(error.is_timeout(), "{error}");
-    assert_eq!(ran.into_inner(), 2);
+    // On a busy machine the time may be over before the second attempt.
+    until("there is a second attempt", async || {
+        let ran = AtomicU32::new(0);
+        let error = out_of_time(&*db, &ran).await.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        let attempts = ran.into_inner();
+        assert!(attempts <= 2, "{attempts}");
+        attempts == 2
+    })
+    .await;
     db.assert_at_rest().await;
 }
 

@@ -92,7 +92,7 @@ async fn waits(tx: &mut Tx<DB>) -> Result<(), Error> {
     pending().await
 }
 
-#[transactional(timeout = "50ms")]
+#[transactional(timeout = "500ms")]
 async fn too_late(tx: &mut Tx<DB>) -> Result<(), Error> {
     insert(tx, 1).await?;
     pending().await
@@ -105,15 +105,17 @@ async fn the_own_limits_come_back_however_the_scope_ends() {
     fails(&*db).await.unwrap_err();
     assert_eq!(outside(&db).await, (700_000, 900), "failed");
     too_late(&*db).await.unwrap_err();
-    assert_eq!(outside(&db).await, (700_000, 900), "over its timeout");
+    // Its time may be over in a statement, and its session closed for that.
+    let (now, new) = (outside(&db).await, fresh(&db).await);
+    assert!(now == (700_000, 900) || now == new, "over its timeout: {now:?}");
     select! {
         _ = waits(&*db) => unreachable!("it waits for ever"),
         () = async { while db.status().in_use == 0 { tokio::task::yield_now().await } } => {}
     }
     db.settled().await;
     // The scope may have been dropped in a statement, and its session closed for that.
-    let (now, fresh) = (outside(&db).await, fresh(&db).await);
-    assert!(now == (700_000, 900) || now == fresh, "dropped: {now:?}");
+    let (now, new) = (outside(&db).await, fresh(&db).await);
+    assert!(now == (700_000, 900) || now == new, "dropped: {now:?}");
 }
 
 /// The limits that the server gives to new sessions.

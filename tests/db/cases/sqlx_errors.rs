@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use sqlx::{Connection, Executor};
-use txn::{Db, Error, Tx, transactional};
+use txn::{Db, DbBuilder, Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert, insert_twice};
 use crate::support::dialect::Dialect;
@@ -48,7 +48,8 @@ async fn on_every_way(db: &Db<DB>) -> Vec<sqlx::Error> {
 
 async fn with_one_session_taken() -> (Fixture<DB>, Tx<DB>) {
     let limit = Duration::from_secs(2);
-    let db = Fixture::<DB>::with(|builder| builder.max_sessions(1).acquire_timeout(limit)).await;
+    let limited = |builder: DbBuilder<DB>| builder.max_sessions(1).acquire_timeout(limit);
+    let db = Fixture::<DB>::in_haste(limited).await;
     let held = db.begin().await.unwrap();
     (db, held)
 }

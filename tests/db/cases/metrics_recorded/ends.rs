@@ -191,13 +191,13 @@ async fn of_what_is_done_by_hand() {
     .await;
 }
 
-#[transactional(name = "late", timeout = "1s")]
+#[transactional(name = "late", timeout = "3s")]
 async fn late(tx: &mut Tx<DB>) -> Result<(), Error> {
     insert(tx, 1).await?;
     std::future::pending().await
 }
 
-#[transactional(name = "in time", timeout = "1s")]
+#[transactional(name = "in time", timeout = "3s")]
 async fn in_time(tx: &mut Tx<DB>) -> Result<(), Error> {
     Ok(insert(tx, 1).await?)
 }

@@ -56,13 +56,13 @@ that_runs_its_body! {
     mandatory;
 }
 
-#[transactional(timeout = "300ms")]
+#[transactional(timeout = "2s")]
 pub(super) async fn expires(tx: &mut Tx<DB>) -> Ended {
     body(tx).await?;
     pending().await
 }
 
-#[transactional(nested, timeout = "300ms")]
+#[transactional(nested, timeout = "2s")]
 pub(super) async fn nested_expires(tx: &mut Tx<DB>) -> Ended {
     body(tx).await?;
     pending().await
