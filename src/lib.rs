@@ -136,11 +136,12 @@
 //!   cleanup, and says goodbye to the server.
 //! - A runtime that shuts down while scopes are open drops them: their sessions are closed, and the
 //!   server rolls back. Cleanups run on the runtime that the `Db` was made in. If that is gone,
-//!   sessions are closed instead. A drop itself needs no runtime.
+//!   they run on the runtime of the thread that drops the session, or on a thread of their own. A
+//!   drop itself needs no runtime.
 //! - A process that is killed leaves the cleanup to the server. Between statements the server sees
 //!   the end of the connection at once. While a query runs, PostgreSQL (14 or newer) looks every
 //!   second. MySQL and MariaDB look when the query has ended, or when the `timeout` of the scope is
-//!   over. They are told that limit along with BEGIN, with one second added, so that they end only
+//!   over. They are told that limit along with BEGIN, with two seconds added, so that they end only
 //!   what the client does not end itself. A shorter limit of the server (of a role, an account, a
 //!   session) is left in force, and is restored when the scope has ended.
 //!
@@ -169,7 +170,7 @@
 //!
 //! The span is completed however the scope ends, and says in which phase a scope was dropped. A
 //! fault that no caller can be told (a rollback that failed, a session that had to be closed) is an
-//! event at level warn.
+//! event at level warn, or at level error if work was lost or a part may be committed.
 //!
 //! [`guide::operations`] tells whoever is on call what each of these means, and what to do first.
 #![doc = include_str!("metrics.md")]
