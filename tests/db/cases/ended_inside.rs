@@ -8,6 +8,7 @@ use sqlx::Executor;
 use txn::{Error, Tx, transactional};
 
 use super::{DB, Fixture, TestEngine, insert};
+use crate::support::route::Route;
 use crate::support::warnings::Warnings;
 
 const SCRIPT: &str = "INSERT INTO t (id, n) VALUES (2, 0); COMMIT";
@@ -71,6 +72,19 @@ async fn a_scope_that_fails_says_that_it_could_not_roll_back_and_quotes_its_own_
         let text = error.to_string();
         assert!(text.contains("cannot roll back") && text.contains("of the body's own"), "{text}");
         assert_eq!(db.ids().await, [1, 2]);
+    }
+}
+
+/// The session is lost, and what was noted about it is not.
+#[tokio::test]
+async fn it_says_so_too_if_its_rollback_gets_no_answer() {
+    for how in WAYS {
+        let route = Route::<DB>::new().await;
+        let Some(proxy) = &route.proxy else { return };
+        let db = route.connect(|builder| builder.max_sessions(1)).await;
+        proxy.cut_at("ROLLBACK");
+        assert_says_so(&ended(&db, how, false).await.unwrap_err());
+        db.close().await;
     }
 }
 

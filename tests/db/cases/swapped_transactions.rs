@@ -108,6 +108,23 @@ async fn neither_commits_when_a_root_scope_has_exchanged_them() {
     assert_nothing_is_written([here, there]).await;
 }
 
+#[tokio::test]
+async fn neither_commits_when_a_hook_has_exchanged_them() {
+    let [here, there] = two().await;
+    let (mut tx, mut other) = (here.begin().await.unwrap(), there.begin().await.unwrap());
+    insert(&mut tx, 1).await.unwrap();
+    insert(&mut other, 2).await.unwrap();
+    tx.before_commit(move |tx| {
+        let mut other = other;
+        Box::pin(async move {
+            swap(tx, &mut other);
+            Ok(())
+        })
+    });
+    assert_refused(tx.commit().await);
+    assert_nothing_is_written([here, there]).await;
+}
+
 #[transactional]
 async fn takes_it_home(tx: &mut Tx<DB>, other: Tx<DB>) -> Result<(), Error> {
     insert(tx, 1).await?;

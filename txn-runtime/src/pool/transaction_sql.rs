@@ -116,7 +116,11 @@ pub(crate) async fn rollback<DB: Engine>(
         Some(_) => !Box::pin(is_ours(session)).await?,
     };
     let rolled_back = match session.looked_at() {
-        Some(untracked) if is_over => RolledBack::Partly(untracked),
+        Some(untracked) if is_over => {
+            // It is noted before the ROLLBACK is sent, which may fail, or be given up.
+            session.state.ended_unseen(untracked.clone());
+            RolledBack::Partly(untracked)
+        }
         _ => RolledBack::Fully,
     };
     let bounds = session.bounds();

@@ -133,7 +133,15 @@ impl<DB: Engine> Tx<DB> {
     /// that were registered by hooks. It stops at the first hook that fails.
     pub(crate) async fn run_before_commit(&mut self) -> Result<(), Error> {
         while let Some(hook) = self.before_commit.next(self.depth()) {
-            if let Err(error) = hook(self).await {
+            let serial = self.serial;
+            let result = hook(self).await;
+            if self.serial != serial {
+                // The hook has put another transaction in the place of the one that is to commit,
+                // whose own hooks are not to run.
+                self.level.mark_exchanged(self.level.scope);
+                return Ok(());
+            }
+            if let Err(error) = result {
                 let which = labels::HookKind::BeforeCommit;
                 self.db().events().tell(Event::HookFailed { which });
                 return Err(Error::before_commit(self.level.scope, error));
