@@ -142,7 +142,7 @@ fn is_argument(input: ParseStream) -> bool {
 }
 
 /// Returns whether there is an argument with this name.
-fn is_known(key: &Ident) -> bool {
+pub(crate) fn is_known(key: &Ident) -> bool {
     KEYS.iter().any(|name| key == name)
 }
 

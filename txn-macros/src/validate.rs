@@ -16,7 +16,7 @@ pub(crate) use self::arguments::{Args, Check, Propagation, Retry, Rule};
 pub(crate) use self::function::opaque;
 pub(crate) use self::parameter::plain;
 use self::parameter::{Candidate, candidates};
-use crate::args::{RawArgs, RawSource, RawValue};
+use crate::args::{RawArgs, RawSource, RawValue, is_known};
 use crate::error::Errors;
 use crate::item::RawItem;
 use crate::text::text;
@@ -64,11 +64,13 @@ pub(crate) fn validate(raw: RawArgs, item: &RawItem, errors: &mut Errors) -> Opt
 }
 
 /// Turns a first argument that names a parameter, as in `#[transactional(db)]`, into a source
-/// without a name for its session, so that the error can say what is missing.
+/// without a name for its session, so that the error can say what is missing. What may stand there
+/// by itself, such as `retry`, is no source, whatever the parameters are called.
 fn with_bare_source(mut raw: RawArgs, item: &RawItem) -> RawArgs {
     let all = candidates(item);
     let bare = raw.list.first().filter(|arg| {
-        matches!(arg.value, RawValue::Bare) && all.iter().any(|one| arg.key == one.name())
+        let is_name = all.iter().any(|one| arg.key == one.name());
+        matches!(arg.value, RawValue::Bare) && is_name && !is_known(&arg.key)
     });
     if let (None, Some(arg)) = (&raw.source, bare) {
         let key = &arg.key;

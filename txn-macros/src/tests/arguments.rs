@@ -35,6 +35,14 @@ fn valid_arguments_are_accepted() {
 }
 
 #[test]
+fn so_they_are_where_a_parameter_has_their_name() {
+    for name in ["retry", "read_only", "nested", "requires_new", "mandatory"] {
+        let item = format!("async fn f(tx: &mut Tx<Sqlite>, {name}: u32) -> Result<(), E> {{ x }}");
+        assert_eq!(messages(name, &item), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn an_unknown_argument_is_guessed_and_the_valid_ones_are_listed() {
     let valid = "(valid arguments: `nested`, `requires_new`, `mandatory`, `isolation`, \
                  `read_only`, `deferrable`, \
