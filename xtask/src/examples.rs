@@ -20,7 +20,7 @@ pub(crate) fn run(steps: &mut Steps) {
     // They are there already, from the tests. `cargo run` would build all again that other packages
     // want more features of.
     let built = steps.cargo("build --workspace --all-features --examples");
-    for name in names.into_iter().flatten().filter(|_| built.is_some()) {
+    for name in built.and(names).into_iter().flatten() {
         let example = format!("debug/examples/{name}");
         steps.built(&example, &[]);
         if ON_EVERY_ENGINE.contains(&name.as_str()) {

@@ -68,15 +68,19 @@ async fn one_is_opened_in_the_place_of_one_that_is_closed() {
     db.close().await;
 }
 
+/// No session is closed for its age, so that the reaper looks at the pool only if it is told to.
+fn ageless(builder: DbBuilder<DB>) -> DbBuilder<DB> {
+    builder.idle_timeout(None).max_lifetime(None)
+}
+
 /// A place that an attempt in vain has left is as good as one that was never taken.
 #[tokio::test]
 async fn one_is_opened_in_the_place_that_an_attempt_in_vain_has_left() {
     let fails = Arc::new(AtomicBool::new(false));
-    let (callback, never) = (Arc::clone(&fails), None::<Duration>);
+    let callback = Arc::clone(&fails);
     let db = Fixture::<DB>::with(|builder| {
         let keeps_none = builder.after_release(|_, _| Box::pin(async { Ok(false) }));
-        let builder = keeps_none.max_sessions(2).min_idle(1).idle_timeout(never).max_lifetime(never);
-        builder.after_connect(move |_, _| {
+        ageless(keeps_none).max_sessions(2).min_idle(1).after_connect(move |_, _| {
             let fails = callback.swap(false, Ordering::Relaxed);
             Box::pin(async move { if fails { Err(refused()) } else { Ok(()) } })
         })
@@ -102,10 +106,9 @@ fn refused() -> sqlx::Error {
 /// The attempt takes longer than the pause after which the pool is looked at again.
 #[tokio::test]
 async fn one_is_opened_also_if_an_attempt_was_in_vain_and_took_long() {
-    let (opened, never) = (Arc::new(AtomicUsize::new(0)), None::<Duration>);
+    let opened = Arc::new(AtomicUsize::new(0));
     let db = Fixture::<DB>::with(|builder| {
-        let builder = builder.min_idle(1).idle_timeout(never).max_lifetime(never);
-        builder.after_connect(move |_, _| {
+        ageless(builder).min_idle(1).after_connect(move |_, _| {
             let fails = opened.fetch_add(1, Ordering::Relaxed) == 1;
             Box::pin(async move {
                 if fails {
@@ -126,11 +129,10 @@ async fn one_is_opened_also_if_an_attempt_was_in_vain_and_took_long() {
 /// The caller takes another session in its place.
 #[tokio::test]
 async fn one_is_opened_for_one_that_before_acquire_did_not_want() {
-    let (rejects, never) = (Arc::new(AtomicBool::new(false)), None::<Duration>);
+    let rejects = Arc::new(AtomicBool::new(false));
     let callback = Arc::clone(&rejects);
     let db = Fixture::<DB>::with(|builder| {
-        let builder = builder.max_sessions(3).min_idle(2).idle_timeout(never).max_lifetime(never);
-        builder.before_acquire(move |_, _| {
+        ageless(builder).max_sessions(3).min_idle(2).before_acquire(move |_, _| {
             let wanted = !callback.swap(false, Ordering::Relaxed);
             Box::pin(async move { Ok(wanted) })
         })

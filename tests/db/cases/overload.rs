@@ -344,7 +344,7 @@ impl Wake for Wakes {
     }
 }
 
-/// With no target at all, it is looked at once and again, and not without a pause.
+/// The target is zero, so the gate looks at the caller again and again, with a pause in between.
 #[tokio::test]
 async fn a_caller_for_which_a_session_is_opened_is_left_in_peace() {
     let route = Route::<DB>::new().await;

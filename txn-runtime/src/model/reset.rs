@@ -59,7 +59,8 @@ pub enum Reset {
     /// A session is reset after each use, whatever ran on it. On PostgreSQL, if nothing was seen to
     /// leave anything behind and there is no `after_connect`, the reset is sent in front of the
     /// next BEGIN: a lock that a function took unseen is held until then, and only `&db` and
-    /// [`Db::session`](crate::Db::session) cost a round trip. On MySQL/MariaDB, and for files of SQLite, each use costs a new session.
+    /// [`Db::session`](crate::Db::session) cost a round trip. On MySQL/MariaDB, and for files of
+    /// SQLite, each use costs a new session.
     Everything,
 }
 

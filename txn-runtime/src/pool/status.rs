@@ -33,7 +33,8 @@ pub struct Status {
     /// The number of callers that have asked for a session and do not have it yet.
     pub waiting: usize,
     /// The number of cleanups that run: sessions that are being brought to a known state or closed
-    /// for their age, and ends of scopes that go on though their caller was dropped, hooks included.
+    /// for their age, and ends of scopes that go on though their caller was dropped, with their
+    /// hooks.
     pub settling: usize,
     /// True while callers that wait for long are refused; see
     /// [`DbBuilder::queue_target`](crate::DbBuilder::queue_target).

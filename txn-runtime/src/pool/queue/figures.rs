@@ -39,7 +39,7 @@ impl<S, E, W: Clone, C: Clone> Queue<S, E, W, C> {
                 let keeps = kind.second || matches!(stage, WaitStage::Due | WaitStage::Connection);
                 (all || keeps).then_some((&waiting.caller, stage))
             });
-            // One that has no session holds nothing and waits for nothing: it has only to be polled.
+            // One with an error holds nothing and waits for nothing: it has only to be polled.
             let answered = line.answered.iter().map(|(_, answered)| answered);
             let served = answered.filter(|it| matches!(it.answer, Answer::Served(..)));
             waiting.chain(served.map(|it| (&it.caller, WaitStage::Due)))
