@@ -103,7 +103,8 @@ impl Expand<'_> {
             return quote!(#open #session #run #verdict #end);
         }
         let copies = self.copies();
-        ours!(#open loop { #session #copies #run #verdict #end })
+        // The session may have the name of an argument, and is what the body means by it.
+        ours!(#open loop { #copies #session #run #verdict #end })
     }
 
     /// Output: `let mut scope = match open(SOURCE, OPTIONS).await { … };`

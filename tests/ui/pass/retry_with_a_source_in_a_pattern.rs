@@ -49,6 +49,22 @@ async fn by_expression(&(ref db, _): &(Db<Sqlite>, i64)) -> Result<(), txn::Erro
     Ok(())
 }
 
+#[transactional(db as db, retry)]
+async fn under_the_name_of_the_source(db: &Db<Sqlite>) -> Result<(), txn::Error> {
+    sqlx::query("SELECT 1").execute(db).await?;
+    Ok(())
+}
+
+#[transactional(db as tx, retry)]
+async fn by_features(
+    #[cfg(not(windows))] db: &Db<Sqlite>,
+    #[cfg(windows)] db: Missing,
+    #[cfg(windows)] State(missing): State<Missing>,
+) -> Result<(), txn::Error> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), txn::Error> {
     let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
@@ -57,6 +73,8 @@ async fn main() -> Result<(), txn::Error> {
     let length = order_with_all((State(app), "four".into()), &1, "five".into()).await?;
     assert_eq!(length, 8);
     by_value(db.clone()).await?;
+    under_the_name_of_the_source(&db).await?;
+    by_features(&db).await?;
     by_expression(&(db.clone(), 1)).await?;
     assert_eq!(by_reference(&db, 7).await?, 7);
     tokio::spawn(async move { by_value(db).await }).await.unwrap()?;

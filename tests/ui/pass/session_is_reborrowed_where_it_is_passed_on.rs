@@ -26,4 +26,15 @@ async fn post(tx: &mut Tx<Sqlite>, ids: &[i64]) -> Result<(), sqlx::Error> {
     }
 }
 
+/// In a closure's parameters the name is another one's.
+#[transactional]
+async fn sum(tx: &mut Tx<Sqlite>, ids: &[i64]) -> Result<i64, sqlx::Error> {
+    let sum = [ids].map(|tx| tx.iter().sum::<i64>())[0];
+    let both = ids.iter().map(|id| (*id, *id)).fold(0, |a, (tx, b)| a + tx + b);
+    let with = |f: fn(i64, i64, i64) -> i64| f(1, 2, 3);
+    let three = Some(1).map_or(0, |tx| with(|a, tx, b| a + tx + b) + tx);
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(sum + both + three)
+}
+
 fn main() {}

@@ -32,10 +32,11 @@ impl Expand<'_> {
             let pat = &typed.pat;
             let (span, _) = blame(&typed.ty);
             let krate = super::led_by(self.krate, span);
+            let cfgs = cfgs(typed);
             let copy =
                 quote_spanned!(span=> let #pat = #krate::__private::for_this_attempt(&#name););
-            let used = self.used_by_source(pat);
-            quote!(#copy #used)
+            let used = self.used_by_source(pat).map(|used| quote!(#cfgs #used));
+            quote!(#cfgs #copy #used)
         });
         quote!(#(#copies)*)
     }
@@ -53,7 +54,8 @@ impl Expand<'_> {
             }
             let mut pat = (*typed.pat).clone();
             ByReference.visit_pat_mut(&mut pat);
-            Some(ours!(let #pat = &#name; #used))
+            let cfgs = cfgs(typed);
+            Some(ours!(#cfgs let #pat = &#name; #cfgs #used))
         });
         quote!(#(#bound)*)
     }
@@ -69,7 +71,7 @@ impl Expand<'_> {
         })
     }
 
-    /// A use of all names that the pattern binds, if the source uses any of them.
+    /// A statement that uses all names that the pattern binds, if the source uses any of them.
     fn used_by_source(&self, pat: &Pat) -> Option<TokenStream> {
         let Session::Binding { source, .. } = &self.valid.session else {
             return None;
@@ -77,8 +79,17 @@ impl Expand<'_> {
         let mut bound = Bound(Vec::new());
         bound.visit_pat(pat);
         let names = &bound.0;
-        mentions(source.to_token_stream(), names).then(|| ours!(#(let _ = &#names;)*))
+        mentions(source.to_token_stream(), names).then(|| ours!(let _ = (#(&#names,)*);))
     }
+}
+
+/// The `#[cfg]` of an argument, which hold for its copy too.
+fn cfgs(typed: &PatType) -> TokenStream {
+    let cfgs = typed
+        .attrs
+        .iter()
+        .filter(|attr| attr.path().is_ident("cfg"));
+    quote!(#(#cfgs)*)
 }
 
 /// Collects the names that a pattern binds. A constant in a pattern looks the same and is collected

@@ -31,7 +31,7 @@ fn walk(tokens: TokenStream, session: &Ident, is_call: bool) -> Option<TokenStre
         let (before, after) = (&tokens[..at], tokens.get(at + 1));
         match token {
             TokenTree::Ident(ident) if ident == session => {
-                if !is_call || !is_lone(before.last(), after) {
+                if !is_call || !is_lone(before.last(), after) || is_between_bars(before) {
                     return None;
                 }
                 output.extend(reborrowed(ident));
@@ -53,6 +53,13 @@ fn walk(tokens: TokenStream, session: &Ident, is_call: bool) -> Option<TokenStre
 fn is_lone(before: Option<&TokenTree>, after: Option<&TokenTree>) -> bool {
     let is_edge = |token: Option<&TokenTree>| token.is_none() || is_punct(token, ',');
     is_edge(before) && is_edge(after)
+}
+
+/// Returns whether what follows these tokens may be a parameter of a closure.
+fn is_between_bars(before: &[TokenTree]) -> bool {
+    let is_bar =
+        |token: &&TokenTree| matches!(token, TokenTree::Punct(bar) if bar.as_char() == '|');
+    before.iter().filter(is_bar).count() % 2 == 1
 }
 
 /// Returns whether the group has the arguments of a call: `.name(…)`, or `name(…).`. Neither can be

@@ -58,6 +58,7 @@ fn other_uses_are_left_alone() {
         "debit(tx.db());",
         "S { tx }; [tx]; (tx, 1);",
         "let a = tx;",
+        "x.apply(|a, tx, b| a + b);",
     ] {
         assert_eq!(reborrowed(body), same(body));
     }
