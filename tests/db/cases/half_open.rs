@@ -296,3 +296,29 @@ async fn connecting_ends_with_the_acquire_timeout() {
     let error = timeout(PATIENCE, connecting).await.unwrap().unwrap_err();
     assert!(error.is_acquire_timeout(), "{error}");
 }
+
+#[transactional(timeout = "300ms")]
+async fn limited(tx: &mut Tx<DB>) -> Result<(), Error> {
+    Ok(insert(tx, 1).await?)
+}
+
+/// Its BEGIN is not answered. The others would not be answered in time either.
+#[tokio::test]
+async fn a_scope_whose_time_is_over_costs_one_session_and_not_one_after_the_other() {
+    let fixture = Fixture::<DB>::new().await;
+    let (proxy, options) = DB::by_proxy(fixture.url());
+    let db = patient(options).max_sessions(6).connect().await.unwrap();
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        let mut session = db.session().await.unwrap();
+        session.execute("SELECT 1").await.unwrap();
+        sessions.push(session);
+    }
+    drop(sessions);
+    proxy.stall();
+    let error = limited(&db).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    // A second one takes its place if they are no longer taken for alive, on a busy machine.
+    assert!(proxy.count(DB::BEGIN) <= 2, "{}", proxy.count(DB::BEGIN));
+    proxy.release();
+}

@@ -87,8 +87,13 @@ impl<DB: Engine> Tx<DB> {
                     return Ok(tx);
                 }
                 // The session died while it was idle. A new session that is broken is an error,
-                // because another one would most likely be broken too.
-                Err(error) if tx.session.state.is_broken() && tx.session.is_reused() => {
+                // because another one would most likely be broken too. So is one that is broken
+                // because the caller's time is over, which it would be on another one too.
+                Err(error)
+                    if tx.session.state.is_broken()
+                        && tx.session.is_reused()
+                        && !error.is_timeout() =>
+                {
                     tracing::debug!(
                         target: "txn", system = DB::SYSTEM, %error,
                         "stale session replaced"
@@ -179,10 +184,12 @@ impl<DB: Engine> Tx<DB> {
             // The rest of the rollback happens in the background. Boxed: see the head of scope.rs.
             let undone = Box::pin(self.roll_back());
             timeout_at(deadline.at_the_latest(), undone).await.ok();
-            if deadline.at() == until {
-                return Err(Error::timeout(name, deadline.over(Phase::Begin)));
-            }
         }
-        Err(Error::begin(name, timed_out()))
+        match deadline {
+            Some(deadline) if deadline.is_over() => {
+                Err(Error::timeout(name, deadline.over(Phase::Begin)))
+            }
+            _ => Err(Error::begin(name, timed_out())),
+        }
     }
 }
