@@ -51,7 +51,7 @@ fn elsewhere() -> &'static [&'static str] {
             "the server took too long",
             "no answer within",
             "would wait for a second session",
-            "connection lost during commit",
+            "the commit was not confirmed",
             "while committing",
             "a lock held by",
             "after # attempts",

@@ -145,7 +145,7 @@ impl fmt::Display for Kind {
             Self::Savepoint => "cannot set a savepoint",
             Self::Commit => "cannot commit, nothing was written",
             Self::CommitUnknown => {
-                "connection lost during commit, which may or may not have taken effect"
+                "the commit was not confirmed, and may or may not have taken effect"
             }
             Self::BeforeCommit => "rolled back because a hook before the commit failed",
             Self::Aborted { what } => what,
