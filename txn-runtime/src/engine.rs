@@ -141,6 +141,15 @@ pub trait Engine:
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
+    /// Asks whether the connection is inside of the transaction that the runtime has begun. On some
+    /// engines code out of sight can end it and begin another, which then looks the same.
+    #[doc(hidden)]
+    fn in_begun_transaction(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send {
+        Self::in_transaction(connection)
+    }
+
     // -- the dialect of transactions
 
     /// The query for the [`OwnLimits`] of a session, on an engine whose BEGIN needs them.
@@ -168,10 +177,10 @@ pub trait Engine:
     /// connection is inside of a transaction.
     #[doc(hidden)]
     const NOTHING: &'static str = "SELECT 1";
-    /// A statement that fails unless the transaction is the one that the runtime began, on an
-    /// engine where a later transaction would look the same. It is sent before a rollback.
+    /// Follows each SAVEPOINT and each ROLLBACK TO, for the sake of
+    /// [`in_begun_transaction`](Self::in_begun_transaction).
     #[doc(hidden)]
-    const PROOF: Option<&'static str> = None;
+    const ANCHOR: &'static str = "";
     /// True if sqlx's `begin_with` costs less than a query, so that COMMIT and ROLLBACK go through
     /// it.
     #[doc(hidden)]

@@ -102,14 +102,49 @@ async fn with_procedures() -> Fixture<MySql> {
     db
 }
 
+fn ends(well: bool) -> Result<(), Error> {
+    match well {
+        true => Ok(()),
+        false => Err(sqlx::Error::RowNotFound.into()),
+    }
+}
+
+#[transactional(nested)]
+async fn calls_nested(tx: &mut Tx<MySql>, call: &'static str, well: bool) -> Result<(), Error> {
+    insert(tx, 2).await?;
+    tx.execute(call).await?;
+    insert(tx, 3).await?;
+    ends(well)
+}
+
+/// Calls in a nested scope, whose failure it passes on only if it is told so.
+#[transactional]
+async fn calls_inside(
+    tx: &mut Tx<MySql>,
+    call: &'static str,
+    [inner_well, outer_well]: [bool; 2],
+) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    let inner = calls_nested(tx, call, inner_well).await;
+    assert!(inner.is_ok() == inner_well || inner.is_err_and(|error| !error.is_retryable()));
+    insert(tx, 4).await?;
+    ends(outer_well)
+}
+
 #[transactional]
 async fn calls(tx: &mut Tx<MySql>, call: &'static str, ends_well: bool) -> Result<(), Error> {
     insert(tx, 1).await?;
     tx.execute(call).await?;
-    match ends_well {
-        true => Ok(()),
-        false => Err(sqlx::Error::RowNotFound.into()),
-    }
+    ends(ends_well)
+}
+
+/// Goes on after the call, so that the server is asked in the middle of the scope.
+#[transactional]
+async fn calls_first(tx: &mut Tx<MySql>, call: &'static str, ends_well: bool) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    tx.execute(call).await?;
+    insert(tx, 4).await.ok();
+    ends(ends_well)
 }
 
 #[tokio::test]
@@ -141,7 +176,69 @@ async fn a_procedure_that_commits_and_begins_anew_does_not_pass_for_the_transact
         let error = calls(&*db, "CALL goes_on()", ends_well).await.unwrap_err();
         assert!(error.is_partly_committed(), "{error}");
         assert!(db.ids().await.is_empty(), "what it left open is rolled back");
+        let error = calls_first(&*db, "CALL goes_on()", ends_well).await.unwrap_err();
+        assert!(error.is_partly_committed(), "{error}");
+        assert!(db.ids().await.is_empty(), "what it left open is rolled back");
     }
+}
+
+#[tokio::test]
+async fn nor_does_one_that_is_called_in_a_nested_scope() {
+    let db = with_procedures().await;
+    for ends_well in [[true, true], [true, false], [false, true], [false, false]] {
+        let error = calls_inside(&*db, "CALL goes_on()", ends_well).await.unwrap_err();
+        assert!(error.is_partly_committed(), "{ends_well:?}: {error}");
+        assert!(db.ids().await.is_empty(), "what it left open is rolled back");
+    }
+    db.assert_at_rest().await;
+}
+
+/// The server is asked twice in the nested scope, and once more after it.
+#[tokio::test]
+async fn savepoints_are_what_they_were_after_a_call_in_a_nested_scope() {
+    let db = with_procedures().await;
+    for (ends_well, left) in [
+        ([true, true], &[1, 2, 3, 4, 10][..]),
+        ([true, false], &[]),
+        ([false, true], &[1, 4]),
+        ([false, false], &[]),
+    ] {
+        let result = calls_inside(&*db, "CALL writes()", ends_well).await;
+        assert_eq!(result.is_ok(), ends_well[1], "{ends_well:?}");
+        assert_eq!(db.ids().await, left, "{ends_well:?}");
+        db.execute("DELETE FROM t").await.unwrap();
+    }
+    db.assert_at_rest().await;
+}
+
+/// What stands behind FOR, or in such a comment, runs like any other statement.
+#[tokio::test]
+async fn a_statement_inside_of_another_is_seen() {
+    let db = with_procedures().await;
+    for call in [
+        "SET STATEMENT max_statement_time = 100 FOR CALL commits()",
+        "SET STATEMENT max_statement_time = 100 FOR CALL goes_on()",
+        "/*M! CALL commits() */",
+        "/*M!100100 CALL commits() */",
+    ] {
+        for ends_well in [true, false] {
+            let error = calls_first(&*db, call, ends_well).await.unwrap_err();
+            assert!(error.is_partly_committed(), "{call}: {error}");
+            db.execute("DELETE FROM t").await.unwrap();
+        }
+    }
+    for sql in [
+        "SET STATEMENT max_statement_time = 100 FOR TRUNCATE t",
+        "/*M! TRUNCATE t */",
+        "/*M! COMMIT */",
+    ] {
+        let error = sets(&*db, sql).await.unwrap_err().to_string();
+        assert!(error.contains("was refused"), "{sql}: {error}");
+        assert!(db.ids().await.is_empty(), "{sql}");
+    }
+    let carried = "SET STATEMENT max_statement_time = 100 FOR INSERT INTO t VALUES (5, 0)";
+    sets(&*db, carried).await.unwrap();
+    assert_eq!(db.ids().await, [1, 5]);
 }
 
 #[tokio::test]

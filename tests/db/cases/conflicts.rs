@@ -93,6 +93,41 @@ async fn a_deadlock_in_a_savepoint_is_never_a_false_success() {
     db.assert_at_rest().await;
 }
 
+/// Locks `first`, waits for the other, and asks for `second` in a script.
+#[transactional]
+async fn cross_by_script(
+    tx: &mut Tx<DB>,
+    first: i64,
+    second: i64,
+    both: &Barrier,
+) -> Result<(), Error> {
+    bump(tx, first).await?;
+    both.wait().await;
+    let script = format!("UPDATE t SET n = n + 1 WHERE id = {second}; SELECT 'it''s; done'");
+    tx.execute(AssertSqlSafe(script)).await?;
+    Ok(())
+}
+
+/// A script that only reads and writes rows has committed nothing, so that its scope may be
+/// repeated.
+#[tokio::test]
+async fn a_deadlock_in_a_script_of_plain_statements_is_one_like_any_other() {
+    if DB::ONE_WRITER {
+        return; // no two writers, no deadlock
+    }
+    let db = Fixture::<DB>::new().await;
+    db.execute("INSERT INTO t (id, n) VALUES (1, 0), (2, 0)").await.unwrap();
+    let both = Barrier::new(2);
+    let results: [Result<(), Error>; 2] =
+        tokio::join!(cross_by_script(&*db, 1, 2, &both), cross_by_script(&*db, 2, 1, &both)).into();
+    let ([Err(error), Ok(())] | [Ok(()), Err(error)]) = &results else {
+        panic!("{results:?}")
+    };
+    assert!(error.is_deadlock() && error.is_retryable(), "{error}");
+    assert_eq!(number_of(&db).await, 2, "the victim wrote nothing");
+    db.assert_at_rest().await;
+}
+
 async fn number_of(db: &Fixture<DB>) -> i64 {
     let mut tx = db.begin().await.unwrap();
     let sum = number(&mut tx, DB::SUM).await.unwrap();

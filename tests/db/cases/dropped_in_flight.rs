@@ -172,9 +172,9 @@ async fn a_transaction_that_cannot_be_asked_after_a_script_is_not_committed() {
     let (fixture, proxy, db) = by_proxy().await;
     let mut tx = db.begin().await.unwrap();
     insert(&mut tx, 1).await.unwrap();
-    let script = sqlx::raw_sql("SELECT 1; SELECT 2");
+    let script = sqlx::raw_sql("SELECT 1; EXPLAIN SELECT 2");
     script.execute(&mut tx).await.unwrap();
-    proxy.cut_at("txn_probe");
+    proxy.cut_at("RELEASE SAVEPOINT");
     let error = tx.commit().await.unwrap_err();
     assert!(!error.is_commit_unknown(), "{error}");
     assert_eq!(proxy.count("COMMIT"), 0);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::Executor;
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tokio::time::timeout;
 use txn::{Db, Error, MySql, Tx, transactional};
 
@@ -119,7 +119,7 @@ async fn a_transaction_that_cannot_be_asked_after_a_lock_wait_is_taken_for_gone(
     for asks_again in [true, false] {
         let mut tx = db.begin().await.unwrap();
         wait_for_the_lock(&mut tx).await;
-        proxy.cut_at("txn_probe");
+        proxy.cut_at("RELEASE SAVEPOINT txn_0; SAVEPOINT txn_0");
         if asks_again {
             let refused = Error::from(insert(&mut tx, 3).await.unwrap_err());
             assert!(refused.is_aborted(), "{refused}");
@@ -150,4 +150,77 @@ async fn a_server_that_says_nothing_after_a_lock_wait_does_not_hold_up_the_trans
     holder.rollback().await.unwrap();
     db.settled().await;
     assert_eq!(fixture.ids().await, [1]);
+}
+
+/// The server has answered when this returns, and nobody has read the answer.
+async fn drop_a_ping(proxy: &Proxy, raw: &mut MySqlConnection) {
+    proxy.hold_answers_of(1);
+    let before = proxy.requests_of(1);
+    let mut ping = Box::pin(raw.ping());
+    let sent = async {
+        while proxy.requests_of(1) == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = &mut ping => panic!("complete without an answer"),
+        () = sent => {}
+    }
+    drop(ping);
+    proxy.release();
+}
+
+/// sqlx does not count the answer to a ping, so that each statement after it would get the answer
+/// of the one before: the COMMIT would be said to have succeeded without a look at its answer.
+#[tokio::test]
+async fn an_answer_that_the_driver_does_not_count_is_never_taken_for_that_of_a_commit() {
+    for goes_on in [false, true] {
+        let (fixture, proxy, db) = of_one_session().await;
+        let mut tx = db.begin().await.unwrap();
+        insert(&mut tx, 1).await.unwrap();
+        drop_a_ping(&proxy, tx.connection().await.unwrap()).await;
+        if goes_on {
+            let refused = Error::from(insert(&mut tx, 2).await.unwrap_err());
+            assert!(refused.to_string().contains("raw connection"), "{refused}");
+        }
+        let error = tx.commit().await.unwrap_err();
+        assert!(error.to_string().contains("raw connection"), "{error}");
+        db.settled().await;
+        assert!(fixture.ids().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn nor_for_that_of_a_statement_of_the_next_user() {
+    let (_fixture, proxy, db) = of_one_session().await;
+    let mut session = db.session().await.unwrap();
+    drop_a_ping(&proxy, session.connection()).await;
+    drop(session);
+    for expected in [41, 42] {
+        let row = db.fetch_one(AssertSqlSafe(format!("SELECT {expected}"))).await.unwrap();
+        assert_eq!(MySql::number(&row), expected);
+    }
+}
+
+/// The transaction was ended in its middle, and the caller is gone: the log is the only place where
+/// that is told.
+#[tokio::test]
+async fn a_dropped_scope_whose_rollback_fails_still_tells_what_had_ended_it() {
+    let (fixture, proxy, db) = of_one_session().await;
+    let warnings = Warnings::listen();
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, 1).await.unwrap();
+    (&mut tx).execute("BEGIN NOT ATOMIC COMMIT; END").await.unwrap();
+    proxy.cut_at("ROLLBACK");
+    drop(tx);
+    db.settled().await;
+    assert_eq!(warnings.with("had been ended before"), 1, "{:?}", warnings.all());
+    assert_eq!(fixture.ids().await, [1]);
+}
+
+async fn of_one_session() -> (Fixture<MySql>, Proxy, Db<MySql>) {
+    let fixture = Fixture::<MySql>::new().await;
+    let (proxy, options) = MySql::by_proxy(fixture.url());
+    let db = patient::<MySql>(options).max_sessions(1).connect().await.unwrap();
+    (fixture, proxy, db)
 }

@@ -20,6 +20,14 @@ use super::*;
 use crate::support::observer::PATIENCE;
 use crate::support::statement_recorder::{Recorded, Recorder};
 
+/// SQL that sets a savepoint or rolls back to one. On MySQL and MariaDB the one by which the
+/// transaction is recognized stays the innermost.
+macro_rules! anchored {
+    ($sql:literal) => {
+        [$sql, concat!($sql, "; SAVEPOINT txn_0"), $sql]
+    };
+}
+
 mod conflicts;
 mod options;
 mod places;

@@ -5,7 +5,9 @@
 //! - Most failed statements leave the transaction as it is. A deadlock rolls the whole transaction
 //!   back, and what follows would autocommit.
 //! - BEGIN sets the savepoint `txn_0` in the same request, and COMMIT releases it first. If it is
-//!   gone, the transaction has ended in between, and COMMIT does not run.
+//!   gone, the transaction has ended in between, and COMMIT does not run. Each request that sets
+//!   another savepoint, or rolls back to one, sets `txn_0` anew: it is always the innermost one, so
+//!   that it can be released, as a proof, without the loss of another.
 //! - The time limits are settings of the session. BEGIN keeps what they were in variables, and the
 //!   end of the transaction sets them back.
 //! - Some statements commit the transaction that they run in. They are refused inside of a scope.
@@ -55,6 +57,17 @@ const ASK_READ_ONLY: &str =
 const ONLY_READS: &str =
     "refused: the session only reads, as `transaction_read_only` or `innodb_read_only` says";
 
+/// The row that ends the answer to a [`look!`].
+const LOOKED: i64 = 8_129_473_568;
+
+/// SQL that finds out something about the session. The row at its end tells the answer from that of
+/// another statement.
+macro_rules! look {
+    ($sql:literal) => {
+        concat!($sql, "; SELECT 8129473568")
+    };
+}
+
 /// Sets the limits back to what the session had before [`limits`].
 macro_rules! unlimited {
     () => {
@@ -75,8 +88,9 @@ impl Engine for MySql {
     /// it does no harm.
     const RESTORE: Option<&'static str> = Some(concat!("SET ", relied_on!(), "; ROLLBACK"));
     const NOTHING: &'static str = "DO 0";
-    /// The savepoint that BEGIN has set. A later transaction does not have it.
-    const PROOF: Option<&'static str> = Some("RELEASE SAVEPOINT txn_0");
+    /// The savepoint of [`in_begun_transaction`](Self::in_begun_transaction) stays the innermost
+    /// one.
+    const ANCHOR: &'static str = "; SAVEPOINT txn_0";
 
     const DROPS_BREAK: bool = true;
 
@@ -131,16 +145,21 @@ impl Engine for MySql {
     async fn in_transaction(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
         // In autocommit mode a savepoint is gone as soon as it is set, so that RELEASE does not
         // know its name.
-        match connection
-            .execute("SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe")
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(sqlx::Error::Database(error)) if number(&*error) == SAVEPOINT_DOES_NOT_EXIST => {
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
+        is_released(
+            connection,
+            look!("SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe"),
+        )
+        .await
+    }
+
+    /// A procedure may have committed, and left another transaction open. That one does not have
+    /// the savepoint that BEGIN has set.
+    async fn in_begun_transaction(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+        is_released(
+            connection,
+            look!("RELEASE SAVEPOINT txn_0; SAVEPOINT txn_0"),
+        )
+        .await
     }
 
     fn begin(options: &Options, limit: Option<Duration>, _: OwnLimits) -> Cow<'static, str> {
@@ -234,6 +253,27 @@ impl Engine for MySql {
     }
 
     delegate_to_sqlx! { all but fetch_many }
+}
+
+/// Runs a [`look!`] that releases a savepoint, and returns whether there was one.
+///
+/// # Errors
+///
+/// If the answer is that of something else. sqlx does not count all that it sends: a `ping` on the
+/// raw connection whose future was dropped leaves an answer behind, and from then on each statement
+/// gets the answer of the one before it.
+async fn is_released(
+    connection: &mut MySqlConnection,
+    sql: &'static str,
+) -> Result<bool, sqlx::Error> {
+    match <MySql as Engine>::fetch_optional(connection, sql).await {
+        Ok(Some(row)) if matches!(row.try_get(0), Ok(LOOKED)) => Ok(true),
+        Ok(_) => Err(dropped_in_flight()),
+        Err(sqlx::Error::Database(error)) if number(&*error) == SAVEPOINT_DOES_NOT_EXIST => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The longest limits that the servers accept: a year, and 32 bits of milliseconds.

@@ -10,12 +10,14 @@ mod rules;
 mod script;
 mod tokens;
 
+#[cfg(feature = "mysql")]
+pub(crate) use self::left::QUOTES;
 pub(crate) use self::left::leaves_something;
 pub(crate) use self::query::Statement;
 pub(crate) use self::rules::{Place, StatementRules};
 pub(crate) use self::script::Dialect;
 use self::script::statements;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(crate) use self::tokens::{Token, Tokens};
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::untracked::Reach;
@@ -41,11 +43,15 @@ pub(crate) fn check<DB: Engine>(
     options: &ConnectOptionsOf<DB>,
 ) -> Result<Reach, String> {
     let keyword = first_keyword(sql);
+    let carried = match DB::carried(sql, keyword) {
+        Some(inside) => check::<DB>(inside, place, options)?,
+        None => Reach::Inside,
+    };
     let refusal =
         refusal::<DB>(sql, keyword, place).or_else(|| DB::refusal(sql, keyword, place, options));
     match refusal {
         Some(why) => Err(why),
-        None => Ok(reach::<DB>(sql, keyword)),
+        None => Ok(reach::<DB>(sql, keyword).max(carried)),
     }
 }
 
@@ -162,8 +168,23 @@ fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
         // What a block or a routine does is not known from its pieces.
         () if is_one || statements.iter().any(|one| has_body::<DB>(one)) => Reach::MayEnd,
         () if statements.iter().any(|one| controls::<DB>(one)) => Reach::Ends,
+        () if is_unambiguous(sql) && statements.iter().all(|one| is_plain(one)) => Reach::Inside,
         () => Reach::MayEnd,
     }
+}
+
+/// Returns whether a text is split in the same way on every engine, whatever its settings.
+fn is_unambiguous(sql: &str) -> bool {
+    const AMBIGUOUS: &[&str] = &["\\", "$", "#", "--", "/*"];
+    !AMBIGUOUS.iter().any(|sign| sql.contains(sign))
+}
+
+/// Returns whether a statement only reads or writes rows.
+fn is_plain(statement: &str) -> bool {
+    const PLAIN: &[&str] = &[
+        "DELETE", "INSERT", "MERGE", "REPLACE", "SELECT", "UPDATE", "VALUES", "WITH",
+    ];
+    is_one_of(PLAIN, first_keyword(statement))
 }
 
 /// Returns whether a text has several statements.
@@ -215,8 +236,12 @@ pub(crate) fn may_write(sql: &str) -> bool {
 const WRITES: &[&str] = &["DELETE", "INSERT", "LOAD", "MERGE", "REPLACE", "UPDATE"];
 
 /// Returns whether a statement certainly writes.
-pub(crate) fn writes(sql: &str) -> bool {
-    is_one_of(WRITES, first_keyword(sql))
+pub(crate) fn writes<DB: Engine>(sql: &str) -> bool {
+    let keyword = first_keyword(sql);
+    is_one_of(
+        WRITES,
+        DB::carried(sql, keyword).map_or(keyword, first_keyword),
+    )
 }
 
 /// The words of `sql` that follow `word`, up to the first thing that is no word. `word` must be a
@@ -238,21 +263,27 @@ fn first_keyword(sql: &str) -> &str {
         rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
         rest = if rest.starts_with("--") || rest.starts_with('#') {
             rest.split_once('\n').map_or("", |(_, after)| after)
-        } else if rest.starts_with("/*") && !rest.starts_with("/*!") {
+        } else if rest.starts_with("/*") && executed(rest).is_none() {
             rest.split_once("*/").map_or("", |(_, after)| after)
         } else {
             break;
         };
     }
-    // MySQL executes what stands in /*! … */, which may begin with a version.
-    let rest = rest
-        .strip_prefix("/*!")
+    // What is executed may begin with a version.
+    let rest = executed(rest)
         .unwrap_or(rest)
         .trim_start_matches(|c: char| c.is_ascii_digit() || c.is_whitespace());
     let end = rest
         .find(|c: char| !c.is_ascii_alphabetic())
         .unwrap_or(rest.len());
     &rest[..end]
+}
+
+/// What follows the beginning of a comment that is executed: `/*! … */` on MySQL and MariaDB,
+/// `/*M! … */` on MariaDB.
+fn executed(text: &str) -> Option<&str> {
+    text.strip_prefix("/*!")
+        .or_else(|| text.strip_prefix("/*M!"))
 }
 
 #[cfg(all(test, feature = "sqlite", feature = "mysql"))]
@@ -271,6 +302,7 @@ mod tests {
             ("/* now */ /* or */BEGIN", "BEGIN"),
             ("# now\nEND", "END"),
             ("/*!40000 ALTER TABLE t */", "ALTER"),
+            ("/*M!100000 COMMIT */", "COMMIT"),
             (";;(SELECT 1)", "SELECT"),
             ("", ""),
             ("-- only a comment", ""),
@@ -321,6 +353,11 @@ mod tests {
                 "SET time_zone = '+0:00', completion_type = 1",
                 (false, true, true),
             ),
+            (
+                "SET STATEMENT max_statement_time = 1 FOR TRUNCATE t",
+                (false, true, false),
+            ),
+            ("/*M! START TRANSACTION */", (true, true, true)),
             ("SET autocommit = 1", (false, false, false)),
             ("SET time_zone = '+0:00'", (false, false, false)),
             ("INSERT INTO t VALUES (1)", (false, false, false)),
@@ -338,7 +375,14 @@ mod tests {
         for (sql, sqlite, mysql) in [
             ("SELECT 1", Inside, Inside),
             ("SELECT ';';", Inside, Inside),
-            ("SELECT 1; SELECT 2", MayEnd, MayEnd),
+            ("SELECT 1; SELECT 2", Inside, Inside),
+            ("SELECT 1; SELECT 'it''s; so'", Inside, Inside),
+            ("SELECT 1; SELECT '\\'", MayEnd, MayEnd),
+            ("SELECT 1; SELECT 2 -- '", MayEnd, MayEnd),
+            ("SELECT 1 # '\n; COMMIT", MayEnd, MayEnd),
+            ("SELECT 1; EXPLAIN SELECT 2", MayEnd, MayEnd),
+            ("SET STATEMENT a = ' FOR ' FOR CALL p()", Inside, MayEnd),
+            ("SET STATEMENT a = 1 FOR SELECT 1", Inside, Inside),
             ("INSERT INTO t VALUES (1); COMMIT", Ends, Ends),
             ("SELECT 1; ROLLBACK TO a", MayEnd, MayEnd),
             ("SELECT 1; DROP TABLE t", MayEnd, Ends),

@@ -640,6 +640,14 @@ impl State {
         }
     }
 
+    /// Returns what has ended the open transaction, if something in it is known to have.
+    pub(crate) fn ended_by(&self) -> Option<&Untracked> {
+        match self.health() {
+            Some(Health::Ended(by)) => Some(by),
+            _ => None,
+        }
+    }
+
     /// Returns whether settings are to be restored, possibly after the session was asked.
     pub(crate) fn is_to_be_restored(&self) -> bool {
         !matches!(self.unseen, Unseen::Nothing)

@@ -17,7 +17,7 @@ pub(crate) struct Untracked {
 }
 
 /// The reach of a statement beyond the transaction that it runs in, as far as its text tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reach {
     /// It runs inside of the transaction and leaves it open.
     Inside,

@@ -52,10 +52,13 @@ impl Bounds {
         }
     }
 
-    /// The statement that fails unless the transaction is the one that the runtime began. A sandbox
-    /// has none: its savepoints have to stay.
-    pub(super) fn proof<DB: Engine>(self) -> Option<&'static str> {
-        DB::PROOF.filter(|_| self == Self::Transaction)
+    /// What follows each SAVEPOINT and each ROLLBACK TO, so that the transaction can be told from a
+    /// later one. In a sandbox, the savepoints of the sandbox are all that counts.
+    pub(super) fn anchor<DB: Engine>(self) -> &'static str {
+        match self {
+            Self::Transaction => DB::ANCHOR,
+            Self::Savepoint => "",
+        }
     }
 
     /// Whether the session is outside of the transaction for certain after this failed COMMIT.

@@ -143,13 +143,15 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     if !session.state.is_idle() {
         Box::pin(session.drain()).await?;
     }
-    if session.state.is_inside()
-        && let RolledBack::Partly(by) = transaction_sql::rollback(session).await?
-    {
-        tracing::error!(
-            target: "txn", system = DB::SYSTEM, backend = session.backend(), %by,
-            "a scope was dropped that could not be rolled back: its transaction had been ended before"
-        );
+    if session.state.is_inside() {
+        let rolled_back = transaction_sql::rollback(session).await;
+        if let Some(by) = ended_before(session, &rolled_back) {
+            tracing::error!(
+                target: "txn", system = DB::SYSTEM, backend = session.backend(), %by,
+                "a scope was dropped that could not be rolled back: its transaction had been ended before"
+            );
+        }
+        let _logged = rolled_back?;
     }
     // Boxed, because it is rare and every cleanup would have room for it.
     if session.state.is_to_be_restored() {
@@ -158,6 +160,19 @@ async fn bring_to_rest<DB: Engine>(session: &mut Session<DB>) -> Result<(), sqlx
     match session.is_counted_by_the_driver() && !session.bounds().are_a_savepoint() {
         true => Box::pin(transaction_sql::let_the_driver_count_none(session)).await,
         false => Ok(()),
+    }
+}
+
+/// What had ended the transaction before the rollback, if anything did. A rollback that fails may
+/// have found out before it failed.
+fn ended_before<'a, DB: Engine>(
+    session: &'a Session<DB>,
+    rolled_back: &'a Result<RolledBack, sqlx::Error>,
+) -> Option<&'a Untracked> {
+    match rolled_back {
+        Ok(RolledBack::Fully) => None,
+        Ok(RolledBack::Partly(by)) => Some(by),
+        Err(_) => session.state.ended_by(),
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) async fn rollback<DB: Engine>(
     let is_over = match session.state.to_look_at() {
         None => false,
         Some(untracked) if untracked.ends => true,
-        Some(_) => !Box::pin(is_ours(session)).await?,
+        Some(_) => !Box::pin(session.is_in_its_transaction()).await?,
     };
     let rolled_back = match session.looked_at() {
         Some(untracked) if is_over => {
@@ -142,27 +142,16 @@ async fn finish_exchange<DB: Engine>(session: &mut Session<DB>) -> Result<(), sq
     Ok(())
 }
 
-/// Whether the session is still inside of the transaction that the runtime began. The transaction
-/// is about to end, so that the proof may leave it failed.
-async fn is_ours<DB: Engine>(session: &mut Session<DB>) -> Result<bool, sqlx::Error> {
-    let Some(proof) = session.bounds().proof::<DB>() else {
-        return session.probe().await;
-    };
-    match session.run(proof).await {
-        Err(error @ sqlx::Error::Database(_)) if !DB::is_out_of_step(&error) => Ok(false),
-        proved => proved.map(|()| true),
-    }
-}
-
 /// Sets savepoint `level`. The RELEASE of a savepoint that is no longer needed rides in front.
 pub(crate) async fn savepoint<DB: Engine>(
     session: &mut Session<DB>,
     level: u32,
     release: Option<u32>,
 ) -> Result<(), sqlx::Error> {
+    let anchor = session.bounds().anchor::<DB>();
     let sql = match release {
-        Some(ended) => format!("RELEASE SAVEPOINT txn_{ended}; SAVEPOINT txn_{level}"),
-        None => format!("SAVEPOINT txn_{level}"),
+        Some(ended) => format!("RELEASE SAVEPOINT txn_{ended}; SAVEPOINT txn_{level}{anchor}"),
+        None => format!("SAVEPOINT txn_{level}{anchor}"),
     };
     session.run(AssertSqlSafe(sql)).await
 }
@@ -173,9 +162,9 @@ pub(crate) async fn rollback_to<DB: Engine>(
     level: u32,
 ) -> Result<(), sqlx::Error> {
     finish_exchange(session).await?;
-    session
-        .run(AssertSqlSafe(format!("ROLLBACK TO SAVEPOINT txn_{level}")))
-        .await
+    let anchor = session.bounds().anchor::<DB>();
+    let sql = format!("ROLLBACK TO SAVEPOINT txn_{level}{anchor}");
+    session.run(AssertSqlSafe(sql)).await
 }
 
 /// Sets the savepoint at which the scopes of a sandbox begin. Each of them sets it anew when it

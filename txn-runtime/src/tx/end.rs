@@ -28,7 +28,6 @@ use crate::engine::{Engine, Refusal};
 use crate::model::error::{Cause, Error};
 use crate::model::labels::{RollbackCause, ScopeOutcome};
 use crate::model::outcome::{Conclusion, Verdict};
-use crate::model::transaction::Health;
 use crate::model::untracked::Untracked;
 use crate::observe::events::Event;
 use crate::observe::kept::Timestamp;
@@ -267,7 +266,7 @@ impl<DB: Engine> Tx<DB> {
         // These are read first, because the rollback changes the state that they are read from.
         let limit = self.db().settle_timeout();
         let lost = self.session.is_lost_by_a_drop();
-        let ended_by = self.ended_by();
+        let ended_by = self.session.state.ended_by().cloned().map(Box::new);
         let problem = match timeout(limit, transaction_sql::rollback(&mut self.session)).await {
             Ok(Ok(RolledBack::Fully)) => {
                 return ended_by.map_or(RolledBack::Fully, RolledBack::Partly);
@@ -277,7 +276,8 @@ impl<DB: Engine> Tx<DB> {
             Err(_) => format!("no answer within {limit:?}"),
         };
         // The rollback may have found out.
-        let ended_by = self.ended_by().or(ended_by);
+        let found = self.session.state.ended_by().cloned().map(Box::new);
+        let ended_by = found.or(ended_by);
         self.session.state.given_up(lost);
         // A driver that does not survive drops loses its session to each of them, and nobody needs
         // to be warned of that.
@@ -294,13 +294,5 @@ impl<DB: Engine> Tx<DB> {
         unseen
             .or(ended_by)
             .map_or(RolledBack::Fully, RolledBack::Partly)
-    }
-
-    /// Returns what has ended the transaction, if anything that ran in it is known to have.
-    fn ended_by(&self) -> Option<Box<Untracked>> {
-        match self.session.state.health() {
-            Some(Health::Ended(by)) => Some(by.clone()),
-            _ => None,
-        }
     }
 }

@@ -143,7 +143,7 @@ impl<DB: Engine> Tx<DB> {
         }
         self.check_still_open().await;
         if self.session.state.is_in_doubt() {
-            let inside = matches!(self.session.probe().await, Ok(true));
+            let inside = matches!(self.session.is_in_its_transaction().await, Ok(true));
             self.session.state.resolves_doubt(inside);
         }
     }
@@ -157,7 +157,7 @@ impl<DB: Engine> Tx<DB> {
             Some(untracked) if self.session.state.is_idle() => untracked.ends,
             _ => return,
         };
-        let is_over = ends || !matches!(self.session.probe().await, Ok(true));
+        let is_over = ends || !matches!(self.session.is_in_its_transaction().await, Ok(true));
         let untracked = self.session.looked_at();
         if let (true, Some(untracked)) = (is_over, untracked) {
             self.session.state.ended_unseen(untracked);
@@ -189,7 +189,7 @@ impl<DB: Engine> Tx<DB> {
         let options = self.session.db().options();
         let reach = statement::check::<DB>(sql, Place::Transaction, options)
             .map_err(|why| Error::refused(scope, why))?;
-        if self.level.terms.checked_by_keyword && statement::writes(sql) {
+        if self.level.terms.checked_by_keyword && statement::writes::<DB>(sql) {
             let why = "refused: it writes, and the scope is `read_only`";
             return Err(Error::refused(scope, why).into());
         }

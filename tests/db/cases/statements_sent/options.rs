@@ -35,8 +35,8 @@ macro_rules! row {
     };
 }
 
-const SAVEPOINT: Line = all("SAVEPOINT txn_#");
-const UNDO: Line = all("ROLLBACK TO SAVEPOINT txn_#");
+const SAVEPOINT: Line = anchored!("SAVEPOINT txn_#");
+const UNDO: Line = anchored!("ROLLBACK TO SAVEPOINT txn_#");
 /// An engine without levels refuses the ones that it does not have.
 const WEAK: Line = ["ok", "ok", "refused"];
 const ONLY_ONE_LEVEL: Line = ["refused", "refused", "ok"];

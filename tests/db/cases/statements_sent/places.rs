@@ -3,7 +3,7 @@
 use futures_util::future::LocalBoxFuture;
 use txn::{Db, Tx, transactional};
 
-use super::{BEGIN, COMMIT, DB, Ended, Line, ROLLBACK, all};
+use super::{BEGIN, COMMIT, DB, Ended, Line, ROLLBACK};
 
 /// A scope to be opened inside of a transaction.
 pub(super) type Inside = for<'a> fn(&'a mut Tx<DB>) -> LocalBoxFuture<'a, Ended>;
@@ -61,18 +61,18 @@ pub(super) const PLACES: [Place; 6] = [
     Place {
         name: "in a nested scope",
         frames: Some(&[Frame::Nested]),
-        open: &[BEGIN, all("SAVEPOINT txn_1")],
-        undone: &[all("ROLLBACK TO SAVEPOINT txn_1"), ROLLBACK],
+        open: &[BEGIN, anchored!("SAVEPOINT txn_1")],
+        undone: &[anchored!("ROLLBACK TO SAVEPOINT txn_1"), ROLLBACK],
         savepoints: 1,
         ..JOINED
     },
     Place {
         name: "in a nested scope, two deep",
         frames: Some(&[Frame::Nested, Frame::Nested]),
-        open: &[BEGIN, all("SAVEPOINT txn_1"), all("SAVEPOINT txn_2")],
+        open: &[BEGIN, anchored!("SAVEPOINT txn_1"), anchored!("SAVEPOINT txn_2")],
         undone: &[
-            all("ROLLBACK TO SAVEPOINT txn_2"),
-            all("ROLLBACK TO SAVEPOINT txn_1"),
+            anchored!("ROLLBACK TO SAVEPOINT txn_2"),
+            anchored!("ROLLBACK TO SAVEPOINT txn_1"),
             ROLLBACK,
         ],
         savepoints: 2,

@@ -24,10 +24,10 @@ macro_rules! story {
     };
 }
 
-const SAVEPOINT_1: Line = all("SAVEPOINT txn_1");
-const SAVEPOINT_2: Line = all("SAVEPOINT txn_2");
-const RELEASE_1_SAVEPOINT_2: Line = all("RELEASE SAVEPOINT txn_1; SAVEPOINT txn_2");
-const UNDO_1: Line = all("ROLLBACK TO SAVEPOINT txn_1");
+const SAVEPOINT_1: Line = anchored!("SAVEPOINT txn_1");
+const SAVEPOINT_2: Line = anchored!("SAVEPOINT txn_2");
+const RELEASE_1_SAVEPOINT_2: Line = anchored!("RELEASE SAVEPOINT txn_1; SAVEPOINT txn_2");
+const UNDO_1: Line = anchored!("ROLLBACK TO SAVEPOINT txn_1");
 const HOOK: Line = all("SELECT 'hook'");
 const CONFLICT: Line = [
     "DO $$ BEGIN RAISE EXCEPTION SQLSTATE '40001'; END $$",
@@ -35,11 +35,13 @@ const CONFLICT: Line = [
     "", // none without a second connection
 ];
 const ENDING_SCRIPT: Line = all("SELECT 1; ROLLBACK");
-const SCRIPT: Line = all("SELECT 1; SELECT 2");
+const PLAIN_SCRIPT: Line = all("SELECT 1; SELECT 2");
+/// One of its statements is not known to read or write rows only.
+const SCRIPT: Line = all("SELECT 1; EXPLAIN SELECT 2");
 /// The question whether the transaction is still there.
 const LOOK: Line = [
     "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe",
-    "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe",
+    "RELEASE SAVEPOINT txn_0; SAVEPOINT txn_0; SELECT 8129473568",
     "BEGIN; ROLLBACK",
 ];
 /// The statements that undo what a script may have set on its session, before that goes back to the
@@ -79,9 +81,9 @@ const STORIES: &[Story] = &[
         [BEGIN, SAVEPOINT_1, BODY, BODY, RELEASE_1_SAVEPOINT_2, BODY, COMMIT]),
     story!("an outer RELEASE takes the inner one with it", |db| cousins(db), OK,
         [BEGIN, SAVEPOINT_1, SAVEPOINT_2, BODY,
-         all("RELEASE SAVEPOINT txn_1; SAVEPOINT txn_3"), BODY, COMMIT]),
+         anchored!("RELEASE SAVEPOINT txn_1; SAVEPOINT txn_3"), BODY, COMMIT]),
     story!("a savepoint is released once, however deep the next ones are", |db| nephews(db), OK,
-        [BEGIN, SAVEPOINT_1, BODY, RELEASE_1_SAVEPOINT_2, all("SAVEPOINT txn_3"), BODY, COMMIT]),
+        [BEGIN, SAVEPOINT_1, BODY, RELEASE_1_SAVEPOINT_2, anchored!("SAVEPOINT txn_3"), BODY, COMMIT]),
     story!("ROLLBACK TO once, and the savepoint is released like any other",
         |db| fails_then_goes_on(db), OK,
         [BEGIN, SAVEPOINT_1, BODY, UNDO_1, BODY, RELEASE_1_SAVEPOINT_2, BODY, COMMIT]),
@@ -112,6 +114,9 @@ const STORIES: &[Story] = &[
     story!("a script that ends the transaction is known by its text",
         |db| runs(db, ENDING_SCRIPT[0]),
         all("aborted"), [BEGIN, ENDING_SCRIPT, ROLLBACK, RESTORE]),
+    story!("a script that only reads and writes rows costs nothing more",
+        |db| runs(db, PLAIN_SCRIPT[0]), OK,
+        [BEGIN, PLAIN_SCRIPT, COMMIT]),
     story!("a script that may have ended it is looked at before the commit",
         |db| runs(db, SCRIPT[0]), OK,
         [BEGIN, SCRIPT, LOOK, COMMIT, RESTORE]),

@@ -2,7 +2,7 @@
 
 use sqlx::mysql::MySql;
 
-use crate::engine::statement::is_one_of;
+use crate::engine::statement::{QUOTES, Token, Tokens, is_one_of};
 use crate::engine::{Resets, StatementRules};
 
 /// The first keywords of statements that commit the transaction that they run in.
@@ -54,6 +54,17 @@ impl StatementRules for MySql {
         let follows = following.next();
         keyword.eq_ignore_ascii_case("BEGIN")
             && follows.is_some_and(|word| is_one_of(&["NOT"], word))
+    }
+
+    /// `SET STATEMENT … FOR …` on MariaDB.
+    fn carried<'a>(sql: &'a str, keyword: &str) -> Option<&'a str> {
+        if !keyword.eq_ignore_ascii_case("SET") {
+            return None;
+        }
+        let mut words = Tokens::new(sql, QUOTES).filter(|token| matches!(token, Token::Word(_)));
+        let is_carrier = words.nth(1)?.is_word("STATEMENT");
+        let word = words.find(|word| is_carrier && word.is_word("FOR"))?.text();
+        Some(&sql[word.as_ptr() as usize - sql.as_ptr() as usize + word.len()..])
     }
 
     /// Without autocommit, or with chained transactions, COMMIT would begin another transaction.

@@ -8,7 +8,7 @@ use super::tokens::{Token, Tokens};
 use crate::engine::Engine;
 
 /// The opening and closing quotes of literals and names.
-const QUOTES: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('`', '`')];
+pub(crate) const QUOTES: &[(char, char)] = &[('\'', '\''), ('"', '"'), ('`', '`')];
 
 /// Functions that leave something on the session, on any of the engines.
 const LASTING: &[&str] = &[

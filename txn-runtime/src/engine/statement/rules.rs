@@ -33,6 +33,10 @@ pub trait StatementRules: Database {
     fn is_block(_keyword: &str, _following: &mut dyn Iterator<Item = &str>) -> bool {
         false
     }
+    /// The statement inside of one that only says how it is to run.
+    fn carried<'a>(_sql: &'a str, _keyword: &str) -> Option<&'a str> {
+        None
+    }
     /// Settings of a session that the runtime relies on, each with the values that it may have.
     const RELIES_ON: &'static [(&'static str, &'static [&'static str])] = &[];
     /// Returns why a statement is refused at a place because it would not do what it says;

@@ -13,7 +13,7 @@ pub(crate) enum Token<'a> {
 }
 
 #[cfg_attr(
-    not(feature = "sqlite"),
+    not(any(feature = "mysql", feature = "sqlite")),
     allow(dead_code, reason = "one engine looks at more than words")
 )]
 impl<'a> Token<'a> {

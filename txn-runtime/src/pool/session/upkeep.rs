@@ -142,6 +142,17 @@ impl<DB: Engine> Session<DB> {
             .await
     }
 
+    /// Asks the server whether the connection is still inside of the transaction that the runtime
+    /// has begun on it, and not of a later one.
+    pub(crate) async fn is_in_its_transaction(&mut self) -> Result<bool, sqlx::Error> {
+        if self.bounds().are_a_savepoint() {
+            return self.probe().await;
+        }
+        let limit = self.db.settle_timeout();
+        self.run_guarded(limit, |connection| DB::in_begun_transaction(connection))
+            .await
+    }
+
     /// Returns true if the session is of an older epoch, and has to [`catch_up`](Self::catch_up).
     pub(crate) fn is_behind(&self) -> bool {
         let behind = |pooled: &Pooled<DB>| pooled.epoch != self.db.epochs().now();
