@@ -75,6 +75,7 @@ macro_rules! on {
             mod stack_use;
             mod statement_checks;
             mod statements_sent;
+            mod strays;
             mod stress;
             mod swapped_transactions;
             mod timeout;

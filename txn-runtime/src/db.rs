@@ -10,6 +10,7 @@ mod executor;
 mod migrate;
 
 pub use self::builder::DbBuilder;
+pub use self::executor::Autocommit;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::error::Error;
 use crate::model::open_scope::OpenScope;

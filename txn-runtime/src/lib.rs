@@ -47,7 +47,7 @@ pub use sqlx::Postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlx::Sqlite;
 
-pub use crate::db::DbBuilder;
+pub use crate::db::{Autocommit, DbBuilder};
 pub use crate::engine::{ConnectOptionsOf, Engine};
 pub use crate::model::error::{Cause, Error};
 pub use crate::model::location::Location;

@@ -57,6 +57,8 @@ pub(crate) mod session;
 mod sessions;
 pub(crate) mod settle;
 mod status;
+mod strays;
+pub(crate) mod task_scopes;
 pub(crate) mod transaction_sql;
 
 pub(crate) use self::bounds::Bounds;
@@ -74,6 +76,7 @@ use self::session::Epochs;
 pub use self::session::Session;
 use self::sessions::Sessions;
 pub use self::status::Status;
+use self::strays::Strays;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::retry::Retry;
 use crate::observe::events::Events;
@@ -132,6 +135,8 @@ struct Shared<DB: Engine> {
     gate: Gate,
     /// Held while a check uses a connection of its own, so that there is one of these at a time.
     checks: Mutex<()>,
+    /// The scopes in which strays were reported.
+    strays: Strays,
     /// The task that reports scopes which are open for too long.
     watch: LongScopeWatch,
     /// The metrics of this pool.

@@ -27,7 +27,8 @@ pub use crate::model::options::Options;
 pub use crate::model::outcome::Conclusion;
 use crate::model::outcome::Verdict;
 use crate::pool::Db;
-pub use crate::scope::{Next, Scope};
+use crate::pool::task_scopes;
+pub use crate::scope::{Around, Next, Scope};
 use crate::scope::{Provide, Source};
 use crate::tx::Tx;
 
@@ -40,11 +41,11 @@ pub fn open<T, S: Source<T>>(
     source.open(options)
 }
 
-/// Returns the session and the span of the body.
+/// Returns the session, and what is around the body while it is polled.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub fn enter<T, S: Scope<T>>(scope: &mut S) -> (&mut T, Option<Span>) {
-    let span = scope.span();
-    (scope.tx(), span)
+pub fn enter<T, S: Scope<T>>(scope: &mut S) -> (&mut T, Around) {
+    let around = scope.around();
+    (scope.tx(), around)
 }
 
 /// Returns when the time of `scope` is over.
@@ -101,13 +102,13 @@ pub fn provide<P: Provide + ?Sized>(source: &P) -> &Db<P::Engine> {
     source.provide()
 }
 
-/// Runs the body in the span of its scope, if that has one.
+/// Runs the body in what is around it.
 ///
 /// The body is passed by reference, because bodies are large, and moving one costs more than
 /// joining a scope.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub fn run<F: Future>(span: Option<Span>, body: Pin<&mut Option<F>>) -> Run<'_, F> {
-    Run { span, body }
+pub fn run<F: Future>(around: Around, body: Pin<&mut Option<F>>) -> Run<'_, F> {
+    Run { around, body }
 }
 
 /// Runs the body until its scope's time is over. Returns `None` if that was not enough; the body is
@@ -178,8 +179,8 @@ impl<O> ReasonOpaque for Reason<'_, O> {
 /// finished. What its values log in their drop then belongs to the scope.
 #[must_use = "futures do nothing unless polled"]
 pub struct Run<'a, F: Future> {
-    /// The span of the scope, if spans are on.
-    span: Option<Span>,
+    /// What is around it.
+    around: Around,
     /// The body, which stays where the caller has pinned it; `None` once it was dropped.
     body: Pin<&'a mut Option<F>>,
 }
@@ -189,8 +190,9 @@ impl<F: Future> Future for Run<'_, F> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { span, body } = &mut *self;
-        let _inside = span.as_ref().map(Span::enter);
+        let Self { around, body } = &mut *self;
+        let _inside = around.span.as_deref().map(Span::enter);
+        let _listed = around.session.map(task_scopes::enter);
         match body.as_mut().as_pin_mut() {
             Some(body) => body.poll(cx),
             None => unreachable!("polled after it was dropped"),
@@ -201,7 +203,7 @@ impl<F: Future> Future for Run<'_, F> {
 impl<F: Future> Drop for Run<'_, F> {
     #[inline]
     fn drop(&mut self) {
-        let _inside = self.span.as_ref().map(Span::enter);
+        let _inside = self.around.span.as_deref().map(Span::enter);
         self.body.set(None);
     }
 }

@@ -34,6 +34,7 @@
 //! halves the stack that a level of recursion takes (`tests/db/cases/stack_use.rs`).
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -69,8 +70,8 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub trait Scope<T>: Send {
     /// Returns the transaction that the body runs in.
     fn tx(&mut self) -> &mut T;
-    /// Returns the span that the body runs in, if spans are on.
-    fn span(&self) -> Option<Span>;
+    /// Returns what is around the body while it is polled.
+    fn around(&self) -> Around;
     /// Returns when the scope's time is over.
     fn deadline(&self) -> Deadline;
     /// Ends the scope because its time is over, and returns the error once it has ended.
@@ -81,6 +82,17 @@ pub trait Scope<T>: Send {
     fn end_or_retry(self, conclusion: Conclusion) -> impl Future<Output = Next<Self>> + Send
     where
         Self: Sized;
+}
+
+/// What is around a body while it is polled.
+#[derive(Debug)]
+pub struct Around {
+    /// The span of the scope, if spans are on. Boxed, because it is moved with each scope, and
+    /// mostly is not there.
+    pub(crate) span: Option<Box<Span>>,
+    /// The session of a root scope, for the list of the task: see
+    /// [`Activity::id`](crate::observe::scopes::Activity::id).
+    pub(crate) session: Option<NonZeroUsize>,
 }
 
 /// The step that follows the end of a scope with `retry`.
@@ -221,11 +233,18 @@ impl<DB: Engine> Scope<Tx<DB>> for Entered<'_, DB> {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn span(&self) -> Option<Span> {
-        match &self.body {
-            Body::Root(root) => root.tx.session.trace.span(),
-            Body::Nested(nested) | Body::InSandbox(nested) => nested.trace.span(),
-            Body::Joined(joined) => joined.span.span(),
+    fn around(&self) -> Around {
+        let (span, session) = match &self.body {
+            Body::Root(root) => {
+                let session = &root.tx.session;
+                (session.trace.span(), Some(session.activity().id()))
+            }
+            Body::Nested(nested) | Body::InSandbox(nested) => (nested.trace.span(), None),
+            Body::Joined(joined) => (joined.span.span(), None),
+        };
+        Around {
+            span: span.map(Box::new),
+            session,
         }
     }
 

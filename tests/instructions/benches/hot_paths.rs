@@ -48,7 +48,7 @@ macro_rules! hot_paths {
 
 hot_paths! {
     a_plain_call: transaction(plain) of Tx<Postgres>, 2_100;
-    a_joined_scope: transaction(joined) of Tx<Postgres>, 17_300;
+    a_joined_scope: transaction(joined) of Tx<Postgres>, 17_000;
     a_nested_scope: transaction(nested) of Tx<Postgres>, 560_300;
     begin_and_commit_of_the_driver: connection(driver) of PgConnection, 859_500;
     a_root_scope: database(root) of Db<Postgres>, 790_200;

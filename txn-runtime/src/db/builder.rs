@@ -29,6 +29,7 @@ impl<DB: Engine> DbBuilder<DB> {
                 settle_timeout: Duration::from_secs(5),
                 cancel: Cancel::Server,
                 verify_commits: false,
+                refuse_strays: true,
                 min_idle: 0,
                 reserve: 0,
                 retry: Retry::DEFAULT,
@@ -172,6 +173,23 @@ impl<DB: Engine> DbBuilder<DB> {
     /// for any time.
     pub fn warn_after(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.0.limits.warn_after = limit.into();
+        self
+    }
+
+    /// Sets whether a stray is refused: a statement on the handle (`&db`) in the body of an
+    /// annotated function that has a transaction of the same handle open. Default: yes.
+    ///
+    /// Such a statement would run beside the transaction. What it writes stays if the transaction
+    /// is rolled back, it does not see what the transaction has written, and it needs a second
+    /// session. Mostly the `tx` was forgotten. Where it is meant, [`Db::autocommit`] says so.
+    ///
+    /// With `false`, the first stray in each scope is reported by a warning (a `tracing` event),
+    /// and all run. This is for the time in which an application is moved onto txn.
+    ///
+    /// A body is known by the task that polls it: what it spawns is outside. A transaction that is
+    /// [begun by hand](Db::begin) has no body, so nothing is refused there.
+    pub fn refuse_strays(mut self, refuse: bool) -> Self {
+        self.0.limits.refuse_strays = refuse;
         self
     }
 

@@ -50,9 +50,54 @@ macro_rules! on {
     };
 }
 
+/// An executor that runs each statement in autocommit mode, from [`Db::autocommit`].
+#[derive(Debug)]
+pub struct Autocommit<'a, DB: Engine>(&'a Db<DB>);
+
+impl<DB: Engine> Clone for Autocommit<'_, DB> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<DB: Engine> Copy for Autocommit<'_, DB> {}
+
+impl<DB: Engine> Autocommit<'_, DB> {
+    async fn lease(self, sql: &str) -> Result<Lease<DB>, sqlx::Error> {
+        self.0.lease_anywhere(sql).await
+    }
+}
+
 impl<DB: Engine> Db<DB> {
-    /// Takes the session that a statement with the text `sql` may run on.
+    /// Returns an executor that runs each statement in autocommit mode, also in the body of an
+    /// annotated function that has a transaction of this handle open. The handle itself refuses to
+    /// do that ([`DbBuilder::refuse_strays`](crate::DbBuilder::refuse_strays)).
+    ///
+    /// The statement is outside of that transaction: it is not undone with it, and does not see
+    /// what it has written. It needs a session of its own beside that of the scope, for which a
+    /// `reserve` may be needed. On SQLite it cannot write if the scope may write.
+    ///
+    /// ```
+    /// # use txn_runtime::{Db, Error, Sqlite};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
+    /// let one: i64 = sqlx::query_scalar("SELECT 1").fetch_one(db.autocommit()).await?;
+    /// # assert_eq!(one, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn autocommit(&self) -> Autocommit<'_, DB> {
+        Autocommit(self)
+    }
+
+    /// Takes the session that a statement of the user's with the text `sql` may run on, unless the
+    /// task is in a scope.
     async fn lease(&self, sql: &str) -> Result<Lease<DB>, sqlx::Error> {
+        self.refuse_stray()?;
+        self.lease_anywhere(sql).await
+    }
+
+    /// Takes the session that a statement with the text `sql` may run on.
+    async fn lease_anywhere(&self, sql: &str) -> Result<Lease<DB>, sqlx::Error> {
         if self.sandbox_session().is_none() {
             return Ok(Lease::Session(self.session_for(sql).await?));
         }
@@ -84,8 +129,8 @@ impl<DB: Engine> Lease<DB> {
 
 /// Makes an executor of a handle, with a session for each statement.
 macro_rules! executor_on_any_session {
-    ($handle:ident) => {
-        executor! { &'c $handle<DB>, this, run, parameters:
+    ($handle:ty) => {
+        executor! { $handle, this, run, parameters:
             execute: {
                 let mut lease = this.lease(run.as_str()).await?;
                 let result = on!(lease, it => it.execute(run).await);
@@ -128,5 +173,6 @@ macro_rules! executor_on_any_session {
 /// reads, so that nobody waits for the turn to write.
 const ONLY_READS: &str = "SELECT";
 
-executor_on_any_session!(Db);
-executor_on_any_session!(Sandbox);
+executor_on_any_session!(&'c Db<DB>);
+executor_on_any_session!(&'c Sandbox<DB>);
+executor_on_any_session!(Autocommit<'c, DB>);

@@ -53,8 +53,9 @@ impl Engine for Sqlite {
              or leave `isolation` out",
         ),
         second_writer: Some(
-            "SQLite has one writer: a `requires_new` scope inside a write scope would wait for \
-             its own caller; make it `nested`, or call it after the outer scope has ended",
+            "SQLite has one writer: what writes on a second session inside of a scope that may \
+             write would wait for its own caller; use the `tx` of that scope (`nested` in place of \
+             `requires_new`), or do it after that scope has ended",
         ),
     };
     const ONE_WRITER: bool = true;

@@ -11,7 +11,7 @@
 //! session meanwhile may be missing.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ mod activity;
 mod sessionless;
 mod waits;
 
-pub(crate) use self::activity::{Activity, Busy, Holding, Registered};
+pub(crate) use self::activity::{Activity, Busy, Holding, OfTask, Registered};
 use self::sessionless::Sessionless;
 pub(crate) use self::sessionless::{EndedScope, WaitPlace};
 use self::waits::Waiter;
@@ -80,6 +80,17 @@ impl Scopes {
     /// Takes a session that is closed off the list.
     fn forget(&self, activity: &Arc<Activity>) {
         lock(&self.sessions).retain(|other| !Arc::ptr_eq(other, activity));
+    }
+
+    /// Returns those of these sessions, named by their [`Activity::id`], that are in this list and
+    /// have a holder.
+    pub(crate) fn of_task(&self, sessions: &[NonZeroUsize]) -> Vec<OfTask> {
+        let listed = lock(&self.sessions);
+        let of_task = sessions.iter().filter_map(|id| {
+            let session = listed.iter().find(|session| session.id() == *id)?;
+            session.of_task()
+        });
+        of_task.collect()
     }
 
     /// Lists a scope without a session, until [`leave`](Self::leave) is called with the key.

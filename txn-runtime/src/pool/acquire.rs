@@ -42,7 +42,7 @@ use crate::pool::Db;
 use crate::pool::gate::Rejection;
 use crate::pool::sandbox_session::{LendError, SandboxSession};
 use crate::pool::session::{Session, Slot};
-use crate::pool::settle;
+use crate::pool::{settle, task_scopes};
 
 impl<DB: Engine> Db<DB> {
     /// Acquires a session for `need`, and waits for it until `deadline`.
@@ -75,6 +75,14 @@ impl<DB: Engine> Db<DB> {
         deadline: Instant,
         need: &Need,
     ) -> Result<Session<DB>, Error> {
+        let inside;
+        let need = match task_scopes::are_none() {
+            true => need,
+            false => {
+                inside = self.need_inside(need)?;
+                inside.as_ref().unwrap_or(need)
+            }
+        };
         if let Some(sandbox) = &self.sandbox {
             // Boxed: see the head of scope.rs.
             return Box::pin(self.borrow(sandbox, deadline, need)).await;

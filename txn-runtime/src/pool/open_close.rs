@@ -22,6 +22,7 @@ use super::long_scopes::LongScopeWatch;
 use super::reaper::Reapers;
 use super::session::Epochs;
 use super::sessions::Sessions;
+use super::strays::Strays;
 use super::{Db, Shared};
 use crate::engine::{ConnectOptionsOf, Engine, Greeting};
 use crate::model::deadline::LONGEST;
@@ -51,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) retry: Retry,
     /// After what time an open scope is reported.
     pub(crate) warn_after: Option<Duration>,
+    /// If set, a statement on the handle is refused in a task that is in a scope of it.
+    pub(crate) refuse_strays: bool,
     /// Derived from the callbacks; see [`Db::acts_on_release`].
     pub(crate) acts_on_release: bool,
 }
@@ -154,6 +157,7 @@ impl<DB: Engine> Settings<DB> {
             waiting: AtomicUsize::new(0),
             gate: Gate::new(self.gate, DB::SYSTEM, DB::ONE_WRITER),
             checks: Mutex::default(),
+            strays: Strays::default(),
             watch: LongScopeWatch::new(limits.warn_after),
             events,
         });

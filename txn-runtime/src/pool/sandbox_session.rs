@@ -1,6 +1,6 @@
 //! The session of a sandbox: one transaction, lent to one scope after the other.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -25,6 +25,9 @@ const LOST: &str = "the sandbox has lost its transaction: the server has ended i
 pub(crate) struct SandboxSession<DB: Engine> {
     /// The name of the session in the list of open scopes.
     id: NonZeroU64,
+    /// The same for the task that holds it: see
+    /// [`Activity::id`](crate::observe::scopes::Activity::id).
+    activity: NonZeroUsize,
     /// `None` while a scope has it, and when it is lost.
     session: Mutex<Option<Session<DB>>>,
     turns: Arc<Semaphore>,
@@ -52,6 +55,7 @@ impl<DB: Engine> SandboxSession<DB> {
     pub(crate) fn new(session: Session<DB>) -> Self {
         Self {
             id: session.activity().session(),
+            activity: session.activity().id(),
             session: Mutex::new(Some(session)),
             turns: Arc::new(Semaphore::new(1)),
             ending: tokio::sync::Mutex::default(),
@@ -60,6 +64,11 @@ impl<DB: Engine> SandboxSession<DB> {
             captures: AtomicBool::new(false),
             committed: Mutex::default(),
         }
+    }
+
+    /// Returns whether it is this session.
+    pub(crate) fn is(&self, activity: NonZeroUsize) -> bool {
+        self.activity == activity
     }
 
     /// Keeps the hooks of `after_commit` from now on, instead of letting them run.

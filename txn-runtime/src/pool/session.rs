@@ -179,6 +179,7 @@ impl<DB: Engine> Session<DB> {
         let hold = Hold {
             slot: &mut self.slot,
             tracker: &mut pooled.tracker,
+            activity: &pooled.activity,
         };
         (&mut pooled.connection, &mut self.state, hold, busy)
     }

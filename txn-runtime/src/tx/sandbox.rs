@@ -55,9 +55,10 @@ static SANDBOX: Options = Options::new("a sandbox");
 ///
 /// # What is different in it
 ///
-/// - It has one session, so scopes run one after the other. A scope that is opened on the handle
-///   inside of another waits for its own caller, until the error of the `acquire_timeout` names
-///   that caller. Statements on the handle (`&db`) are scopes of their own.
+/// - It has one session, so scopes run one after the other. What is asked of the handle inside of a
+///   scope would wait for its own caller: in the body of an annotated function it is refused at
+///   once, and inside of a transaction that was begun by hand it waits for the `acquire_timeout`.
+///   Statements on the handle (`&db`) are scopes of their own.
 /// - `requires_new` is a savepoint with its own outcome and hooks. If it commits and the scope
 ///   around it then rolls back, it is undone too, unlike outside of a sandbox. From then on the
 ///   sandbox refuses to go on, and says so.

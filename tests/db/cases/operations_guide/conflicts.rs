@@ -57,7 +57,7 @@ async fn deadlock(seen: &mut Seen) {
 #[transactional(isolation = serializable)]
 async fn slower(tx: &mut Tx<DB>, others: &Db<DB>) -> Result<(), Error> {
     number(tx, "SELECT n FROM t").await?;
-    others.execute("UPDATE t SET n = n + 1").await?;
+    others.autocommit().execute("UPDATE t SET n = n + 1").await?;
     Ok(bump(tx, 1).await?)
 }
 

@@ -1,8 +1,9 @@
 //! What a session is doing, noted where an operator's task can read it.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ pub(crate) struct Activity {
     state: AtomicU8,
     /// How many statements the scope has sent.
     statements: AtomicU64,
+    /// The session takes a place in the pool. It has none once its connection is lost.
+    has_place: AtomicBool,
     /// The holder of the session.
     held: Mutex<Held>,
     /// The list that it is in, to leave it on drop.
@@ -109,6 +112,21 @@ impl Holding {
     }
 }
 
+/// A scope that a task is in.
+#[derive(Debug)]
+pub(crate) struct OfTask {
+    /// The session that it holds: see [`Activity::id`].
+    pub(crate) session: NonZeroUsize,
+    /// The name of the scope.
+    pub(crate) name: &'static str,
+    /// It holds the turn to write as well.
+    pub(crate) has_turn: bool,
+    /// The session belongs to a sandbox, which has lent it to the scope.
+    pub(crate) is_lent: bool,
+    /// The session takes a place in the pool: its connection is not lost.
+    pub(crate) has_place: bool,
+}
+
 impl Activity {
     /// The activity of a session that was opened just now, and that nobody holds.
     pub(super) fn new(session: NonZeroU64, scopes: Weak<Scopes>) -> Self {
@@ -116,6 +134,7 @@ impl Activity {
             session,
             state: AtomicU8::new(ScopeState::Idle as u8),
             statements: AtomicU64::new(0),
+            has_place: AtomicBool::new(true),
             held: Mutex::default(),
             scopes,
             paused: clock::is_paused(),
@@ -125,6 +144,11 @@ impl Activity {
     /// The id that the session has on its server.
     pub(crate) fn session(&self) -> NonZeroU64 {
         self.session
+    }
+
+    /// Returns a number that no other session of this process has as long as this one is open.
+    pub(crate) fn id(&self) -> NonZeroUsize {
+        NonNull::from(self).addr()
     }
 
     /// The session has this holder from now on. The holder before, if there is one, is a sandbox.
@@ -168,6 +192,24 @@ impl Activity {
         }
         self.state.store(ScopeState::Running as u8, Relaxed);
         Busy::new(self, true)
+    }
+
+    /// The connection is lost, and somebody else may have the place of the session.
+    pub(crate) fn loses_place(&self) {
+        self.has_place.store(false, Relaxed);
+    }
+
+    /// Returns the scope that holds the session, for the task that is in it.
+    pub(super) fn of_task(&self) -> Option<OfTask> {
+        let held = lock(&self.held);
+        let by = held.by?;
+        Some(OfTask {
+            session: self.id(),
+            name: by.name,
+            has_turn: by.has_turn,
+            is_lent: held.outer.is_some(),
+            has_place: self.has_place.load(Relaxed),
+        })
     }
 
     /// Counts a statement of the scope.

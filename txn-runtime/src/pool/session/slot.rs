@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::engine::Engine;
 use crate::model::labels::CloseReason;
 use crate::model::request::{Need, WaitingCaller};
+use crate::observe::scopes::Activity;
 use crate::observe::tracker::SessionTracker;
 use crate::pool::queue::{Held, Take};
 use crate::pool::sessions::{Idle, Sessions};
@@ -112,6 +113,8 @@ pub(crate) struct Hold<'a, DB: Engine> {
     pub(super) slot: &'a mut Slot<DB>,
     /// Told that the session is gone.
     pub(super) tracker: &'a mut SessionTracker,
+    /// Told that the session has no place any more.
+    pub(super) activity: &'a Activity,
 }
 
 impl<DB: Engine> Hold<'_, DB> {
@@ -124,12 +127,13 @@ impl<DB: Engine> Hold<'_, DB> {
     /// The connection is lost: frees the slot, though the holder may keep the session.
     pub(crate) fn release(&mut self) {
         self.tracker.gone(CloseReason::Broken);
-        self.slot.release();
+        self.release_unexplained();
     }
 
     /// The connection is lost on a statement of the runtime: frees the slot. The runtime closes
     /// the session, and knows better for what reason.
     pub(crate) fn release_unexplained(&mut self) {
+        self.activity.loses_place();
         self.slot.release();
     }
 }

@@ -1,0 +1,55 @@
+//! The scopes that a task is in.
+//!
+//! While the body of a root scope is polled, its session stands in a list of the thread. So whoever
+//! is called from the body can find out which scopes it is in, without being told. What the body
+//! spawns is polled by another task, and is in none of them. A transaction that is begun by hand
+//! has no body, and is in no list.
+//!
+//! A session is named by its [`Activity::id`](crate::observe::scopes::Activity::id), and its pool
+//! knows the rest, so that a scope pays for little more than one number.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
+
+thread_local! {
+    /// How many sessions are in the list. It costs less to ask than the list itself.
+    static LENGTH: Cell<usize> = const { Cell::new(0) };
+    /// The sessions of the scopes whose bodies this thread is polling, the innermost last.
+    static POLLED: RefCell<Vec<NonZeroUsize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes a session off the list again when it is dropped, which is when the body returns from a
+/// poll.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Polled(());
+
+/// Puts the session of a scope on the list of this thread, until the guard is dropped.
+#[inline]
+pub(crate) fn enter(session: NonZeroUsize) -> Polled {
+    // The list is gone while the thread ends. Then nothing is noticed.
+    POLLED.try_with(|all| all.borrow_mut().push(session)).ok();
+    LENGTH.set(LENGTH.get() + 1);
+    Polled(())
+}
+
+impl Drop for Polled {
+    #[inline]
+    fn drop(&mut self) {
+        POLLED.try_with(|all| all.borrow_mut().pop()).ok();
+        LENGTH.set(LENGTH.get() - 1);
+    }
+}
+
+/// Returns whether the current task is in no scope.
+#[inline]
+pub(crate) fn are_none() -> bool {
+    LENGTH.get() == 0
+}
+
+/// Returns the sessions of the scopes that the current task is in, of whatever pool.
+pub(crate) fn sessions() -> Vec<NonZeroUsize> {
+    POLLED
+        .try_with(|all| all.borrow().clone())
+        .unwrap_or_default()
+}
