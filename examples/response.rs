@@ -3,6 +3,8 @@
 //!
 //! - `Outcome` is implemented for the response type, so that handlers need no `Result` and no `?`,
 //!   and a failure of the transaction itself is a response too.
+//! - `error = PATH` names a function in place of a trait, for the types of a web framework, which
+//!   nobody else can implement traits for.
 //! - `rollback_on` and `commit_on` with guards are for a `Result` of which only some values end
 //!   differently.
 //!
@@ -71,6 +73,24 @@ async fn try_withdraw(
     query.fetch_optional(tx).await
 }
 
+/// What a handler may fail with, as axum's `(StatusCode, String)`.
+type Refusal = (u16, String);
+
+fn refusal(error: Error) -> Refusal {
+    let Response { status, body } = Response::from_error(error);
+    (status, body)
+}
+
+#[transactional(error = refusal, read_only)]
+async fn balance(tx: &mut Tx<Sqlite>, id: i64) -> Result<String, Refusal> {
+    let select = sqlx::query_scalar::<_, i64>("SELECT cents FROM account WHERE id = ?").bind(id);
+    match select.fetch_optional(tx).await {
+        Ok(Some(cents)) => Ok(format!("{cents} cents")),
+        Ok(None) => Err((404, format!("no account {id}"))),
+        Err(error) => Err(refusal(error.into())),
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
     #[error("wrong password, {left} attempts left")]
@@ -126,6 +146,9 @@ async fn main() -> Result<(), Error> {
         assert_eq!(response.status, expected, "the refused ones took nothing");
     }
 
+    assert_eq!(balance(&db, 1).await, Ok("0 cents".to_owned()));
+    assert_eq!(balance(&db, 2).await.unwrap_err().0, 404);
+
     for (password, left) in [("a", 1), ("guest", 1), ("b", 0), ("c", 0)] {
         let answer = log_in(&db, password).await;
         println!("log in with {password:?}: {answer:?}");
@@ -136,5 +159,6 @@ async fn main() -> Result<(), Error> {
     let response = withdraw(&db, 1, 1).await;
     println!("after closing time: {response:?}");
     assert_eq!(response.status, 503);
+    assert_eq!(balance(&db, 1).await.unwrap_err().0, 503);
     Ok(())
 }

@@ -34,6 +34,7 @@ macro_rules! on {
             mod dropped_scopes;
             mod ended_inside;
             mod extreme_limits;
+            mod foreign_outcomes;
             mod half_read_rows;
             mod health_check;
             mod hook_outcomes;

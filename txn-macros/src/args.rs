@@ -9,7 +9,7 @@ use syn::{Expr, Token, Type, token};
 use crate::error::Errors;
 
 /// The names of all arguments.
-pub(crate) const KEYS: [&str; 12] = [
+pub(crate) const KEYS: [&str; 14] = [
     "nested",
     "requires_new",
     "mandatory",
@@ -20,6 +20,8 @@ pub(crate) const KEYS: [&str; 12] = [
     "retry",
     "commit_on",
     "rollback_on",
+    "error",
+    "outcome",
     "name",
     "crate",
 ];

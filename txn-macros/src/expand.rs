@@ -111,13 +111,13 @@ impl Expand<'_> {
     fn open(&self) -> TokenStream {
         let krate = self.krate;
         let options = self.options();
-        let from_error = self.outcome("from_error");
+        let failed = self.failed();
         let generics = self.generics();
         let source = self.source();
         let opened = ours! {
             match #krate::__private::open #generics(#source, #options).await {
                 ::core::result::Result::Ok(scope) => scope,
-                ::core::result::Result::Err(error) => return #from_error(error),
+                ::core::result::Result::Err(error) => return #failed,
             }
         };
         let bound = match &self.valid.args.retry {
@@ -206,14 +206,14 @@ impl Expand<'_> {
     fn outcome_of_body(&self) -> Option<TokenStream> {
         self.valid.args.timeout?;
         let krate = self.krate;
-        let from_error = self.outcome("from_error");
+        let failed = self.failed();
         let generics = self.generics();
         Some(ours! {
             let outcome = match outcome {
                 ::core::option::Option::Some(outcome) => outcome,
                 ::core::option::Option::None => {
                     let error = #krate::__private::expire #generics(scope).await;
-                    return #from_error(error);
+                    return #failed;
                 }
             };
         })

@@ -207,3 +207,69 @@ impl<F: Future> Drop for Run<'_, F> {
         self.body.set(None);
     }
 }
+
+/// The verdict of the function that `outcome = PATH` names.
+pub fn judged(verdict: Verdict) -> Verdict {
+    verdict
+}
+
+/// The verdict over an outcome whose function says with `error = PATH` what a failure becomes, and
+/// does not say with `outcome = PATH` what commits.
+pub fn verdict<O: Judge>(outcome: &O) -> Verdict {
+    outcome.judge()
+}
+
+/// An outcome that says by its shape whether its transaction commits.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say whether its transaction commits",
+    label = "a `Result` commits with `Ok` and rolls back with `Err`; this is none",
+    note = "name a function that decides: `outcome = PATH`, where PATH is a `fn(&{Self}) -> \
+            txn::Verdict`"
+)]
+pub trait Judge {
+    /// Returns whether it commits.
+    fn judge(&self) -> Verdict;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Judge for Result<T, E> {
+    #[inline(always)]
+    fn judge(&self) -> Verdict {
+        match self {
+            Ok(_) => Verdict::Commit,
+            Err(_) => Verdict::Rollback,
+        }
+    }
+}
+
+/// The outcome of a scope that failed, made of what the function of `error = PATH` returns.
+pub fn failed<O, F: Failure<O>>(failure: F) -> O {
+    failure.into_outcome()
+}
+
+/// The error of the outcome `O`, or an outcome as a whole.
+#[diagnostic::on_unimplemented(
+    message = "the function of `error = …` returns `{Self}`, which is no error of `{O}`",
+    label = "takes a `txn::Error`, and returns the error type of a `Result`, or what is returned \
+             where that is no `Result`"
+)]
+pub trait Failure<O> {
+    /// Returns the outcome.
+    fn into_outcome(self) -> O;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Failure<Result<T, E>> for E {
+    #[inline(always)]
+    fn into_outcome(self) -> Result<T, E> {
+        Err(self)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<O> Failure<O> for O {
+    #[inline(always)]
+    fn into_outcome(self) -> O {
+        self
+    }
+}

@@ -55,6 +55,25 @@ async fn a_conflict_is_recognised_behind_an_error_that_hides_it() {
     db.assert_at_rest().await;
 }
 
+fn opaque(_: Error) -> u16 {
+    500
+}
+
+#[transactional(error = opaque, retry(max_attempts = 3, base_delay = "1ms"))]
+async fn third_time_found(tx: &mut Tx<DB>) -> Result<u32, u16> {
+    insert(tx, 1).await.map_err(|_| 409_u16)?;
+    lose_connection_until(tx, 3).await.map_err(|_| 503_u16)?;
+    Ok(tx.attempt())
+}
+
+/// Nothing is known of the error's type, not even that it can be shown.
+#[tokio::test]
+async fn nor_does_an_error_type_of_somebody_elses_hide_it() {
+    let db = Fixture::<DB>::new().await;
+    assert_eq!(third_time_found(&*db).await, Ok(3));
+    assert_eq!(db.ids().await, [1]);
+}
+
 #[transactional(retry)]
 async fn as_the_database_says(tx: &mut Tx<DB>, ran: &AtomicU32) -> Result<(), Error> {
     ran.fetch_add(1, Ordering::Relaxed);

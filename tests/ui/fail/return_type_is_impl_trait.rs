@@ -1,9 +1,9 @@
 use txn::{Sqlite, Tx, transactional};
 
 #[transactional]
-async fn names(tx: &mut Tx<Sqlite>) -> Result<impl Iterator<Item = String>, txn::Error> {
+async fn names(tx: &mut Tx<Sqlite>) -> impl Iterator<Item = String> {
     tx.set_rollback_only("dry run");
-    Ok(std::iter::empty())
+    std::iter::empty()
 }
 
 fn main() {}

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::Expand;
-use super::names::blame;
+use super::names::{blame, led_by};
 use crate::validate::Rule;
 
 impl Expand<'_> {
@@ -24,16 +24,16 @@ impl Expand<'_> {
     /// outcome is not borrowed across the await, and need not be `Sync`.
     pub(super) fn verdict(&self) -> TokenStream {
         let krate = self.krate;
-        let verdict = self.outcome("verdict");
+        let verdict = self.judged();
         let commit = self.rule(&self.valid.args.commit_on, "Err", "Commit");
         let rollback = self.rule(&self.valid.args.rollback_on, "Ok", "Rollback");
         let verdict = if commit.is_none() && rollback.is_none() {
-            ours!(#verdict(&outcome))
+            verdict
         } else {
             ours!(match &outcome {
                 #commit
                 #rollback
-                _ => #verdict(&outcome),
+                _ => #verdict,
             })
         };
         let said = self.said();
@@ -77,19 +77,66 @@ impl Expand<'_> {
     /// Ends the scope and returns. With `retry`, goes on with the next scope if there is one.
     pub(super) fn end(&self) -> TokenStream {
         let krate = self.krate;
-        let after = self.outcome("__after");
+        let after = self.after();
         let generics = self.generics();
         if self.valid.args.retry.is_none() {
             return ours! {
                 let ended = #krate::__private::end #generics(scope, conclusion).await;
-                #after(outcome, ended)
+                #after
             };
         }
         let next = ours!(#krate::__private::Next);
         ours! {
             match #krate::__private::end_or_retry #generics(scope, conclusion).await {
                 #next::Again(again) => scope = again,
-                #next::Done(ended) => return #after(outcome, ended),
+                #next::Done(ended) => return #after,
+            }
+        }
+    }
+
+    /// Output: an expression that says whether `outcome` commits.
+    fn judged(&self) -> TokenStream {
+        match (&self.valid.args.outcome, &self.valid.args.error) {
+            (Some(path), _) => {
+                let (span, _) = blame(path);
+                let krate = led_by(self.krate, span);
+                quote_spanned!(span=> #krate::__private::judged(#path(&outcome)))
+            }
+            (None, Some(_)) => {
+                let (span, _) = blame(&self.valid.output);
+                let krate = led_by(self.krate, span);
+                quote_spanned!(span=> #krate::__private::verdict(&outcome))
+            }
+            (None, None) => {
+                let verdict = self.outcome("verdict");
+                ours!(#verdict(&outcome))
+            }
+        }
+    }
+
+    /// Output: what the caller gets if the scope itself has failed with `error`.
+    pub(super) fn failed(&self) -> TokenStream {
+        let Some(path) = &self.valid.args.error else {
+            let from_error = self.outcome("from_error");
+            return ours!(#from_error(error));
+        };
+        let output = &self.valid.output;
+        let (span, _) = blame(path);
+        let krate = led_by(self.krate, span);
+        quote_spanned!(span=> #krate::__private::failed::<#output, _>(#path(error)))
+    }
+
+    /// Output: what the caller gets when the scope has ended as `ended` says.
+    fn after(&self) -> TokenStream {
+        if self.valid.args.error.is_none() {
+            let after = self.outcome("__after");
+            return ours!(#after(outcome, ended));
+        }
+        let failed = self.failed();
+        ours! {
+            match ended {
+                ::core::result::Result::Ok(()) => outcome,
+                ::core::result::Result::Err(error) => #failed,
             }
         }
     }

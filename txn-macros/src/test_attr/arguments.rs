@@ -81,7 +81,7 @@ fn read(arg: &RawArg, check: &mut Check<'_>, args: &mut Args) {
             }
         }
         _ => {
-            if let Some(path) = check.path(arg) {
+            if let Some(path) = check.path(arg, "path::to::txn") {
                 args.krate = path;
             }
         }

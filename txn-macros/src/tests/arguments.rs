@@ -46,7 +46,8 @@ fn so_they_are_where_a_parameter_has_their_name() {
 fn an_unknown_argument_is_guessed_and_the_valid_ones_are_listed() {
     let valid = "(valid arguments: `nested`, `requires_new`, `mandatory`, `isolation`, \
                  `read_only`, `deferrable`, \
-                 `timeout`, `retry`, `commit_on`, `rollback_on`, `name`, `crate`)";
+                 `timeout`, `retry`, `commit_on`, `rollback_on`, `error`, `outcome`, `name`, \
+                 `crate`)";
     let guess = format!("`isolaton` on `f` is no argument, did you mean `isolation`? {valid}");
     refused("isolaton = serializable", &[&guess]);
     let unknown = format!("`savepoint` on `f` is no argument {valid}");

@@ -44,18 +44,17 @@ fn what_is_not_an_async_function_is_refused() {
 
 #[test]
 fn a_return_type_must_have_a_name() {
-    for ty in ["impl Future<Output = R>", "Result<impl Sized, E>"] {
-        let shown = if ty.starts_with("impl") {
-            ty
-        } else {
-            "impl Sized"
-        };
+    for (ty, shown) in [
+        ("impl Future<Output = R>", "impl Future<Output = R>"),
+        ("Result<T, impl Sized>", "impl Sized"),
+        ("Option<impl Sized>", "impl Sized"),
+    ] {
         refused(
             "",
             &format!("async fn f(tx: &mut Tx<Sqlite>) -> {ty} {{ x }}"),
             &format!(
                 "`f` returns `{shown}`, but a type without a name cannot say whether to commit: \
-                 name the type, as in `Result<Vec<Row>, Error>`"
+                 write a `Result` whose error type has a name, as in `Result<impl Trait, Error>`"
             ),
         );
     }

@@ -19,6 +19,10 @@ pub(crate) struct Args {
     pub(crate) retry: Option<Retry>,
     pub(crate) commit_on: Option<Rule>,
     pub(crate) rollback_on: Option<Rule>,
+    /// The function that turns an error of the scope into one of the user's.
+    pub(crate) error: Option<Path>,
+    /// The function that decides whether a return value commits.
+    pub(crate) outcome: Option<Path>,
     pub(crate) name: Option<LitStr>,
     pub(crate) krate: Path,
 }
@@ -99,6 +103,8 @@ pub(crate) fn validate(list: Vec<RawArg>, function: &str, errors: &mut Errors) -
         retry: None,
         commit_on: None,
         rollback_on: None,
+        error: None,
+        outcome: None,
         name: None,
         krate: syn::parse_quote!(::txn),
     };

@@ -2,7 +2,7 @@
 
 use quote::ToTokens;
 use syn::visit::Visit;
-use syn::{ReturnType, Type, TypeImplTrait};
+use syn::{GenericArgument, PathArguments, ReturnType, Type, TypeImplTrait};
 
 use crate::error::Errors;
 use crate::item::RawItem;
@@ -82,12 +82,14 @@ fn nameable_output(item: &RawItem, function: &str, errors: &mut Errors) -> Optio
             syn::parse_quote_spanned!(span=> ())
         }
     };
+    let output = without_opaque_value(output);
     if let Some(ty) = opaque(&output) {
         errors.at(
             ty,
             format!(
                 "`{function}` returns `{}`, but a type without a name cannot say whether to \
-                 commit: name the type, as in `Result<Vec<Row>, Error>`",
+                 commit: write a `Result` whose error type has a name, as in `Result<impl Trait, \
+                 Error>`",
                 text(ty),
             ),
         );
@@ -103,6 +105,23 @@ fn nameable_output(item: &RawItem, function: &str, errors: &mut Errors) -> Optio
         return None;
     }
     Some(output)
+}
+
+/// Input:  `Result<impl Iterator<Item = Row>, Error>`
+/// Output: `Result<_, Error>`
+///
+/// Only the error type matters: the other one is inferred from the body.
+fn without_opaque_value(mut output: Type) -> Type {
+    if let Type::Path(path) = &mut output
+        && let Some(last) = path.path.segments.last_mut()
+        && last.ident == "Result"
+        && let PathArguments::AngleBracketed(arguments) = &mut last.arguments
+        && let Some(GenericArgument::Type(value)) = arguments.args.first_mut()
+        && opaque(value).is_some()
+    {
+        *value = syn::parse_quote!(_);
+    }
+    output
 }
 
 /// Returns the first `impl Trait` inside of a type.

@@ -35,7 +35,15 @@ impl Check<'_> {
             "name" => self
                 .text(&arg, "bank.transfer")
                 .map(|name| args.name = Some(name)),
-            "crate" => self.path(&arg).map(|path| args.krate = path),
+            "error" => self
+                .path(&arg, "to_error")
+                .map(|path| args.error = Some(path)),
+            "outcome" => self
+                .path(&arg, "verdict")
+                .map(|path| args.outcome = Some(path)),
+            "crate" => self
+                .path(&arg, "path::to::txn")
+                .map(|path| args.krate = path),
             _ => self.flag(arg).map(|key| set_flag(key, args)),
         };
         done.is_some() || !essential
@@ -123,20 +131,19 @@ impl Check<'_> {
         }
     }
 
-    /// Reads a path.
-    pub(crate) fn path(&mut self, arg: &RawArg) -> Option<Path> {
+    /// Reads a path. The error shows `example` if nothing was written that could be meant.
+    pub(crate) fn path(&mut self, arg: &RawArg, example: &str) -> Option<Path> {
         if let RawValue::Assigned(value) = &arg.value
             && let Ok(path) = Path::parse_mod_style.parse2(value.clone())
         {
             return Some(path);
         }
-        let path = text(arg.value.tokens()).replace('"', "");
-        let path = if path.is_empty() {
-            "path::to::txn"
-        } else {
-            &path
+        let written = syn::parse2::<LitStr>(arg.value.tokens()).map(|path| path.value());
+        let path = match &written {
+            Ok(path) if !path.is_empty() => path,
+            _ => example,
         };
-        self.refuse(arg, "needs a path", &format!("crate = {path}"));
+        self.refuse(arg, "needs a path", &format!("{} = {path}", arg.key));
         None
     }
 

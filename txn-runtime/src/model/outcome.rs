@@ -42,7 +42,10 @@ pub enum Verdict {
     note = "to an error type of your own add `impl From<txn::Error> for …`, or with thiserror a \
             variant `#[error(\"the transaction failed\")] Txn(#[from] txn::Error)`",
     note = "the error's own text is for your log; what a client may read is its `public_message()`",
-    note = "a type that is no `Result` may implement `txn::Outcome`"
+    note = "an error type of somebody else's, as of a web framework, needs a function instead: \
+            `error = PATH`, where PATH is a `fn(txn::Error) -> E`",
+    note = "a type that is no `Result` may implement `txn::Outcome`, or be judged by a function: \
+            `outcome = PATH`, where PATH is a `fn(&T) -> txn::Verdict`"
 )]
 pub trait Outcome: Sized {
     /// Returns whether this value commits or rolls back.
