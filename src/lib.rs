@@ -188,9 +188,9 @@ pub use txn_runtime::Postgres;
 pub use txn_runtime::Sqlite;
 #[doc(inline)]
 pub use txn_runtime::{
-    Autocommit, Breaker, Cancel, Cause, CommittedHook, ConnectOptionsOf, Db, DbBuilder, Engine,
-    Error, Holder, Isolation, Joinable, Location, OpenScope, Outcome, Provide, Reset, Retry,
-    Sandbox, ScopeState, Session, SessionMeta, Source, Status, Tx, Verdict, WaitsFor,
+    Autocommit, BeginOptions, Breaker, Cancel, Cause, CommittedHook, ConnectOptionsOf, Db,
+    DbBuilder, Engine, Error, Holder, Isolation, Joinable, Location, OpenScope, Outcome, Provide,
+    Reset, Retry, Sandbox, ScopeState, Session, SessionMeta, Source, Status, Tx, Verdict, WaitsFor,
 };
 
 /// What the macros' expansions call.

@@ -14,13 +14,13 @@ pub use self::executor::Autocommit;
 use crate::engine::{ConnectOptionsOf, Engine};
 use crate::model::error::Error;
 use crate::model::open_scope::OpenScope;
-use crate::model::options::Options;
+use crate::model::options::BeginOptions;
 use crate::model::request::{Need, Request};
 use crate::pool::{Db, Session};
 use crate::tx::Tx;
 
 /// The options of a transaction that is begun by hand.
-static BY_HAND: Options = Options::new("a transaction begun by hand");
+static BY_HAND: BeginOptions = BeginOptions::named("a transaction begun by hand");
 
 impl<DB: Engine> Db<DB> {
     /// Connects with default settings.
@@ -69,7 +69,41 @@ impl<DB: Engine> Db<DB> {
     /// dropped during BEGIN, the session is settled.
     #[track_caller]
     pub fn begin(&self) -> impl Future<Output = Result<Tx<DB>, Error>> + Send {
-        let request = Request::by_hand(&BY_HAND, Location::caller());
+        self.begin_with(&BY_HAND)
+    }
+
+    /// Begins a transaction by hand, with a name and with options.
+    ///
+    /// The name is what [`scopes`](Self::scopes), errors and spans show. The options are a constant,
+    /// as those of an annotation are, so that nothing is copied.
+    ///
+    /// ```
+    /// # use txn_runtime::{BeginOptions, Db, Error, Sqlite};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// const REPORT: BeginOptions = BeginOptions::named("bank.report").read_only();
+    ///
+    /// let db = Db::<Sqlite>::connect("sqlite::memory:").await?;
+    /// let mut tx = db.begin_with(&REPORT).await?;
+    /// let one: i64 = sqlx::query_scalar("SELECT 1").fetch_one(&mut tx).await?;
+    /// # assert_eq!(one, 1);
+    /// assert_eq!(db.scopes().await[0].name, "bank.report");
+    /// tx.rollback().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin), or if the engine lacks one of the options.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost, as with [`begin`](Self::begin).
+    #[track_caller]
+    pub fn begin_with(
+        &self,
+        options: &'static BeginOptions,
+    ) -> impl Future<Output = Result<Tx<DB>, Error>> + Send {
+        let request = Request::by_hand(&options.0, Location::caller());
         Tx::begin_by_hand(self, request)
     }
 

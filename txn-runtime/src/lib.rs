@@ -52,7 +52,7 @@ pub use crate::engine::{ConnectOptionsOf, Engine};
 pub use crate::model::error::{Cause, Error};
 pub use crate::model::location::Location;
 pub use crate::model::open_scope::{Holder, OpenScope, ScopeState, WaitsFor};
-pub use crate::model::options::Isolation;
+pub use crate::model::options::{BeginOptions, Isolation};
 pub use crate::model::outcome::{Outcome, Verdict};
 pub use crate::model::reset::{Reset, SessionMeta};
 pub use crate::model::retry::Retry;

@@ -2,7 +2,7 @@
 //! are refused.
 
 use tokio::sync::Notify;
-use txn::{Error, Tx, transactional};
+use txn::{BeginOptions, Error, Isolation, Tx, transactional};
 
 use super::*;
 
@@ -170,4 +170,69 @@ async fn deferrable_is_refused_where_the_engine_has_none() {
         }
     }
     db.assert_at_rest().await;
+}
+
+const READS: BeginOptions = BeginOptions::named("by_hand.reads").read_only();
+const SERIALIZABLE: BeginOptions =
+    BeginOptions::named("by_hand.serializable").isolation(Isolation::Serializable);
+const WEAK: BeginOptions =
+    BeginOptions::named("by_hand.weak").isolation(Isolation::ReadCommitted);
+const DEFERRABLE: BeginOptions = BeginOptions::named("by_hand.deferrable")
+    .isolation(Isolation::Serializable)
+    .read_only()
+    .deferrable();
+
+#[tokio::test]
+async fn a_transaction_by_hand_takes_the_options_of_an_annotation() {
+    let db = Fixture::<DB>::of_sessions(2).await;
+    let mut tx = db.begin_with(&READS).await.unwrap();
+    assert_eq!(db.scopes().await[0].name, "by_hand.reads");
+    assert_eq!(read(&mut tx).await.unwrap(), 0);
+    let refused = Error::from(insert(&mut tx, 1).await.unwrap_err());
+    assert!(refused.code().is_some(), "{refused}");
+    // On SQLite it does not wait for the turn to write, which another has.
+    let mut writer = db.begin_with(&SERIALIZABLE).await.unwrap();
+    assert_eq!(serializable(&mut writer).await.unwrap(), 0);
+    insert(&mut writer, 2).await.unwrap();
+    tx.rollback().await.unwrap();
+    writer.commit().await.unwrap();
+    assert_eq!(db.ids().await, [2]);
+    db.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn what_the_engine_lacks_is_refused_by_hand_too() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    match db.begin_with(&WEAK).await {
+        Ok(tx) => tx.rollback().await.unwrap(),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(DB::ONE_WRITER && text.contains("by_hand.weak"), "{text}");
+        }
+    }
+    match db.begin_with(&DEFERRABLE).await {
+        Ok(tx) => tx.rollback().await.unwrap(),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("deferrable") && text.contains("by_hand.deferrable"), "{text}");
+        }
+    }
+    db.assert_at_rest().await;
+}
+
+/// The name tells it from others in an error.
+#[tokio::test]
+async fn the_error_of_a_transaction_by_hand_has_its_name() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    let mut tx = db.begin_with(&SERIALIZABLE).await.unwrap();
+    fails(&mut tx).await.unwrap_err();
+    let error = tx.commit().await.unwrap_err();
+    assert!(error.is_rollback_only(), "{error}");
+    assert!(error.to_string().contains("by_hand.serializable"), "{error}");
+}
+
+#[transactional]
+async fn fails(tx: &mut Tx<DB>) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    Err(sqlx::Error::RowNotFound.into())
 }

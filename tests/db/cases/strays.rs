@@ -222,6 +222,42 @@ async fn whoever_is_not_called_by_the_body_is_outside() {
     assert_eq!(number(&mut db.begin().await.unwrap(), DB::SUM).await.unwrap(), 7);
 }
 
+#[transactional(nested, name = "strays.checked")]
+async fn checked(tx: &mut Tx<DB>, db: &Db<DB>) -> Result<(), Error> {
+    insert(tx, 1).await?;
+    let db = db.clone();
+    tx.before_commit(|_| {
+        Box::pin(async move {
+            let alone = Error::from(db.autocommit().fetch_one(COUNT).await.unwrap_err());
+            assert!(alone.is_acquire_timeout(), "{alone}");
+            Ok(stray(&db).await?)
+        })
+    });
+    Ok(())
+}
+
+#[transactional(name = "strays.around")]
+async fn around(tx: &mut Tx<DB>, db: &Db<DB>) -> Result<(), Error> {
+    let error = checked(tx, db).await.unwrap_err();
+    assert!(error.to_string().contains("`strays.around` is open"), "{error}");
+    Err(error)
+}
+
+/// A hook before the commit runs in the transaction, also in one that was begun by hand.
+#[tokio::test]
+async fn a_hook_before_the_commit_is_inside() {
+    let db = Fixture::<DB>::of_sessions(1).await;
+    checked(&*db, &db).await.unwrap_err();
+    around(&*db, &db).await.unwrap_err();
+    let mut tx = db.begin().await.unwrap();
+    let handle = db.clone();
+    tx.before_commit(|_| Box::pin(async move { Ok(stray(&handle).await?) }));
+    let text = tx.commit().await.unwrap_err().to_string();
+    assert!(text.contains("db.autocommit()"), "{text}");
+    assert!(db.ids().await.is_empty());
+    db.assert_at_rest().await;
+}
+
 #[transactional(name = "strays.of_a")]
 async fn of_a(tx: &mut Tx<DB>, a: &Db<DB>, b: &Db<DB>) -> Result<(), Error> {
     insert(tx, 1).await?;

@@ -187,7 +187,8 @@ impl<DB: Engine> DbBuilder<DB> {
     /// and all run. This is for the time in which an application is moved onto txn.
     ///
     /// A body is known by the task that polls it: what it spawns is outside. A transaction that is
-    /// [begun by hand](Db::begin) has no body, so nothing is refused there.
+    /// [begun by hand](Db::begin) has no body, so nothing is refused there, except in a
+    /// [`before_commit`](crate::Tx::before_commit) hook.
     pub fn refuse_strays(mut self, refuse: bool) -> Self {
         self.0.limits.refuse_strays = refuse;
         self

@@ -206,6 +206,41 @@ impl Options {
     }
 }
 
+/// The options of a transaction that is begun by hand, with
+/// [`Db::begin_with`](crate::Db::begin_with).
+#[derive(Clone, Copy, Debug)]
+pub struct BeginOptions(pub(crate) Options);
+
+impl BeginOptions {
+    /// The defaults, under a name.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self(Options::new(name))
+    }
+
+    /// Sets the isolation level. Default: that of the server.
+    ///
+    /// SQLite is always serializable, and refuses the others.
+    #[must_use]
+    pub const fn isolation(self, level: Isolation) -> Self {
+        Self(self.0.isolation(level))
+    }
+
+    /// Lets the server refuse to write. On SQLite the transaction then does not wait for its turn
+    /// to write.
+    #[must_use]
+    pub const fn read_only(self) -> Self {
+        Self(self.0.read_only())
+    }
+
+    /// Lets the transaction wait for a snapshot with which it cannot fail. Only PostgreSQL can do
+    /// that, for a `read_only` transaction with [`Isolation::Serializable`].
+    #[must_use]
+    pub const fn deferrable(self) -> Self {
+        Self(self.0.deferrable())
+    }
+}
+
 /// The features that an engine lacks, each with the advice that the user gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Lacks {

@@ -96,6 +96,7 @@ impl<DB: Engine> Db<DB> {
     /// sandbox are no scopes of the handle that it was made of.
     fn own_scopes(&self) -> Vec<OfTask> {
         let mut own = self.scopes_here().of_task(&task_scopes::sessions());
+        own.dedup_by_key(|scope| scope.session);
         own.retain(|scope| match &self.sandbox {
             Some(sandbox) => sandbox.is(scope.session),
             None => !scope.is_lent,

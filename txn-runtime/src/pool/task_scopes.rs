@@ -9,7 +9,9 @@
 //! knows the rest, so that a scope pays for little more than one number.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 
 thread_local! {
     /// How many sessions are in the list. It costs less to ask than the list itself.
@@ -47,7 +49,19 @@ pub(crate) fn are_none() -> bool {
     LENGTH.get() == 0
 }
 
-/// Returns the sessions of the scopes that the current task is in, of whatever pool.
+/// Polls a hook with the session of its scope on the list, as the body is polled.
+pub(crate) fn within<F: Future + Unpin>(
+    session: NonZeroUsize,
+    mut hook: F,
+) -> impl Future<Output = F::Output> {
+    poll_fn(move |cx| {
+        let _listed = enter(session);
+        Pin::new(&mut hook).poll(cx)
+    })
+}
+
+/// Returns the sessions of the scopes that the current task is in, of whatever pool. A session is
+/// in the list twice while a hook of a nested scope is polled.
 pub(crate) fn sessions() -> Vec<NonZeroUsize> {
     POLLED
         .try_with(|all| all.borrow().clone())

@@ -178,8 +178,9 @@ fn refuse_conflict<DB: Engine>(tx: &Tx<DB>, options: &Options) -> Result<(), Err
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of sessions",
     label = "name a `txn::Db` here, as in `#[transactional(self.db as tx)]`",
-    note = "a reference to one, an `Arc` or a `Box` of one will do; for an open transaction write \
-            `&mut self.tx as tx`"
+    note = "a reference to one, an `Arc` or a `Box` of one will do; in an extractor of a web \
+            framework it is the field: `state.0 as tx`; for an open transaction write `&mut \
+            self.tx as tx`"
 )]
 pub trait Provide {
     /// The engine of that `Db`.

@@ -18,6 +18,7 @@ use crate::model::error::{BoxError, Cause, Error};
 use crate::model::labels;
 use crate::observe::events::Event;
 use crate::pool::hooks::{AfterRollback, CommittedHook, Hook};
+use crate::pool::task_scopes;
 
 /// A hook that runs inside of the transaction, and can fail it.
 type BeforeCommit<DB> =
@@ -134,7 +135,8 @@ impl<DB: Engine> Tx<DB> {
     pub(crate) async fn run_before_commit(&mut self) -> Result<(), Error> {
         while let Some(hook) = self.before_commit.next(self.depth()) {
             let serial = self.serial;
-            let result = hook(self).await;
+            let session = self.session.activity().id();
+            let result = task_scopes::within(session, hook(self)).await;
             if self.serial != serial {
                 // The hook has put another transaction in the place of the one that is to commit,
                 // whose own hooks are not to run.
