@@ -182,6 +182,9 @@ impl<DB: Engine> Tx<DB> {
     /// everything further is refused, and the end of the scope returns an error that says so
     /// ([`Error::is_partly_committed`]).
     ///
+    /// A savepoint that is set on it by hand lasts on MySQL and MariaDB until the transaction is
+    /// checked, which is before the next use of this `Tx`.
+    ///
     /// # Errors
     ///
     /// If an earlier statement of the transaction had failed and none may follow

@@ -198,6 +198,42 @@ async fn reads_in_a_hook(tx: &mut Tx<DB>, db: Db<DB>) -> Result<(), Error> {
     Ok(())
 }
 
+#[transactional(requires_new, read_only)]
+async fn with_hooks(tx: &mut Tx<DB>, db: &Db<DB>) -> Result<(), Error> {
+    tx.fetch_one(COUNT).await?;
+    let after = db.clone();
+    tx.after_commit(async move {
+        after.fetch_one(COUNT).await.unwrap();
+        strays_again(&after, &after).await.unwrap();
+    });
+    Ok(())
+}
+
+/// The body of a scope that a hook opens is a body like any other.
+#[transactional(read_only, name = "strays.of_a_hook")]
+async fn strays_again(tx: &mut Tx<DB>, db: &Db<DB>) -> Result<(), Error> {
+    tx.fetch_one(COUNT).await?;
+    assert_refused(stray(db).await, "strays.of_a_hook");
+    Ok(())
+}
+
+#[transactional(read_only, name = "strays.around_hooks")]
+async fn around_hooks(tx: &mut Tx<DB>, db: &Db<DB>) -> Result<(), Error> {
+    with_hooks(tx, db).await?;
+    assert_refused(stray(db).await, "strays.around_hooks");
+    Ok(())
+}
+
+/// Its own scope has ended, though its caller is in the body of another one.
+#[tokio::test]
+async fn a_hook_after_the_end_is_outside() {
+    let db = Fixture::<DB>::of_sessions(3).await;
+    let warnings = Warnings::listen();
+    around_hooks(&*db, &db).await.unwrap();
+    db.settled().await;
+    assert_eq!(warnings.all(), [""; 0], "a hook that panics is reported");
+}
+
 /// A task is in a scope only while the body is polled, on whichever thread.
 #[tokio::test]
 async fn whoever_is_not_called_by_the_body_is_outside() {

@@ -186,7 +186,8 @@ impl<DB: Engine> DbBuilder<DB> {
     /// With `false`, the first stray in each scope is reported by a warning (a `tracing` event),
     /// and all run. This is for the time in which an application is moved onto txn.
     ///
-    /// A body is known by the task that polls it: what it spawns is outside. A transaction that is
+    /// A body is known by the task that polls it: what it spawns on the runtime is outside, and so
+    /// are hooks that run after the end of a scope. A transaction that is
     /// [begun by hand](Db::begin) has no body, so nothing is refused there, except in a
     /// [`before_commit`](crate::Tx::before_commit) hook.
     pub fn refuse_strays(mut self, refuse: bool) -> Self {

@@ -6,8 +6,9 @@
 //!   back, and what follows would autocommit.
 //! - BEGIN sets the savepoint `txn_0` in the same request, and COMMIT releases it first. If it is
 //!   gone, the transaction has ended in between, and COMMIT does not run. Each request that sets
-//!   another savepoint, or rolls back to one, sets `txn_0` anew: it is always the innermost one, so
-//!   that it can be released, as a proof, without the loss of another.
+//!   another savepoint, or rolls back to one, sets `txn_0` anew: it is always the innermost one of
+//!   ours, so that it can be released, as a proof, without the loss of another. A savepoint that
+//!   the user sets on the raw connection does not survive that.
 //! - The time limits are settings of the session. BEGIN keeps what they were in variables, and the
 //!   end of the transaction sets them back.
 //! - Some statements commit the transaction that they run in. They are refused inside of a scope.
@@ -61,10 +62,10 @@ const ONLY_READS: &str =
 const LOOKED: i64 = 8_129_473_568;
 
 /// SQL that finds out something about the session. The row at its end tells the answer from that of
-/// another statement.
+/// another statement; its LIMIT takes the place of `sql_select_limit`.
 macro_rules! look {
     ($sql:literal) => {
-        concat!($sql, "; SELECT 8129473568")
+        concat!($sql, "; SELECT 8129473568 LIMIT 1")
     };
 }
 

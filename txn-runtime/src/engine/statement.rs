@@ -44,7 +44,8 @@ pub(crate) fn check<DB: Engine>(
 ) -> Result<Reach, String> {
     let keyword = first_keyword(sql);
     let carried = match DB::carried(sql, keyword) {
-        Some(inside) => check::<DB>(inside, place, options)?,
+        Some(inside) if is_plain(inside) => Reach::Inside,
+        Some(inside) => check::<DB>(inside, place, options)?.max(Reach::MayEnd),
         None => Reach::Inside,
     };
     let refusal =
@@ -175,7 +176,7 @@ fn reach<DB: Engine>(sql: &str, keyword: &str) -> Reach {
 
 /// Returns whether a text is split in the same way on every engine, whatever its settings.
 fn is_unambiguous(sql: &str) -> bool {
-    const AMBIGUOUS: &[&str] = &["\\", "$", "#", "--", "/*"];
+    const AMBIGUOUS: &[&str] = &["\\", "$", "#", "--", "/*", "[", "\u{feff}"];
     !AMBIGUOUS.iter().any(|sign| sql.contains(sign))
 }
 
@@ -260,7 +261,9 @@ fn words_after<'a>(sql: &'a str, word: &str) -> impl Iterator<Item = &'a str> {
 fn first_keyword(sql: &str) -> &str {
     let mut rest = sql;
     loop {
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
+        // SQLite takes a byte order mark for white space, wherever it stands.
+        let is_skipped = |c: char| c.is_whitespace() || matches!(c, ';' | '(' | '\u{feff}');
+        rest = rest.trim_start_matches(is_skipped);
         rest = if rest.starts_with("--") || rest.starts_with('#') {
             rest.split_once('\n').map_or("", |(_, after)| after)
         } else if rest.starts_with("/*") && executed(rest).is_none() {
@@ -304,6 +307,7 @@ mod tests {
             ("/*!40000 ALTER TABLE t */", "ALTER"),
             ("/*M!100000 COMMIT */", "COMMIT"),
             (";;(SELECT 1)", "SELECT"),
+            ("\u{feff}COMMIT", "COMMIT"),
             ("", ""),
             ("-- only a comment", ""),
             ("/* open", ""),
@@ -381,6 +385,14 @@ mod tests {
             ("SELECT 1; SELECT 2 -- '", MayEnd, MayEnd),
             ("SELECT 1 # '\n; COMMIT", MayEnd, MayEnd),
             ("SELECT 1; EXPLAIN SELECT 2", MayEnd, MayEnd),
+            (
+                "SELECT 1; SELECT 1 AS [']; COMMIT; SELECT 2 AS [']",
+                MayEnd,
+                MayEnd,
+            ),
+            ("SELECT 1; \u{feff}COMMIT; SELECT 2", Ends, Ends),
+            ("/*M! SET STATEMENT a = 1 FOR CALL p() */", Inside, MayEnd),
+            ("SET STATEMENT a = '\\'' FOR CALL p()", Inside, MayEnd),
             ("SET STATEMENT a = ' FOR ' FOR CALL p()", Inside, MayEnd),
             ("SET STATEMENT a = 1 FOR SELECT 1", Inside, Inside),
             ("INSERT INTO t VALUES (1); COMMIT", Ends, Ends),

@@ -28,6 +28,7 @@ use crate::model::error::Cause;
 use crate::model::labels;
 use crate::observe::events::{Event, Events};
 use crate::observe::scopes::EndedScope;
+use crate::pool::task_scopes;
 
 /// A hook that is told why the transaction was rolled back.
 pub(crate) type AfterRollback = Box<dyn FnOnce(Cause) -> BoxFuture<'static, ()> + Send>;
@@ -194,7 +195,8 @@ pub(crate) async fn run(due: Due, events: Events) {
         token: _token,
     } = due;
     for hook in hooks {
-        if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
+        let hook = AssertUnwindSafe(task_scopes::outside(hook));
+        if hook.catch_unwind().await.is_err() {
             let which = labels::HookKind::After;
             events.tell(Event::HookFailed { which });
         }

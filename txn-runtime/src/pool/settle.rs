@@ -172,7 +172,7 @@ fn ended_before<'a, DB: Engine>(
     match rolled_back {
         Ok(RolledBack::Fully) => None,
         Ok(RolledBack::Partly(by)) => Some(by),
-        Err(_) => session.state.ended_by(),
+        Err(_) => session.state.ended_by().or(session.state.to_look_at()),
     }
 }
 

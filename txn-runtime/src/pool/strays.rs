@@ -6,6 +6,7 @@
 //! but waits for a second session like a `requires_new` scope, and must not wait for its caller.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Db, task_scopes};
@@ -35,7 +36,7 @@ impl<DB: Engine> Db<DB> {
     /// builder says so.
     #[inline]
     pub(crate) fn refuse_stray(&self) -> Result<(), Error> {
-        match task_scopes::are_none() {
+        match task_scopes::called_by_none() {
             true => Ok(()),
             false => self.refuse_inside(),
         }
@@ -43,7 +44,7 @@ impl<DB: Engine> Db<DB> {
 
     #[cold]
     fn refuse_inside(&self) -> Result<(), Error> {
-        let Some(own) = self.own_scopes().pop() else {
+        let Some(own) = self.own_scopes(&task_scopes::callers()).pop() else {
             return Ok(());
         };
         let scope = own.name;
@@ -72,7 +73,7 @@ impl<DB: Engine> Db<DB> {
     /// If the task would wait for itself.
     #[cold]
     pub(super) fn need_inside(&self, need: &Need) -> Result<Option<Need>, Error> {
-        let mut own = self.own_scopes();
+        let mut own = self.own_scopes(&task_scopes::sessions());
         own.retain(|scope| scope.has_place);
         let held = u32::try_from(own.len()).unwrap_or(u32::MAX);
         if held == 0 {
@@ -92,10 +93,10 @@ impl<DB: Engine> Db<DB> {
         }
     }
 
-    /// Returns the scopes of this handle that the task is in, the innermost last. Those of a
+    /// Returns the scopes of this handle that hold these sessions, in the same order. Those of a
     /// sandbox are no scopes of the handle that it was made of.
-    fn own_scopes(&self) -> Vec<OfTask> {
-        let mut own = self.scopes_here().of_task(&task_scopes::sessions());
+    fn own_scopes(&self, sessions: &[NonZeroUsize]) -> Vec<OfTask> {
+        let mut own = self.scopes_here().of_task(sessions);
         own.dedup_by_key(|scope| scope.session);
         own.retain(|scope| match &self.sandbox {
             Some(sandbox) => sandbox.is(scope.session),

@@ -16,6 +16,9 @@ use std::pin::Pin;
 thread_local! {
     /// How many sessions are in the list. It costs less to ask than the list itself.
     static LENGTH: Cell<usize> = const { Cell::new(0) };
+    /// How many of them were there when the innermost hook was polled that runs after the end of
+    /// its scope. Such a hook is in none of them.
+    static OUTSIDE: Cell<usize> = const { Cell::new(0) };
     /// The sessions of the scopes whose bodies this thread is polling, the innermost last.
     static POLLED: RefCell<Vec<NonZeroUsize>> = const { RefCell::new(Vec::new()) };
 }
@@ -58,6 +61,36 @@ pub(crate) fn within<F: Future + Unpin>(
         let _listed = enter(session);
         Pin::new(&mut hook).poll(cx)
     })
+}
+
+/// Polls a hook whose scope has ended. Its caller may be in the body of another scope, which the
+/// hook has nothing to do with.
+pub(crate) fn outside<F: Future + Unpin>(mut hook: F) -> impl Future<Output = F::Output> {
+    poll_fn(move |cx| {
+        let _before = Outside(OUTSIDE.replace(LENGTH.get()));
+        Pin::new(&mut hook).poll(cx)
+    })
+}
+
+/// Sets the count back to what it was.
+struct Outside(usize);
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        OUTSIDE.set(self.0);
+    }
+}
+
+/// Returns whether what runs now is called by the body of no scope.
+#[inline]
+pub(crate) fn called_by_none() -> bool {
+    LENGTH.get() == OUTSIDE.get()
+}
+
+/// Returns the sessions of the scopes by whose bodies what runs now is called.
+pub(crate) fn callers() -> Vec<NonZeroUsize> {
+    let mut all = sessions();
+    all.split_off(OUTSIDE.get().min(all.len()))
 }
 
 /// Returns the sessions of the scopes that the current task is in, of whatever pool. A session is

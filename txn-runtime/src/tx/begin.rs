@@ -92,7 +92,8 @@ impl<DB: Engine> Tx<DB> {
                 Err(error)
                     if tx.session.state.is_broken()
                         && tx.session.is_reused()
-                        && !error.is_timeout() =>
+                        && !error.is_timeout()
+                        && Instant::now() < acquire_by =>
                 {
                     tracing::debug!(
                         target: "txn", system = DB::SYSTEM, %error,

@@ -41,7 +41,7 @@ const SCRIPT: Line = all("SELECT 1; EXPLAIN SELECT 2");
 /// The question whether the transaction is still there.
 const LOOK: Line = [
     "SAVEPOINT txn_probe; RELEASE SAVEPOINT txn_probe",
-    "RELEASE SAVEPOINT txn_0; SAVEPOINT txn_0; SELECT 8129473568",
+    "RELEASE SAVEPOINT txn_0; SAVEPOINT txn_0; SELECT 8129473568 LIMIT 1",
     "BEGIN; ROLLBACK",
 ];
 /// The statements that undo what a script may have set on its session, before that goes back to the

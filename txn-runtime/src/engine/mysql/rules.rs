@@ -56,15 +56,25 @@ impl StatementRules for MySql {
             && follows.is_some_and(|word| is_one_of(&["NOT"], word))
     }
 
-    /// `SET STATEMENT … FOR …` on MariaDB.
-    fn carried<'a>(sql: &'a str, keyword: &str) -> Option<&'a str> {
+    /// `SET STATEMENT … FOR …` on MariaDB; an empty text if it is uncertain where the other
+    /// statement begins.
+    fn carried<'a>(sql: &'a str, keyword: &'a str) -> Option<&'a str> {
         if !keyword.eq_ignore_ascii_case("SET") {
             return None;
         }
-        let mut words = Tokens::new(sql, QUOTES).filter(|token| matches!(token, Token::Word(_)));
-        let is_carrier = words.nth(1)?.is_word("STATEMENT");
-        let word = words.find(|word| is_carrier && word.is_word("FOR"))?.text();
-        Some(&sql[word.as_ptr() as usize - sql.as_ptr() as usize + word.len()..])
+        let set = &sql[keyword.as_ptr() as usize - sql.as_ptr() as usize..];
+        let mut words = Tokens::new(set, QUOTES).filter(|token| matches!(token, Token::Word(_)));
+        if !words.nth(1)?.is_word("STATEMENT") {
+            return None;
+        }
+        let word = words
+            .find(|word| word.is_word("FOR"))
+            .map_or("", Token::text);
+        let end = match word {
+            "" => set.len(),
+            word => word.as_ptr() as usize - set.as_ptr() as usize + word.len(),
+        };
+        Some(&set[end..])
     }
 
     /// Without autocommit, or with chained transactions, COMMIT would begin another transaction.

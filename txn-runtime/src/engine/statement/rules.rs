@@ -34,7 +34,7 @@ pub trait StatementRules: Database {
         false
     }
     /// The statement inside of one that only says how it is to run.
-    fn carried<'a>(_sql: &'a str, _keyword: &str) -> Option<&'a str> {
+    fn carried<'a>(_sql: &'a str, _keyword: &'a str) -> Option<&'a str> {
         None
     }
     /// Settings of a session that the runtime relies on, each with the values that it may have.
